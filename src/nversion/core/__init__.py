@@ -1,0 +1,24 @@
+"""What every package needs: errors, registries, fingerprints, seeds, chunks, whole files, label spaces."""
+
+from .chunks import chunk_length, spans
+from .errors import UserError
+from .files import whole_file, write_bytes, write_text
+from .fingerprint import fingerprint, fingerprint_file
+from .labels import LabelSpace
+from .registry import Registry, did_you_mean
+from .seeds import generator
+
+__all__ = [
+    "LabelSpace",
+    "Registry",
+    "UserError",
+    "chunk_length",
+    "did_you_mean",
+    "fingerprint",
+    "fingerprint_file",
+    "generator",
+    "spans",
+    "whole_file",
+    "write_bytes",
+    "write_text",
+]
