@@ -5,11 +5,14 @@ from .errors import UserError
 from .files import whole_file, write_bytes, write_text
 from .fingerprint import fingerprint, fingerprint_file
 from .labels import LabelSpace
+from .lock import only_run
+from .parts import PartedArray
 from .registry import Registry, did_you_mean
 from .seeds import generator
 
 __all__ = [
     "LabelSpace",
+    "PartedArray",
     "Registry",
     "UserError",
     "chunk_length",
@@ -17,6 +20,7 @@ __all__ = [
     "fingerprint",
     "fingerprint_file",
     "generator",
+    "only_run",
     "spans",
     "whole_file",
     "write_bytes",

@@ -1,0 +1,195 @@
+"""An array on disk that grows in parts, survives being killed, and knows when it was tampered with.
+
+A folder holds `manifest.json` (what the array is), one file for each finished part, and, once every
+part is there, `array.npy` in their place. A part's file name carries the digest of its content, so a
+part is right or recognisably wrong without any index that could fall out of step with it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .files import whole_file, write_bytes, write_text
+from .fingerprint import fingerprint, fingerprint_file
+
+_PART = re.compile(r"part-(\d{6})-(\d+)-([0-9a-f]{32})\.npy")
+
+
+@dataclass
+class PartedArray:
+    """Rows of one shape and dtype, written part by part in any order.
+
+    Attributes:
+        folder: where it lives; created with the first part.
+        what: plain data that says what the rows are; another content is another array.
+        made_with: what the bytes also depend on (device, versions). An unfinished array made with
+            something else is started again, so that a finished one is always of one make.
+        bounds: start and stop row of each part, in order, without gaps; a part may be empty.
+        row_shape, dtype: of one row.
+        set_aside: names of files that did not match their manifest and were moved away.
+    """
+
+    folder: Path
+    what: Mapping[str, Any]
+    made_with: Mapping[str, Any]
+    bounds: Sequence[tuple[int, int]]
+    row_shape: tuple[int, ...]
+    dtype: str
+    set_aside: list[str] = field(default_factory=list)
+    _parts: dict[int, tuple[Path, int]] = field(default_factory=dict)
+    _complete: bool = False
+    _opened: bool = False
+
+    @property
+    def num_rows(self) -> int:
+        return self.bounds[-1][1] if self.bounds else 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the finished array, header aside."""
+        return self.num_rows * int(np.prod(self.row_shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    def open(self) -> PartedArray:
+        """Look at the folder: accept what matches, set aside what does not. Returns self."""
+        self._parts, self._complete, self._opened = {}, False, True
+        if not self.folder.is_dir():
+            return self
+        manifest = self._read_manifest()
+        if manifest is None or manifest["what"] != self.what:
+            self._move_aside(self.folder)
+            return self
+        if manifest["complete"] is not None:
+            if self._array_matches(manifest["complete"]):
+                self._complete = True
+                for leftover in self.folder.glob("part-*.npy"):
+                    leftover.unlink()
+            else:
+                self._move_aside(self.folder)
+        elif manifest["made_with"] != dict(self.made_with):
+            shutil.rmtree(self.folder)
+        else:
+            self._find_parts()
+        return self
+
+    def missing(self) -> list[int]:
+        """Indices of the parts still to be written, in order."""
+        assert self._opened, "open() comes first"
+        if self._complete:
+            return []
+        return [i for i, (start, stop) in enumerate(self.bounds) if stop > start and i not in self._parts]
+
+    def write(self, part: int, rows: NDArray[Any], note: int = 0) -> None:
+        """Write one part, whole or not at all.
+
+        Args:
+            part: its index.
+            rows: of the shape (stop − start, *row_shape).
+            note: a count that belongs to the part; the finished manifest holds the sum.
+        """
+        start, stop = self.bounds[part]
+        assert rows.shape == (stop - start, *self.row_shape), f"{rows.shape} for {stop - start} rows"
+        assert rows.dtype == np.dtype(self.dtype)
+        if not (self.folder / "manifest.json").exists():
+            self._write_manifest(None)
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(rows), allow_pickle=False)
+        content = buffer.getvalue()
+        path = self.folder / f"part-{part:06d}-{note}-{fingerprint([note, content])}.npy"
+        write_bytes(path, content)
+        self._parts[part] = (path, note)
+
+    def finish(self) -> None:
+        """Join the parts into `array.npy`; nothing to do when that is done or parts are missing.
+
+        The parts are removed last, so that a kill at any moment loses nothing.
+        """
+        if self._complete or self.missing():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        target = self.folder / "array.npy"
+        with whole_file(target) as temporary, temporary.open("wb") as file:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(self.dtype)),
+                "fortran_order": False,
+                "shape": (self.num_rows, *self.row_shape),
+            }
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in sorted(self._parts):
+                file.write(np.load(self._parts[part][0], allow_pickle=False).tobytes())
+        note = sum(note for _, note in self._parts.values())
+        self._write_manifest({"digest": fingerprint_file(target), "note": note})
+        self._complete = True
+        for path, _ in self._parts.values():
+            path.unlink()
+        self._parts = {}
+
+    @property
+    def complete(self) -> bool:
+        return self._complete
+
+    @property
+    def note(self) -> int:
+        """Sum of the parts' notes of a finished array."""
+        manifest = self._read_manifest()
+        assert manifest is not None, f"no manifest in {self.folder}"
+        assert manifest["complete"] is not None, f"{self.folder} is not finished"
+        return int(manifest["complete"]["note"])
+
+    def read(self) -> NDArray[Any]:
+        """The finished array, memory-mapped and read-only."""
+        assert self._complete, f"{self.folder} is not finished"
+        if self.num_bytes == 0:
+            return np.zeros((self.num_rows, *self.row_shape), self.dtype)
+        array: NDArray[Any] = np.load(self.folder / "array.npy", mmap_mode="r", allow_pickle=False)
+        return array
+
+    def _read_manifest(self) -> dict[str, Any] | None:
+        try:
+            manifest = json.loads((self.folder / "manifest.json").read_text())
+        except (OSError, ValueError):
+            return None
+        if not isinstance(manifest, dict) or manifest.keys() != {"what", "made_with", "complete", "seal"}:
+            return None
+        seal = manifest.pop("seal")
+        return manifest if seal == fingerprint(manifest) else None
+
+    def _write_manifest(self, complete: dict[str, Any] | None) -> None:
+        content: dict[str, Any] = {
+            "what": dict(self.what),
+            "made_with": dict(self.made_with),
+            "complete": complete,
+        }
+        content["seal"] = fingerprint(content)
+        write_text(self.folder / "manifest.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+    def _array_matches(self, complete: Mapping[str, Any]) -> bool:
+        path = self.folder / "array.npy"
+        return path.is_file() and fingerprint_file(path) == complete.get("digest")
+
+    def _find_parts(self) -> None:
+        for path in sorted(self.folder.glob("part-*.npy")):
+            match = _PART.fullmatch(path.name)
+            if match is None or fingerprint([int(match[2]), path.read_bytes()]) != match[3]:
+                self._move_aside(path)
+            else:
+                self._parts[int(match[1])] = (path, int(match[2]))
+        for temporary in self.folder.glob(".*.tmp"):
+            temporary.unlink()  # what a killed writer left; only the holder of the lock gets here
+
+    def _move_aside(self, path: Path) -> None:
+        for number in range(1_000_000):
+            target = path.with_name(f"{path.name}.set-aside-{number}")
+            if not target.exists():
+                path.rename(target)
+                self.set_aside.append(str(target))
+                return

@@ -1,0 +1,211 @@
+"""Logits of every classifier under every condition, computed where missing and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import nversion
+from nversion.core import PartedArray, UserError, fingerprint, spans
+from nversion.data import Canonical, Condition, Dataset
+from nversion.models import Classifier
+
+from .engine import RenderedBatch
+
+RENDERING = 1  # goes up when the same manifest would stand for other pixels or other logits
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How models run; everything here can change the bytes of the logits.
+
+    Attributes:
+        batch_size: samples that go through a model together.
+        storage: dtype of the logits on disk. float16 halves the disk; the number of samples whose
+            top-1 it changes is counted, and logits that do not fit are an error.
+        amp: dtype of automatic mixed precision, or None for plain float32.
+        channels_last: memory format of images and weights; 1.5 to 2 times faster on CPUs.
+    """
+
+    batch_size: int = 64
+    storage: Literal["float16", "float32"] = "float16"
+    amp: Literal["bfloat16", "float16"] | None = None
+    channels_last: bool = True
+
+
+def made_with(device: torch.device) -> dict[str, Any]:
+    """What bytes depend on beside the inputs: device, thread count and versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "device": name,
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "torch": torch.__version__.split("+")[0],
+        "nversion": nversion.__version__,
+    }
+
+
+def describe_condition(dataset: Dataset, canonical: Canonical, condition: Condition) -> dict[str, Any]:
+    """Plain data that says which pixels a condition holds."""
+    return {
+        "rendering": RENDERING,
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+        "canonical": {
+            "size": canonical.size,
+            "mode": canonical.mode,
+            "resize": canonical.resize,
+            "interpolation": canonical.interpolation,
+        },
+        "corruption": condition.corruption,
+        "severity": condition.severity,
+        "seed": condition.seed,
+    }
+
+
+class LogitsWriter:
+    """Consumer of rendered batches that fills one `PartedArray` for each (condition, classifier).
+
+    Folder layout: `root/CONDITION/MODEL-KEY/`, where KEY is a digest of everything the logits depend
+    on; classifiers or conditions that come later add folders and touch no others.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        dataset: Dataset,
+        canonical: Canonical,
+        conditions: Sequence[Condition],
+        classifiers: Sequence[Classifier],
+        inference: Inference,
+        device: torch.device,
+        on_step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.dataset = dataset
+        self.classifiers = list(classifiers)
+        self.inference = inference
+        self.device = device
+        self.on_step = on_step
+        self.arrays: dict[tuple[str, str], PartedArray] = {}
+        bounds = list(spans(len(dataset), inference.batch_size))
+        for condition in conditions:
+            for classifier in classifiers:
+                what = describe_condition(dataset, canonical, condition) | {
+                    "model": {"name": classifier.name, "fingerprint": classifier.fingerprint},
+                    "inference": dict(vars(inference)),
+                    "num_samples": len(dataset),
+                    "num_classes": classifier.card.label_space.num_classes,
+                }
+                folder = root / condition.name / f"{_file_name(classifier.name)}-{fingerprint(what)[:12]}"
+                self.arrays[condition.name, classifier.name] = PartedArray(
+                    folder,
+                    what,
+                    made_with(device),
+                    bounds,
+                    (classifier.card.label_space.num_classes,),
+                    inference.storage,
+                ).open()
+        self._missing = {key: set(array.missing()) for key, array in self.arrays.items()}
+        self._on_device: set[str] = set()
+
+    def needs(self, condition: Condition, batch: int) -> bool:
+        return any(batch in self._missing[condition.name, c.name] for c in self.classifiers)
+
+    def num_missing(self) -> int:
+        """Batches still to run, summed over conditions and classifiers."""
+        return sum(map(len, self._missing.values()))
+
+    def set_aside(self) -> list[str]:
+        """Files that did not match their manifest and will be computed again."""
+        return [name for array in self.arrays.values() for name in array.set_aside]
+
+    def consume(self, rendered: RenderedBatch) -> None:
+        images_N3HW = rendered.images_N3HW.to(torch.float32).div_(255)
+        if self.inference.channels_last:
+            images_N3HW = images_N3HW.contiguous(memory_format=torch.channels_last)
+        for classifier in self.classifiers:
+            key = rendered.condition.name, classifier.name
+            if rendered.batch in self._missing[key]:
+                logits_NC = self._logits(classifier, images_N3HW)
+                stored_NC, changed = self._to_storage(classifier, rendered, logits_NC)
+                self.arrays[key].write(rendered.batch, stored_NC, note=changed)
+                self._missing[key].discard(rendered.batch)
+                if not self._missing[key]:
+                    self.arrays[key].finish()
+                self.on_step(classifier.name)
+
+    def finish(self) -> None:
+        """Join what is complete; for arrays whose last part was written just before a kill."""
+        for array in self.arrays.values():
+            array.finish()
+
+    def _logits(self, classifier: Classifier, images_N3HW: Tensor) -> Tensor:
+        self._place(classifier)
+        amp = self.inference.amp
+        with (
+            torch.inference_mode(),
+            torch.autocast(
+                self.device.type, dtype=getattr(torch, amp or "bfloat16"), enabled=amp is not None
+            ),
+        ):
+            logits_NC: Tensor = classifier(images_N3HW)
+        return logits_NC.float().cpu()
+
+    def _place(self, classifier: Classifier) -> None:
+        if classifier.name not in self._on_device:
+            classifier.to(self.device)
+            if self.inference.channels_last:
+                classifier.to(memory_format=torch.channels_last)
+            self._on_device.add(classifier.name)
+
+    def _to_storage(
+        self, classifier: Classifier, rendered: RenderedBatch, logits_NC: Tensor
+    ) -> tuple[np.ndarray[Any, Any], int]:
+        """The batch in its storage dtype, nan where unreadable, and how many top-1 that changed."""
+        stored_NC = logits_NC.to(getattr(torch, self.inference.storage))
+        readable_N = rendered.readable_N
+        bad_N = ~stored_NC.isfinite().all(-1) & readable_N
+        if bad_N.any():
+            first = self.dataset.sample_ids[rendered.start + int(bad_N.nonzero()[0])]
+            overflow = bool(logits_NC[bad_N].isfinite().all())
+            raise UserError(
+                expected=f"finite logits from {classifier.name!r} under {rendered.condition.name}",
+                found=f"{'values beyond float16' if overflow else 'nan or inf'} on {int(bad_N.sum())} "
+                f"of {len(bad_N)} images, first on {first!r}",
+                next_step='set storage = "float32" under [run]'
+                if overflow
+                else "check its weights and preprocessing, or leave it out; finished batches are kept",
+            )
+        changed = int(((stored_NC.float().argmax(-1) != logits_NC.argmax(-1)) & readable_N).sum())
+        stored_NC[~readable_N] = torch.nan
+        return stored_NC.numpy(), changed
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+
+
+def seconds_per_image(
+    classifiers: Sequence[Classifier], canonical: Canonical, inference: Inference, device: torch.device
+) -> Mapping[str, float]:
+    """Measured seconds an image of each classifier: one small batch after a warm-up, for plans."""
+    import time
+
+    images_N3HW = torch.zeros(min(8, inference.batch_size), 3, canonical.size, canonical.size, device=device)
+    taken = {}
+    for classifier in classifiers:
+        classifier.to(device)
+        with torch.inference_mode():
+            for _ in range(2):
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                start = time.perf_counter()
+                classifier(images_N3HW)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                taken[classifier.name] = (time.perf_counter() - start) / len(images_N3HW)
+    return taken

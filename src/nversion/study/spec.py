@@ -1,0 +1,181 @@
+"""What a study asks: a TOML file, checked once and as a whole before anything runs."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from nversion.core import UserError, did_you_mean
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StudyTable(_Table):
+    """`[study]`: its name and the question it answers."""
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    question: str = "Which ensembles of these models fail together least?"
+    baseline: str | None = None  # the model that figures compare with
+
+
+class CanonicalTable(_Table):
+    """`[canonical]`: the uint8 image that every corruption and model sees."""
+
+    size: int = Field(224, ge=1, le=4096)
+    mode: Literal["crop", "squash"] = "crop"
+    resize: int | None = Field(None, ge=1)
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+
+
+class ConditionsTable(_Table):
+    """`[conditions]`: clean, and corruptions with one or several severities."""
+
+    clean: bool = True
+    seed: int = Field(0, ge=0)
+    corruptions: dict[str, list[float]] = Field(default_factory=dict)
+
+    @field_validator("corruptions", mode="before")
+    @classmethod
+    def _one_severity_is_a_list_of_one(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: s if isinstance(s, list) else [s] for name, s in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> ConditionsTable:
+        if not self.clean and not any(self.corruptions.values()):
+            raise ValueError("no condition is asked for: set clean = true or name a corruption")
+        return self
+
+
+class EnsemblesTable(_Table):
+    """`[ensembles]`: sizes, consensus rules, and all of them or a seeded sample."""
+
+    sizes: list[int] = Field(default_factory=lambda: [3], min_length=1)
+    consensus: list[str] = Field(
+        default_factory=lambda: ["average", "probability", "median", "geometric_mean", "vote"], min_length=1
+    )
+    sample: int | None = Field(None, ge=1)  # of each size; None means all C(M, k)
+    seed: int = Field(0, ge=0)
+    diversity: list[str] = Field(default_factory=lambda: ["disagreement", "q", "rho", "double_fault"])
+    num_blocks: int = Field(50, ge=2)  # of images, for the jackknife
+
+    @field_validator("sizes")
+    @classmethod
+    def _sizes_are_at_least_two(cls, sizes: list[int]) -> list[int]:
+        if min(sizes) < 2:
+            raise ValueError("an ensemble has at least 2 members; single models are in the tables anyway")
+        return sorted(set(sizes))
+
+
+class AttributionTable(_Table):
+    """`[attribution]`: methods, targets, normalisations, and on how many images of which conditions."""
+
+    methods: list[str] = Field(default_factory=lambda: ["saliency"], min_length=1)
+    targets: list[Literal["predicted", "label"]] = Field(
+        default_factory=lambda: ["predicted", "label"], min_length=1
+    )
+    normalise: list[Literal["none", "l2", "sum"]] = Field(
+        default_factory=lambda: ["none", "l2"], min_length=1
+    )
+    absolute: bool = True
+    images: int | None = Field(None, ge=1)  # of each data set, a seeded part; None means all
+    seed: int = Field(0, ge=0)
+    conditions: list[str] = Field(default_factory=lambda: ["*"])  # names or shell patterns
+
+
+class RunTable(_Table):
+    """`[run]`: how models run; the answers do not depend on it beyond rounding."""
+
+    device: str = "auto"
+    batch_size: int = Field(64, ge=1)
+    storage: Literal["float16", "float32"] = "float16"
+    amp: Literal["bfloat16", "float16"] | None = None
+    channels_last: bool = True
+    unreadable: Literal["stop", "exclude"] = "stop"
+
+
+class ReportTable(_Table):
+    """`[report]`: which pictures are shown."""
+
+    images: int = Field(4, ge=0, le=32)  # sample images, under every condition
+    maps: int = Field(6, ge=0, le=32)  # images whose attribution maps are drawn
+    map_models: list[str] = Field(default_factory=list)  # empty: up to six, one of each family first
+
+
+class StudySpec(_Table):
+    """A whole study file."""
+
+    study: StudyTable
+    data: dict[str, dict[str, Any]] = Field(min_length=1)
+    models: list[dict[str, Any]] = Field(min_length=1)
+    canonical: CanonicalTable = CanonicalTable()
+    conditions: ConditionsTable = ConditionsTable()
+    ensembles: EnsemblesTable = EnsemblesTable()
+    attribution: AttributionTable | None = None
+    run: RunTable = RunTable()
+    report: ReportTable = ReportTable()
+
+
+def read_spec(path: Path) -> StudySpec:
+    """Read and check a study file.
+
+    Raises:
+        UserError: the file is missing, is no TOML, or says something that a study does not know.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise UserError(
+            expected="a study file",
+            found=f"{path}, which cannot be read ({error.strerror})",
+            next_step=f"write one with: nversion study new {path.name}",
+        ) from error
+    try:
+        return parse_spec(tomllib.loads(text), str(path))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(
+            expected="TOML", found=f"{path}: {error}", next_step="mend that line and run again"
+        ) from error
+
+
+def parse_spec(content: dict[str, Any], origin: str) -> StudySpec:
+    """Check the content of a study file; `origin` names it in errors."""
+    try:
+        return StudySpec.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(first["loc"])
+            raise UserError(
+                expected=f"keys that a study knows in {origin}",
+                found=place,
+                next_step=did_you_mean(str(first["loc"][-1]), known),
+            ) from error
+        if first["type"] == "missing":
+            raise UserError(
+                expected=f"{place} in {origin}",
+                found="nothing",
+                next_step="add it; a whole example comes from: nversion study new",
+            ) from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(
+            expected=f"a sound value of {place} in {origin}",
+            found=f"{first['input']!r} ({message})",
+            next_step="mend it and run again",
+        ) from error
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    table: Any = StudySpec
+    for step in location[:-1]:
+        annotation = table.model_fields[str(step)].annotation
+        options = getattr(annotation, "__args__", (annotation,))
+        table = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return list(table.model_fields)
