@@ -1,0 +1,24 @@
+"""How sure a number is: proportions, block jackknife, relations over ensembles and their intervals."""
+
+from .intervals import Interval, proportion_interval, samples_to_show_rate
+from .jackknife import BlockJackknife, block_jackknife, block_jackknife_stderr
+from .relation_intervals import Estimate, relation_interval
+from .relations import average_ranks, num_points, partial, pearson, relation, slope, spearman
+
+__all__ = [
+    "BlockJackknife",
+    "Estimate",
+    "Interval",
+    "average_ranks",
+    "block_jackknife",
+    "block_jackknife_stderr",
+    "num_points",
+    "partial",
+    "pearson",
+    "proportion_interval",
+    "relation",
+    "relation_interval",
+    "samples_to_show_rate",
+    "slope",
+    "spearman",
+]

@@ -1,0 +1,138 @@
+"""Pairwise metrics: formulas on the 2×2 table of right and wrong of two models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nversion.core import Registry
+
+PairFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class PairwiseMetric:
+    """A formula on pair counts and what a reader of its values must know.
+
+    Attributes:
+        name: as it stands in tables.
+        function: (n11, n10, n01, n00), float tensors of one shape → values of that shape, nan
+            where undefined; symmetric under an exchange of n10 and n01.
+        low, high: the values' bounds, both attainable.
+        higher_is_more_diverse: false where a low value means diverse.
+        formula: one line, with N = N11 + N10 + N01 + N00.
+        undefined_when: when the value is nan, one phrase.
+    """
+
+    name: str
+    function: PairFunction
+    low: float
+    high: float
+    higher_is_more_diverse: bool
+    formula: str
+    undefined_when: str
+
+
+PAIRWISE: Registry[PairwiseMetric] = Registry("pairwise metric", "nversion.pairwise_metrics")
+
+
+def pairwise_metric(
+    name: str,
+    *,
+    low: float,
+    high: float,
+    higher_is_more_diverse: bool,
+    formula: str,
+    undefined_when: str,
+) -> Callable[[PairFunction], PairFunction]:
+    """Decorator: file a formula on (n11, n10, n01, n00) as the pairwise metric `name`."""
+
+    def file(function: PairFunction) -> PairFunction:
+        PAIRWISE.register(name)(
+            PairwiseMetric(name, function, low, high, higher_is_more_diverse, formula, undefined_when)
+        )
+        return function
+
+    return file
+
+
+@pairwise_metric(
+    "disagreement",
+    low=0.0,
+    high=1.0,
+    higher_is_more_diverse=True,
+    formula="(N01 + N10) / N",
+    undefined_when="there is no sample",
+)
+def disagreement(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
+    """The share of samples on which exactly one of the two is right.
+
+    Two different wrong labels agree here: both are wrong.
+    Source: Skalak, "The sources of increased accuracy for two proposed boosting algorithms", 1996.
+
+    >>> disagreement(*torch.tensor([5.0, 2.0, 1.0, 2.0]).double()).item()
+    0.3
+    """
+    return (n10 + n01) / (n11 + n10 + n01 + n00)
+
+
+@pairwise_metric(
+    "q",
+    low=-1.0,
+    high=1.0,
+    higher_is_more_diverse=False,
+    formula="(N11·N00 − N01·N10) / (N11·N00 + N01·N10)",
+    undefined_when="N11·N00 and N01·N10 are both 0, as when one model is right on every sample",
+)
+def q_statistic(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
+    """Yule's Q: 0 for independent models, 1 where one's errors lie within the other's.
+
+    Source: Yule, "On the association of attributes in statistics", 1900.
+
+    >>> round(q_statistic(*torch.tensor([5.0, 2.0, 1.0, 2.0]).double()).item(), 4)
+    0.6667
+    """
+    together, apart = n11 * n00, n01 * n10
+    return (together - apart) / (together + apart)
+
+
+@pairwise_metric(
+    "rho",
+    low=-1.0,
+    high=1.0,
+    higher_is_more_diverse=False,
+    formula="(N11·N00 − N01·N10) / √((N11+N10)(N01+N00)(N11+N01)(N10+N00))",
+    undefined_when="one of the two is right, or wrong, on every sample",
+)
+def rho(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
+    """The Pearson correlation of the two right/wrong vectors (the phi coefficient).
+
+    Source: Sneath and Sokal, "Numerical Taxonomy", 1973.
+
+    >>> round(rho(*torch.tensor([5.0, 2.0, 1.0, 2.0]).double()).item(), 4)
+    0.3563
+    """
+    first, second = (n11 + n10) * (n01 + n00), (n11 + n01) * (n10 + n00)
+    return (n11 * n00 - n01 * n10) / torch.sqrt(first * second)
+
+
+@pairwise_metric(
+    "double_fault",
+    low=0.0,
+    high=1.0,
+    higher_is_more_diverse=False,
+    formula="N00 / N",
+    undefined_when="there is no sample",
+)
+def double_fault(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
+    """The share of samples on which both are wrong.
+
+    Source: Giacinto and Roli, "Design of effective neural network ensembles", 2001.
+
+    >>> double_fault(*torch.tensor([5.0, 2.0, 1.0, 2.0]).double()).item()
+    0.2
+    """
+    return n00 / (n11 + n10 + n01 + n00)

@@ -1,0 +1,107 @@
+"""Intervals of a proportion, and how many samples a target rate needs."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+from scipy import stats
+
+from nversion.core import UserError
+
+
+class Interval(NamedTuple):
+    """A two-sided confidence interval."""
+
+    low: float
+    high: float
+
+
+def proportion_interval(
+    successes: float,
+    trials: float,
+    *,
+    confidence: float = 0.95,
+    method: Literal["wilson", "clopper_pearson"] = "wilson",
+) -> Interval:
+    """A two-sided interval of a proportion from `successes` in `trials`.
+
+    `wilson` inverts the score test (Wilson 1927): mean coverage near nominal, sometimes below.
+    `clopper_pearson` inverts the exact binomial test (Clopper and Pearson 1934): coverage never
+    below nominal; the one for zero or few failures. An expected number of successes (a vote's
+    ties) need not be whole; Clopper-Pearson's guarantee holds for whole numbers only.
+
+    Raises:
+        UserError: no trials, successes outside 0 … trials, confidence outside (0, 1), or an
+            unknown method.
+
+    >>> [round(bound, 4) for bound in proportion_interval(8, 10)]
+    [0.4902, 0.9433]
+    >>> [round(bound, 4) for bound in proportion_interval(0, 10, method="clopper_pearson")]
+    [0.0, 0.3085]
+    """
+    check_confidence(confidence)
+    if not (trials > 0 and 0 <= successes <= trials):
+        raise UserError(
+            expected="at least one trial and successes between 0 and the trials",
+            found=f"{successes} of {trials}",
+            next_step="leave out conditions without samples",
+        )
+    if method == "wilson":
+        return _wilson(successes, trials, confidence)
+    if method == "clopper_pearson":
+        return _clopper_pearson(successes, trials, confidence)
+    raise UserError(
+        expected="the method 'wilson' or 'clopper_pearson'", found=repr(method), next_step="pass one of them"
+    )
+
+
+def samples_to_show_rate(rate: float, *, confidence: float = 0.95) -> int:
+    """Samples that must all pass before the failure rate is shown to be below `rate`.
+
+    The smallest n with (1 − rate)^n ≤ 1 − confidence: the one-sided Clopper-Pearson bound of zero
+    failures in n is then at most `rate`. Near 3/rate at 95 % (the rule of three).
+
+    Raises:
+        UserError: rate or confidence outside (0, 1).
+
+    >>> samples_to_show_rate(0.01), samples_to_show_rate(1e-6)
+    (299, 2995731)
+    """
+    check_confidence(confidence)
+    if not 0 < rate < 1:
+        raise UserError(
+            expected="a failure rate between 0 and 1",
+            found=str(rate),
+            next_step="pass a fraction, such as 0.001",
+        )
+    return math.ceil(math.log1p(-confidence) / math.log1p(-rate))
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise a UserError unless 0 < confidence < 1."""
+    if not 0 < confidence < 1:
+        raise UserError(
+            expected="a confidence between 0 and 1",
+            found=str(confidence),
+            next_step="pass a fraction, such as 0.95",
+        )
+
+
+def _wilson(successes: float, trials: float, confidence: float) -> Interval:
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    failures = trials - successes
+    centre = (successes + z**2 / 2) / (trials + z**2)
+    half = z / (trials + z**2) * math.sqrt(successes * failures / trials + z**2 / 4)
+    # The score interval touches 0 and 1 exactly; rounding would leave 1e-17.
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if failures == 0 else centre + half
+    return Interval(low, high)
+
+
+def _clopper_pearson(successes: float, trials: float, confidence: float) -> Interval:
+    tail = (1 - confidence) / 2
+    failures = trials - successes
+    low = 0.0 if successes == 0 else float(stats.beta.ppf(tail, successes, failures + 1))
+    high = 1.0 if failures == 0 else float(stats.beta.isf(tail, successes + 1, failures))
+    return Interval(low, high)
