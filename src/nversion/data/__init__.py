@@ -1,0 +1,18 @@
+"""Data sets, canonical images and conditions: what the classifiers see."""
+
+from .canonical import Canonical
+from .conditions import Condition
+from .dataset import DATASET_SOURCES, Dataset, open_dataset
+from .images import UnreadableImageError, decode_image
+from .label_spaces import KNOWN_LABEL_SPACES
+
+__all__ = [
+    "DATASET_SOURCES",
+    "KNOWN_LABEL_SPACES",
+    "Canonical",
+    "Condition",
+    "Dataset",
+    "UnreadableImageError",
+    "decode_image",
+    "open_dataset",
+]

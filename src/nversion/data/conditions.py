@@ -1,0 +1,108 @@
+"""Conditions: a data set as it is, or under one corruption at one severity with one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from nversion.core import UserError, generator
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What was done to the images of a data set before the classifiers saw them.
+
+    Args:
+        dataset: the data set's name.
+        corruption: a name in CORRUPTIONS; None: clean.
+        severity: of the corruption; None when clean. At most six significant digits, so that the
+            name of the condition tells it whole.
+        seed: of the corruption's random choices; another seed, other choices for every sample.
+
+    Raises:
+        UserError: corruption without severity or the reverse, or a severity of more digits.
+
+    >>> Condition("val", "lines", 1.6).name, Condition("val").name, Condition("val", "lines", 2, seed=3).name
+    ('val/lines-1.6', 'val/clean', 'val/lines-2-seed3')
+    """
+
+    dataset: str
+    corruption: str | None = None
+    severity: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.corruption is None) != (self.severity is None):
+            raise UserError(
+                expected="a corruption with its severity, or neither for clean images",
+                found=f"corruption {self.corruption!r} with severity {self.severity!r}",
+                next_step="give both",
+            )
+        if self.corruption is None and self.seed != 0:
+            raise UserError(
+                expected="no seed for clean images",
+                found=f"seed {self.seed}",
+                next_step="leave it out: nothing is drawn for them",
+            )
+        if self.severity is not None:
+            # A whole number of TOML is the same severity as the float: one name, one random stream.
+            object.__setattr__(self, "severity", float(self.severity))
+            if float(f"{self.severity:g}") != self.severity:
+                raise UserError(
+                    expected=f"a severity of at most six significant digits for {self.corruption!r}",
+                    found=repr(self.severity),
+                    next_step=f"write {self.severity:g}",
+                )
+
+    @property
+    def name(self) -> str:
+        """Of files, tables and figures: dataset/clean or dataset/corruption-severity[-seedS]."""
+        if self.corruption is None:
+            return f"{self.dataset}/clean"
+        seed = f"-seed{self.seed}" if self.seed != 0 else ""
+        return f"{self.dataset}/{self.corruption}-{self.severity:g}{seed}"
+
+    @property
+    def is_clean(self) -> bool:
+        """No corruption: the canonical images as they are."""
+        return self.corruption is None
+
+    def parameters(self, sample_ids: Sequence[str], size: tuple[int, int]) -> list[dict[str, Any]]:
+        """The corruption's parameters of each sample; empty ones when clean.
+
+        Each is drawn from a generator of (corruption, severity, seed, sample id): it depends on no
+        other sample, nor on order, batch, worker or device.
+
+        Args:
+            sample_ids: of the samples.
+            size: height and width of the images in pixels.
+        """
+        if self.corruption is None or self.severity is None:
+            return [{} for _ in sample_ids]
+        corruption = _corruption(self.corruption, self.severity)
+        return [
+            corruption.sample_parameters(
+                generator(self.corruption, self.severity, self.seed, sample_id), size
+            )
+            for sample_id in sample_ids
+        ]
+
+    def render(self, images_N3HW: Tensor, sample_ids: Sequence[str]) -> Tensor:
+        """The images under this condition: uint8, same shape and device; clean gives the input itself."""
+        if self.corruption is None or self.severity is None:
+            return images_N3HW
+        assert len(images_N3HW) == len(sample_ids), "one sample id per image"
+        size = (images_N3HW.shape[-2], images_N3HW.shape[-1])
+        corrupted: Tensor = _corruption(self.corruption, self.severity).apply(
+            images_N3HW, self.parameters(sample_ids, size)
+        )
+        return corrupted
+
+
+def _corruption(name: str, severity: float) -> Any:
+    from nversion import corruptions
+
+    return corruptions.create(name, severity)

@@ -1,0 +1,203 @@
+"""Data sets: labelled images with stable ids, decoded one at a time, and a content fingerprint."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nversion.core import LabelSpace, Registry, UserError, fingerprint, generator
+from nversion.core.settings import call_with_settings
+
+from .images import DECODING
+
+
+class Dataset(ABC):
+    """Labelled images; index, id, label and image belong together.
+
+    Decoding keeps no state: it may run in several threads and, the data set being picklable, in
+    several processes.
+
+    Args:
+        name: how conditions and tables call it.
+        label_space: what the labels mean.
+        sample_ids: one per image, unique; with the corruption, severity and seed they determine
+            the corrupted image.
+        labels_N: 0-based labels in the label space.
+
+    Raises:
+        UserError: no samples, an id twice, or a label outside the label space.
+    """
+
+    name: str
+    label_space: LabelSpace
+    sample_ids: tuple[str, ...]
+    labels_N: NDArray[np.int64]
+
+    def __init__(
+        self, name: str, label_space: LabelSpace, sample_ids: Sequence[str], labels_N: NDArray[np.int64]
+    ) -> None:
+        check_name(name)
+        if len(sample_ids) == 0:
+            raise UserError(
+                expected=f"at least one image in the data set {name!r}",
+                found="none",
+                next_step="check its path and labels",
+            )
+        if len(sample_ids) != len(labels_N):
+            raise UserError(
+                expected=f"one label per image of the data set {name!r}",
+                found=f"{len(sample_ids)} images and {len(labels_N)} labels",
+                next_step="give both in the same order and number",
+            )
+        sample_id, count = Counter(sample_ids).most_common(1)[0]
+        if count > 1:
+            raise UserError(
+                expected=f"each sample id of the data set {name!r} once",
+                found=f"{sample_id!r} {count} times",
+                next_step="remove the repeated samples",
+            )
+        wrong = np.flatnonzero((labels_N < 0) | (labels_N >= label_space.num_classes))
+        if len(wrong):
+            raise label_out_of_range(
+                int(labels_N[wrong[0]]), f"the sample {sample_ids[wrong[0]]!r} of {name!r}", label_space
+            )
+        self.name = name
+        self.label_space = label_space
+        self.sample_ids = tuple(sample_ids)
+        self.labels_N = np.array(labels_N, dtype=np.int64)
+        self.labels_N.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {len(self)} images, {self.label_space})"
+
+    @abstractmethod
+    def decode(self, index: int) -> NDArray[np.uint8]:
+        """The image as (H, W, 3) RGB.
+
+        Raises:
+            UnreadableImageError: the image cannot be read whole; the error names the file.
+        """
+
+    @abstractmethod
+    def content(self, index: int) -> str:
+        """The fingerprint of what `decode` reads: of the file's bytes, or of the pixels."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of ids, labels, label space and content; reads every image file once, on first use."""
+        return fingerprint(
+            {
+                "decoding": DECODING,
+                "label_space": [self.label_space.name, self.label_space.num_classes],
+                "sample_ids": list(self.sample_ids),
+                "labels": self.labels_N,
+                "content": [self.content(index) for index in range(len(self))],
+            }
+        )
+
+    def subset(self, count: int, seed: int = 0) -> Dataset:
+        """A seeded part without replacement, in the order of the whole; its name states it.
+
+        All images in the part: the data set itself.
+
+        Raises:
+            UserError: `count` is not in 1 to N.
+        """
+        if not 1 <= count <= len(self):
+            raise UserError(
+                expected=f"a count of 1 to {len(self)} images of the data set {self.name!r}",
+                found=str(count),
+                next_step="lower the count, or leave it out to take all",
+            )
+        if count == len(self):
+            return self
+        indices = np.sort(generator("subset", seed).choice(len(self), count, replace=False))
+        return Part(self, indices, f"{self.name}[{count} of {len(self)}, seed {seed}]")
+
+
+class Part(Dataset):
+    """Some samples of another data set."""
+
+    def __init__(self, whole: Dataset, indices: NDArray[np.int64], name: str) -> None:
+        super().__init__(
+            name, whole.label_space, [whole.sample_ids[i] for i in indices], whole.labels_N[indices]
+        )
+        self.whole = whole
+        self.indices = indices
+
+    def decode(self, index: int) -> NDArray[np.uint8]:
+        return self.whole.decode(int(self.indices[index]))
+
+    def content(self, index: int) -> str:
+        return self.whole.content(int(self.indices[index]))
+
+
+# A source takes its settings as annotated keyword-only parameters, which is how they are checked,
+# and `base`, the folder from which relative paths start.
+DATASET_SOURCES: Registry[Callable[..., Dataset]] = Registry("data set source", "nversion.data")
+
+
+def open_dataset(spec: Mapping[str, Any], base: Path | None = None) -> Dataset:
+    """Open the data set that a table of settings describes.
+
+    Args:
+        spec: `source` (a name in DATASET_SOURCES), optionally `count` and `seed` for a seeded part,
+            and the settings of that source.
+        base: the folder from which relative paths start: the study file's; the working folder if None.
+
+    Raises:
+        UserError: settings, labels or files that cannot be used; each is named.
+
+    >>> digits = open_dataset({"source": "digits", "split": "test", "count": 100})
+    >>> digits.name, len(digits), digits.decode(0).shape
+    ('digits-test[100 of 901, seed 0]', 100, (32, 32, 3))
+    """
+    from . import sources  # noqa: F401  (each module of it registers its source)
+
+    settings = dict(spec)
+    name = settings.pop("source", None)
+    if not isinstance(name, str):
+        raise UserError(
+            expected="the setting 'source' of a data set",
+            found="none" if name is None else repr(name),
+            next_step=f"add `source = ...`, one of {', '.join(DATASET_SOURCES)}",
+        )
+    part = {key: settings.pop(key) for key in ("count", "seed") if key in settings}
+    what = f"the data set {settings['name']!r} ({name})" if "name" in settings else f"a data set ({name})"
+    dataset = call_with_settings(DATASET_SOURCES[name], settings, what, base=base or Path())
+    return call_with_settings(_part, part, what, dataset=dataset)
+
+
+def _part(*, dataset: Dataset, count: int | None = None, seed: int = 0) -> Dataset:
+    return dataset if count is None else dataset.subset(count, seed)
+
+
+def check_name(name: str) -> None:
+    """Names of data sets stand in names of conditions ("name/corruption-severity").
+
+    Raises:
+        UserError: the name is empty or contains a slash.
+    """
+    if not name.strip() or "/" in name or "\\" in name:
+        raise UserError(
+            expected="a data set name without slashes", found=repr(name), next_step="choose another `name`"
+        )
+
+
+def label_out_of_range(label: int, where: str, label_space: LabelSpace) -> UserError:
+    """The error for a label that the label space does not have."""
+    return UserError(
+        expected=f"labels 0 to {label_space.num_classes - 1} of the label space {label_space.name!r}",
+        found=f"label {label} in {where}",
+        next_step="correct the label (they are 0-based), or name the label space it belongs to",
+    )

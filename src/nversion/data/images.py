@@ -1,0 +1,81 @@
+"""Image files to RGB: one meaning for every colour mode, and an error for what cannot be read whole."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from nversion.core import UserError
+
+# Part of every data set's fingerprint: count up when the pixels of some file change meaning.
+DECODING = 1
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+
+_BROKEN = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+
+
+class UnreadableImageError(UserError):
+    """An image that is missing, truncated, or of a kind that has no RGB meaning here."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(
+            expected=f"a whole image in {path}",
+            found=reason,
+            next_step="replace the file, or take its row out of the labels",
+        )
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[type[UnreadableImageError], tuple[str, str]]:
+        # The error travels from worker processes, and its arguments are not the message.
+        return type(self), (self.path, self.found)
+
+
+def decode_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image file as (H, W, 3) RGB.
+
+    - Grey, palette, CMYK, YCbCr and LAB images are converted to RGB.
+    - Transparency is laid over white, as a viewer shows it: colours under transparent pixels are arbitrary.
+    - 16-bit images keep their high byte, whether grey or RGB.
+    - The EXIF orientation is applied: the image stands as a viewer shows it. (torchvision's default
+      loader ignores it.)
+    - Of an animation the first frame is read.
+    - Embedded colour profiles are ignored, as the usual loaders do.
+
+    Raises:
+        UnreadableImageError: the file is missing, no image, truncated, or holds 32-bit or floating
+            pixels, whose range is unknown.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            # Pillow's remarks on odd EXIF and transparency chunks; what matters raises.
+            warnings.simplefilter("ignore")
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            return np.array(_rgb(upright))
+    except FileNotFoundError as error:
+        raise UnreadableImageError(path, "no such file") from error
+    except _BROKEN as error:
+        reason = " ".join(str(error).split()).replace(f" '{path}'", "") or type(error).__name__
+        raise UnreadableImageError(path, reason) from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        high_byte = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return Image.fromarray(high_byte).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {image.mode!r}, whose range is unknown")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,0 +1,158 @@
+"""Which label space a data set's settings name, and the names of its classes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from nversion.core import LabelSpace, UserError
+
+IMAGENET = "imagenet-1k"
+# Label spaces that need no further settings: name -> number of classes.
+KNOWN_LABEL_SPACES = {IMAGENET: 1000}
+
+
+def label_space_of(
+    what: str,
+    name: str,
+    *,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> LabelSpace:
+    """The label space called `name`, from what is known about it.
+
+    Raises:
+        UserError: the number of classes is unknown, or two sources of it disagree.
+
+    >>> label_space_of("a test", "shapes", class_names=["circle", "square"])
+    LabelSpace(name='shapes', num_classes=2)
+    """
+    counts = {
+        "the label space": KNOWN_LABEL_SPACES.get(name),
+        "num_classes": num_classes,
+        "the class names": len(class_names) if class_names is not None else None,
+    }
+    stated = {source: count for source, count in counts.items() if count is not None}
+    if not stated:
+        raise UserError(
+            expected=f"the number of classes of the label space {name!r} of {what}",
+            found="none",
+            next_step='add `num_classes = ...` or `classes = "classes.csv"` (columns label, name)',
+        )
+    if len(set(stated.values())) > 1:
+        raise UserError(
+            expected=f"one number of classes for the label space {name!r} of {what}",
+            found=", ".join(f"{count} from {source}" for source, count in stated.items()),
+            next_step="correct the one that is wrong, or name another label space",
+        )
+    count = next(iter(stated.values()))
+    if class_names is None and name == IMAGENET:
+        class_names = _imagenet_class_names()
+    return LabelSpace(name, count, None if class_names is None else tuple(class_names))
+
+
+def read_classes(path: Path) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Class names in label order, and the label of each folder name, from a CSV of classes.
+
+    Columns: `label` or `index` (0-based, each once); `name` or `names` (of several, separated by
+    commas, the first is taken); optionally `folder` or `wnid`, the folder's name in a tree of images.
+    Without such a column the folders are called as the classes are.
+
+    Raises:
+        UserError: the file or a column is missing, or the labels are not 0 to C - 1, each once.
+    """
+    rows = read_csv(path)
+    columns = list(rows[0][1]) if rows else []
+    label_column = _first_of(("label", "index"), columns, path)
+    name_column = _first_of(("name", "names"), columns, path)
+    folder_column = next((column for column in ("folder", "wnid") if column in columns), None)
+    names: dict[int, str] = {}
+    folders: dict[str, int] = {}
+    for line, row in rows:
+        label = read_label(row[label_column], path, line)
+        if label in names:
+            raise UserError(
+                expected=f"each label once in {path}",
+                found=f"label {label} again in line {line}",
+                next_step="remove one of the two lines",
+            )
+        first_name = row[name_column].split(",")[0].strip() if name_column == "names" else row[name_column]
+        names[label] = first_name
+        folder = row[folder_column] if folder_column else first_name
+        if folders.setdefault(folder, label) != label:
+            raise UserError(
+                expected=f"each folder name once in {path}",
+                found=f"{folder!r} again in line {line}",
+                next_step="add a column `folder` with one name per class",
+            )
+    if set(names) != set(range(len(names))):
+        missing = min(set(range(len(names))) - set(names))
+        raise UserError(
+            expected=f"labels 0 to {len(names) - 1} in {path}",
+            found=f"no label {missing}",
+            next_step="list every class once, 0-based, in the order of the logits",
+        )
+    return tuple(names[label] for label in range(len(names))), folders
+
+
+def read_csv(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file with a header, each with its line number.
+
+    Raises:
+        UserError: the file is missing, is not UTF-8 text, or a row has a wrong number of fields.
+    """
+    if not path.is_file():
+        raise UserError(
+            expected=f"the file {path}", found="no such file", next_step="correct the path or create the file"
+        )
+    rows: list[tuple[int, dict[str, str]]] = []
+    try:
+        # utf-8-sig: spreadsheets write a byte-order mark in front of the first column's name.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restkey="", restval=None)
+            for row in reader:
+                if "" in row or None in row.values():
+                    raise UserError(
+                        expected=f"{len(reader.fieldnames or ())} fields in line {reader.line_num} of {path}",
+                        found="more" if "" in row else "fewer",
+                        next_step="put fields that contain commas in double quotes",
+                    )
+                rows.append((reader.line_num, row))
+    except UnicodeDecodeError as error:
+        raise UserError(
+            expected=f"UTF-8 text in {path}", found="other bytes", next_step="save the file as UTF-8"
+        ) from error
+    return rows
+
+
+def read_label(text: str, path: Path, line: int) -> int:
+    """The 0-based label that `text` writes.
+
+    Raises:
+        UserError: `text` is no whole number of 0 or more.
+    """
+    if not (text.strip().isdecimal() and text.strip().isascii()):
+        raise UserError(
+            expected=f"a 0-based whole number as label in line {line} of {path}",
+            found=repr(text),
+            next_step="write the index of the class, not its name",
+        )
+    return int(text)
+
+
+def _first_of(candidates: tuple[str, ...], columns: list[str], path: Path) -> str:
+    for column in candidates:
+        if column in columns:
+            return column
+    raise UserError(
+        expected=f"a column {' or '.join(repr(column) for column in candidates)} in {path}",
+        found=", ".join(repr(column) for column in columns) or "an empty file",
+        next_step="name the column so in the first line",
+    )
+
+
+def _imagenet_class_names() -> tuple[str, ...]:
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
