@@ -115,8 +115,8 @@ class LogitsWriter:
     def needs(self, condition: Condition, batch: int) -> bool:
         return any(batch in self._missing[condition.name, c.name] for c in self.classifiers)
 
-    def num_missing(self) -> int:
-        """Batches still to run, summed over conditions and classifiers."""
+    def num_steps(self) -> int:
+        """Batches still to run, summed over conditions and classifiers: calls of `on_step` to come."""
         return sum(map(len, self._missing.values()))
 
     def set_aside(self) -> list[str]:

@@ -1,0 +1,19 @@
+"""A study: its spec, its plan, its run, its tables."""
+
+from .plan import OpenStudy, Plan, make_plan, open_study
+from .run import Reporter, Silent, run_study, say_plan
+from .spec import StudySpec, parse_spec, read_spec
+
+__all__ = [
+    "OpenStudy",
+    "Plan",
+    "Reporter",
+    "Silent",
+    "StudySpec",
+    "make_plan",
+    "open_study",
+    "parse_spec",
+    "read_spec",
+    "run_study",
+    "say_plan",
+]

@@ -56,13 +56,11 @@ class ConditionsTable(_Table):
 class EnsemblesTable(_Table):
     """`[ensembles]`: sizes, consensus rules, and all of them or a seeded sample."""
 
-    sizes: list[int] = Field(default_factory=lambda: [3], min_length=1)
-    consensus: list[str] = Field(
-        default_factory=lambda: ["average", "probability", "median", "geometric_mean", "vote"], min_length=1
-    )
+    sizes: list[int] = Field([3], min_length=1)
+    consensus: list[str] = Field(["average", "probability", "median", "geometric_mean", "vote"], min_length=1)
     sample: int | None = Field(None, ge=1)  # of each size; None means all C(M, k)
     seed: int = Field(0, ge=0)
-    diversity: list[str] = Field(default_factory=lambda: ["disagreement", "q", "rho", "double_fault"])
+    diversity: list[str] = ["disagreement", "q", "rho", "double_fault"]
     num_blocks: int = Field(50, ge=2)  # of images, for the jackknife
 
     @field_validator("sizes")
@@ -76,17 +74,13 @@ class EnsemblesTable(_Table):
 class AttributionTable(_Table):
     """`[attribution]`: methods, targets, normalisations, and on how many images of which conditions."""
 
-    methods: list[str] = Field(default_factory=lambda: ["saliency"], min_length=1)
-    targets: list[Literal["predicted", "label"]] = Field(
-        default_factory=lambda: ["predicted", "label"], min_length=1
-    )
-    normalise: list[Literal["none", "l2", "sum"]] = Field(
-        default_factory=lambda: ["none", "l2"], min_length=1
-    )
+    methods: list[str] = Field(["saliency"], min_length=1)
+    targets: list[Literal["predicted", "label"]] = Field(["predicted", "label"], min_length=1)
+    normalise: list[Literal["none", "l2", "sum"]] = Field(["none", "l2"], min_length=1)
     absolute: bool = True
     images: int | None = Field(None, ge=1)  # of each data set, a seeded part; None means all
     seed: int = Field(0, ge=0)
-    conditions: list[str] = Field(default_factory=lambda: ["*"])  # names or shell patterns
+    conditions: list[str] = ["*"]  # names or shell patterns
 
 
 class RunTable(_Table):

@@ -1,0 +1,166 @@
+"""From logits and Grams of one condition to numbers for all ensembles, with and without each block.
+
+Every value comes twice: on all images, and on all but one block of them, for each block. The second
+is what intervals are made of; it costs no further pass because all statistics are sums per block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nversion.diversity import PAIRWISE, PairCounts, attribution_diversity, ensemble_mean
+from nversion.ensembles import (
+    Chunk,
+    Ensembles,
+    Evaluation,
+    ModelAccuracy,
+    ModelStatistics,
+    evaluate_sizes,
+    right_MN,
+)
+from nversion.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity of E ensembles.
+
+    Attributes:
+        full_E: on all images; nan where undefined.
+        without_BE: with each block of images left out in turn.
+        undefined_E: how many pairs (or images, for attributions) were undefined.
+    """
+
+    full_E: Tensor
+    without_BE: Tensor
+    undefined_E: Tensor
+
+
+@dataclass(frozen=True)
+class EnsembleResult:
+    """What one size of ensembles gives under one condition.
+
+    Attributes:
+        accuracy: of the ensembles, by consensus rule.
+        improvement: over the most accurate member, by consensus rule (Fig. 5).
+        best_member_E, mean_member: accuracy of members.
+        diversity: by metric.
+    """
+
+    ensembles: Ensembles
+    evaluations: Mapping[str, Evaluation]
+    accuracy: Mapping[str, Measured]
+    improvement: Mapping[str, Measured]
+    best_member_E: Tensor
+    mean_member: Measured
+    diversity: Mapping[str, Measured]
+
+
+@dataclass(frozen=True)
+class ConditionResult:
+    """Everything the tables say about one condition."""
+
+    condition: str
+    num_samples: int
+    models: ModelAccuracy
+    pairs: Mapping[str, Tensor]
+    sizes: Sequence[EnsembleResult]
+
+
+def measure_condition(
+    predictions: Predictions,
+    ensembles: Sequence[Ensembles],
+    consensus: Sequence[str],
+    pairwise: Sequence[str],
+    grams: Mapping[str, tuple[NDArray[np.float64], NDArray[np.int64]]],
+) -> ConditionResult:
+    """Evaluate all ensembles under one condition.
+
+    Args:
+        ensembles: one family of ensembles a size.
+        pairwise: names in `nversion.diversity.PAIRWISE`.
+        grams: for each attribution metric, Gram matrices (n, M, M) of the attributed samples and
+            their blocks (n,).
+
+    Memory: a chunk of logits, M×M and E numbers for each block.
+    """
+    num_models, num_blocks = len(predictions.model_names), predictions.num_blocks
+    statistics = ModelStatistics(num_models, num_blocks)
+    counts: list[PairCounts] = []
+
+    def watched() -> Iterator[Chunk]:
+        """One pass over the logits for everything: sums are taken as the chunks go by."""
+        for chunk in predictions.chunks():
+            statistics.update(chunk)
+            seen = PairCounts.from_right(
+                right_MN(chunk.logits_MNC, chunk.labels_N), chunk.blocks_N, num_blocks
+            )
+            counts[:] = [counts[0] + seen] if counts else [seen]
+            yield chunk
+
+    evaluations = evaluate_sizes(watched(), ensembles, consensus, num_blocks)
+    models = statistics.result()
+    total, without = counts[0].total(), counts[0].without_each_block()
+    pairs = {name: PAIRWISE[name].function(*total) for name in pairwise}
+    pairs_without = {name: PAIRWISE[name].function(*without) for name in pairwise}
+    gram_means = {name: _gram_means(*gram, num_blocks) for name, gram in grams.items()}
+
+    sizes = []
+    for family, of_size in zip(ensembles, evaluations, strict=True):
+        diversity: dict[str, Measured] = {}
+        for name in pairwise:
+            full_E, undefined_E = ensemble_mean(pairs[name], family)
+            diversity[name] = Measured(full_E, ensemble_mean(pairs_without[name], family)[0], undefined_E)
+        for name, (mean_MM, without_BMM, undefined) in gram_means.items():
+            diversity[name] = Measured(
+                attribution_diversity(mean_MM, family),
+                attribution_diversity(without_BMM, family),
+                torch.full((len(family),), undefined),
+            )
+        sizes.append(_of_members(family, of_size, models, diversity))
+    return ConditionResult(predictions.condition, len(predictions), models, pairs, sizes)
+
+
+def _of_members(
+    family: Ensembles,
+    evaluations: Mapping[str, Evaluation],
+    models: ModelAccuracy,
+    diversity: Mapping[str, Measured],
+) -> EnsembleResult:
+    right_BM, count_B = models.right_BM, models.count_B
+    member_full_EK = (right_BM.sum(0) / count_B.sum())[family.members_EK]
+    member_without_BEK = _without(right_BM, count_B)[:, family.members_EK]
+    best_E, best_BE = member_full_EK.amax(-1), member_without_BEK.amax(-1)
+    none_E = torch.zeros(len(family), dtype=torch.int64)
+    accuracy, improvement = {}, {}
+    for name, evaluation in evaluations.items():
+        full_E, without_BE = evaluation.accuracy_E, evaluation.leave_one_out_BE
+        accuracy[name] = Measured(full_E, without_BE, none_E)
+        improvement[name] = Measured(full_E - best_E, without_BE - best_BE, none_E)
+    mean_member = Measured(member_full_EK.mean(-1), member_without_BEK.mean(-1), none_E)
+    return EnsembleResult(family, evaluations, accuracy, improvement, best_E, mean_member, diversity)
+
+
+def _without(right_BX: Tensor, count_B: Tensor) -> Tensor:
+    """Shares of rightly classified samples with each block left out."""
+    return (right_BX.sum(0) - right_BX) / (count_B.sum() - count_B)[:, None]
+
+
+def _gram_means(
+    gram_nMM: NDArray[np.float64], blocks_n: NDArray[np.int64], num_blocks: int
+) -> tuple[Tensor, Tensor, int]:
+    """Mean Gram over the defined samples, the same without each block, and how many were undefined."""
+    defined_n = np.isfinite(gram_nMM).all((1, 2))
+    sums_BMM = torch.zeros(num_blocks, *gram_nMM.shape[1:], dtype=torch.float64)
+    blocks = torch.from_numpy(blocks_n[defined_n])
+    sums_BMM.index_add_(0, blocks, torch.from_numpy(np.asarray(gram_nMM[defined_n])))
+    count_B = torch.bincount(blocks, minlength=num_blocks).double()
+    total_MM, total = sums_BMM.sum(0), count_B.sum()
+    without_BMM = (total_MM - sums_BMM) / (total - count_B)[:, None, None]
+    return total_MM / total, without_BMM, int((~defined_n).sum())

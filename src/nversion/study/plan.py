@@ -1,0 +1,283 @@
+"""What a study will do before it does it: cached and missing work, time, disk, number of ensembles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nversion.attribution import METHODS
+from nversion.core import UserError, did_you_mean, fingerprint
+from nversion.corruptions import CORRUPTIONS
+from nversion.data import Canonical, Condition, Dataset, open_dataset
+from nversion.diversity import PAIRWISE
+from nversion.ensembles import CONSENSUS, Ensembles
+from nversion.models import Classifier, check_label_space, expand_pool, load_classifier
+from nversion.predictions import Inference, LogitsWriter, seconds_per_image
+
+from .attributions import GramWriter, attributed_conditions
+from .spec import StudySpec
+
+BACKWARD_COST = 4.0  # passes of forward cost for one sample's maps: forward for the target, forward, backward
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study whose data sets and models are open and agree with each other."""
+
+    spec: StudySpec
+    folder: Path
+    device: torch.device
+    datasets: dict[str, Dataset]
+    canonical: Canonical
+    conditions: list[Condition]
+    classifiers: list[Classifier]
+    inference: Inference
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.classifiers)
+
+    def conditions_of(self, dataset: str) -> list[Condition]:
+        """The conditions that are rendered from this data set, clean first."""
+        return [c for c in self.conditions if c.dataset == dataset]
+
+    def ensembles(self) -> list[Ensembles]:
+        """One family of ensembles for each size asked for."""
+        asked, num_models = self.spec.ensembles, len(self.classifiers)
+        families = []
+        for size in asked.sizes:
+            total = comb(num_models, size)
+            if asked.sample is None or asked.sample >= total:
+                families.append(Ensembles.all_of(num_models, size))
+            else:
+                families.append(Ensembles.sample(num_models, size, asked.sample, asked.seed))
+        return families
+
+    def logits_writer(self, dataset: str, on_step: Callable[[str], None] = lambda _: None) -> LogitsWriter:
+        """The consumer that fills the store of logits for one data set."""
+        return LogitsWriter(
+            self.folder / "predictions",
+            self.datasets[dataset],
+            self.canonical,
+            self.conditions_of(dataset),
+            self.classifiers,
+            self.inference,
+            self.device,
+            on_step,
+        )
+
+    def gram_writer(self, dataset: str, on_step: Callable[[str], None] = lambda _: None) -> GramWriter | None:
+        """The consumer that fills the Grams of one data set, or None where none are asked for."""
+        if self.spec.attribution is None:
+            return None
+        return GramWriter(
+            self.folder / "attributions",
+            self.datasets[dataset],
+            self.canonical,
+            self.conditions_of(dataset),
+            self.classifiers,
+            self.spec.attribution,
+            self.inference.batch_size,
+            self.device,
+            on_step,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Numbers that are told before a run starts.
+
+    Attributes:
+        batches_total, batches_missing: (condition, model, batch) of logits.
+        maps_total, maps_missing: samples to attribute, summed over conditions.
+        ensembles: number of each size.
+        seconds: estimated time of what is missing, from a timing of each model on one small batch.
+        bytes_missing, bytes_free: disk that the missing work takes, and what there is.
+        set_aside: files that did not match their manifest.
+    """
+
+    batches_total: int
+    batches_missing: int
+    maps_total: int
+    maps_missing: int
+    ensembles: dict[int, int]
+    seconds: float
+    bytes_missing: int
+    bytes_free: int
+    set_aside: list[str]
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the first CUDA device where there is one, else the CPU.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            expected="a device that this machine has",
+            found=f"device = {name!r}",
+            next_step='set device = "auto" or "cpu"; see: nversion doctor',
+        ) from error
+    return device
+
+
+def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
+    """Open every data set and model of a spec and check that they fit together.
+
+    Args:
+        folder: where the study lives.
+        base: the folder that relative paths in the spec start from.
+    """
+    _check_names("consensus rule", spec.ensembles.consensus, list(CONSENSUS))
+    _check_names("pairwise metric", spec.ensembles.diversity, list(PAIRWISE))
+    _check_names("corruption", list(spec.conditions.corruptions), list(CORRUPTIONS))
+    if spec.attribution is not None:
+        _check_names("attribution method", spec.attribution.methods, list(METHODS))
+    device = choose_device(spec.run.device)
+    datasets = {}
+    for name, table in spec.data.items():
+        settings = {key: value for key, value in table.items() if key != "terms"}
+        datasets[name] = open_dataset({"name": name, **settings}, base)
+    canonical = Canonical(**spec.canonical.model_dump())
+    conditions = [
+        condition
+        for name in datasets
+        for condition in [
+            *([Condition(name)] if spec.conditions.clean else []),
+            *(
+                Condition(name, corruption, severity, spec.conditions.seed)
+                for corruption, severities in spec.conditions.corruptions.items()
+                for severity in severities
+            ),
+        ]
+    ]
+    _check_once("condition", [c.name for c in conditions])
+    classifiers = [load_classifier(model, base) for model in expand_pool(spec.models, base)]
+    _check_once("model name", [c.name for c in classifiers])
+    check_label_space(classifiers, list(datasets.values()))
+    for size in spec.ensembles.sizes:
+        if size > len(classifiers):
+            raise UserError(
+                expected=f"ensembles of at most {len(classifiers)} members, the number of models",
+                found=f"sizes = {spec.ensembles.sizes}",
+                next_step="ask for smaller ensembles or name more models",
+            )
+    if spec.attribution is not None and not attributed_conditions(conditions, spec.attribution):
+        raise UserError(
+            expected="patterns that match a condition under attribution.conditions",
+            found=repr(spec.attribution.conditions),
+            next_step=did_you_mean(spec.attribution.conditions[0], [c.name for c in conditions]),
+        )
+    run = spec.run
+    inference = Inference(run.batch_size, run.storage, run.amp, run.channels_last)
+    return OpenStudy(spec, folder, device, datasets, canonical, conditions, classifiers, inference)
+
+
+def study_hash(study: OpenStudy) -> str:
+    """A digest of the spec and of the content of all data sets and models."""
+    return fingerprint(
+        {
+            "spec": study.spec.model_dump(mode="json"),
+            "data": [d.fingerprint for d in study.datasets.values()],
+            "models": [c.fingerprint for c in study.classifiers],
+        }
+    )
+
+
+def make_plan(study: OpenStudy) -> Plan:
+    """Look at what is cached and estimate the rest; runs each missing model on one small batch."""
+    total = missing = maps_total = maps_missing = bytes_missing = 0
+    seconds = 0.0
+    set_aside: list[str] = []
+    writers = [(name, study.logits_writer(name), study.gram_writer(name)) for name in study.datasets]
+    anything = any(w.num_steps() or (g and g.num_steps()) for _, w, g in writers)
+    speed: Mapping[str, float] = (
+        seconds_per_image(study.classifiers, study.canonical, study.inference, study.device)
+        if anything
+        else {}
+    )
+    for name, writer, gram_writer in writers:
+        num_samples = len(study.datasets[name])
+        for (_, model), array in writer.arrays.items():
+            lacking = len(array.missing())
+            total += len(array.bounds)
+            missing += lacking
+            if lacking:
+                bytes_missing += array.num_bytes
+                seconds += speed[model] * min(num_samples, lacking * study.inference.batch_size)
+        set_aside += writer.set_aside()
+        if gram_writer is not None:
+            lacking = gram_writer.num_missing_samples()
+            maps_total += len(gram_writer.samples) * len(gram_writer.conditions)
+            maps_missing += lacking
+            bytes_missing += sum(a.num_bytes for a in gram_writer.arrays.values() if a.missing())
+            seconds += lacking * BACKWARD_COST * sum(speed.values()) if lacking else 0.0
+            set_aside += gram_writer.set_aside()
+    study.folder.mkdir(parents=True, exist_ok=True)
+    return Plan(
+        total,
+        missing,
+        maps_total,
+        maps_missing,
+        {family.size: len(family) for family in study.ensembles()},
+        seconds,
+        bytes_missing,
+        shutil.disk_usage(study.folder).free,
+        set_aside,
+    )
+
+
+def check_disk(plan: Plan, folder: Path) -> None:
+    """Refuse to start what cannot end.
+
+    Raises:
+        UserError: the missing work takes more disk than there is.
+    """
+    needed = 2 * plan.bytes_missing  # parts and the joined file stand side by side for a moment
+    if needed > plan.bytes_free:
+        raise UserError(
+            expected=f"{needed / 1e9:.1f} GB free in {folder}",
+            found=f"{plan.bytes_free / 1e9:.1f} GB",
+            next_step='free some space, store float16, or name another folder with "--folder"',
+        )
+
+
+def _check_names(kind: str, asked: Sequence[str], known: list[str]) -> None:
+    for name in asked:
+        if name not in known:
+            raise UserError(expected=f"a known {kind}", found=repr(name), next_step=did_you_mean(name, known))
+    _check_once(kind, asked)
+
+
+def _check_once(kind: str, names: Sequence[str]) -> None:
+    for name in names:
+        if list(names).count(name) > 1:
+            raise UserError(
+                expected=f"each {kind} once",
+                found=f"{name!r} {list(names).count(name)} times",
+                next_step="name it once, or give the second a name of its own",
+            )
+
+
+def provenance(study: OpenStudy) -> dict[str, Any]:
+    """Facts about the machine that end up in the manifest."""
+    return {
+        "device": str(study.device),
+        "device_name": torch.cuda.get_device_name(study.device) if study.device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+    }

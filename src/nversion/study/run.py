@@ -1,0 +1,355 @@
+"""Run a study: compute what is missing, then turn it into tables, pictures and a manifest."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+import nversion
+from nversion.core import only_run, write_text
+from nversion.predictions import LogitsWriter, Predictions, block_of_each_sample
+from nversion.predictions import run as run_models
+
+from . import tables
+from .attributions import GramWriter, metric_name
+from .measure import ConditionResult, measure_condition
+from .pictures import maps_table, models_of_different_families, samples_table
+from .plan import OpenStudy, Plan, check_disk, make_plan, open_study, provenance, study_hash
+from .spec import StudySpec
+from .trends import correlations
+
+
+class Reporter(Protocol):
+    """Where a run says what it does; the command line draws progress bars with it."""
+
+    def say(self, text: str) -> None:
+        """One line."""
+
+    def start(self, text: str, total: int) -> None:
+        """A piece of work of `total` steps begins."""
+
+    def advance(self) -> None:
+        """One step of it is done."""
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def start(self, text: str, total: int) -> None:
+        pass
+
+    def advance(self) -> None:
+        pass
+
+
+def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | None = None) -> Plan:
+    """Run a study to its tables and its manifest; what is finished already is not computed again.
+
+    Killed at any moment and run again, it computes what is missing and ends in the same tables.
+
+    Args:
+        folder: where everything goes; created where it is missing.
+        base: the folder that relative paths in the spec start from.
+
+    Returns:
+        The plan that was carried out.
+
+    Raises:
+        UserError: the spec does not fit the data and models, another run holds the folder, the disk
+            is full, an image is unreadable, or logits are not finite.
+    """
+    reporter = reporter or Silent()
+    with only_run(folder):
+        started = time.monotonic()
+        reporter.say("Opening data sets and models")
+        study = open_study(spec, folder, base)
+        plan = make_plan(study)
+        for name in plan.set_aside:
+            reporter.say(f"Set aside, it does not match its manifest and is computed again: {name}")
+        say_plan(plan, study, reporter)
+        check_disk(plan, folder)
+        unreadable = compute_missing(study, plan, reporter)
+        facts = write_tables(study, unreadable, reporter)
+        seconds = time.monotonic() - started
+        write_manifest(study, plan, facts, seconds)
+    return plan
+
+
+def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
+    """Tell what is cached, what will run, how long and how much disk."""
+    spec = study.spec
+    counts = ", ".join(f"{count:,} of {size} members" for size, count in plan.ensembles.items())
+    reporter.say(
+        f"{len(study.classifiers)} models, {len(study.conditions)} conditions, "
+        f"{sum(map(len, study.datasets.values())):,} images; ensembles: {counts}"
+        + (
+            ""
+            if spec.ensembles.sample is None
+            else f" (a sample of at most {spec.ensembles.sample:,} a size)"
+        )
+    )
+    reporter.say(
+        f"Logits: {plan.batches_total - plan.batches_missing:,} of {plan.batches_total:,} batches cached; "
+        f"maps: {plan.maps_total - plan.maps_missing:,} of {plan.maps_total:,} samples cached"
+    )
+    if plan.batches_missing or plan.maps_missing:
+        reporter.say(
+            f"To run: about {_duration(plan.seconds)} on {study.device}, "
+            f"{plan.bytes_missing / 1e6:,.0f} MB of disk ({plan.bytes_free / 1e9:,.0f} GB free)"
+        )
+
+
+def compute_missing(study: OpenStudy, plan: Plan, reporter: Reporter) -> dict[str, dict[str, str]]:
+    """Run every model on every batch that is not in the store; the same for attribution maps.
+
+    Returns:
+        For each data set, id and reason of the images that could not be decoded in this run.
+    """
+    unreadable = {}
+    for name, dataset in study.datasets.items():
+        consumers: list[LogitsWriter | GramWriter] = [study.logits_writer(name, lambda _: reporter.advance())]
+        if (gram_writer := study.gram_writer(name, lambda _: reporter.advance())) is not None:
+            consumers.append(gram_writer)
+        steps = sum(consumer.num_steps() for consumer in consumers)
+        if steps:
+            reporter.start(f"Models on {name}", steps)
+        unreadable[name] = run_models(
+            dataset,
+            study.canonical,
+            study.conditions_of(name),
+            consumers,
+            batch_size=study.inference.batch_size,
+            device=study.device,
+            exclude_unreadable=study.spec.run.unreadable == "exclude",
+        )
+        for consumer in consumers:
+            consumer.finish()
+    return unreadable
+
+
+def open_predictions(study: OpenStudy) -> dict[str, Predictions]:
+    """The finished logits of every condition, by its name; unreadable samples left out."""
+    views = {}
+    for name, dataset in study.datasets.items():
+        writer = study.logits_writer(name)
+        arrays = {key: array.read() for key, array in writer.arrays.items()}
+        rows_N = np.flatnonzero(_readable(list(arrays.values()), len(dataset)))
+        ids = [dataset.sample_ids[i] for i in rows_N]
+        blocks_N = block_of_each_sample(ids, study.spec.ensembles.num_blocks)
+        for condition in study.conditions_of(name):
+            views[condition.name] = Predictions(
+                condition.name,
+                study.model_names,
+                tuple(arrays[condition.name, model] for model in study.model_names),
+                rows_N,
+                dataset.labels_N[rows_N],
+                blocks_N,
+            )
+    return views
+
+
+def open_grams(
+    study: OpenStudy, predictions: Mapping[str, Predictions]
+) -> dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]]:
+    """For each condition and attribution metric, per-sample Grams and the samples' blocks."""
+    grams: dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]] = {
+        condition.name: {} for condition in study.conditions
+    }
+    for name in study.datasets:
+        writer = study.gram_writer(name)
+        if writer is None:
+            continue
+        for (condition, metric), array in writer.arrays.items():
+            view = predictions[condition]
+            place = np.searchsorted(view.rows_N, writer.samples)
+            readable = np.isin(writer.samples, view.rows_N)
+            grams[condition][metric] = (
+                np.asarray(array.read())[readable],
+                view.blocks_N[place[readable]],
+            )
+    return grams
+
+
+def measure(study: OpenStudy, reporter: Reporter) -> list[ConditionResult]:
+    """Evaluate all ensembles under all conditions, from the stores alone."""
+    predictions = open_predictions(study)
+    grams = open_grams(study, predictions)
+    asked = study.spec.ensembles
+    families = study.ensembles()
+    reporter.start("Ensembles", len(study.conditions))
+    results = []
+    for condition in study.conditions:
+        view = predictions[condition.name]
+        results.append(
+            measure_condition(view, families, asked.consensus, asked.diversity, grams[condition.name])
+        )
+        reporter.advance()
+    return results
+
+
+def write_tables(
+    study: OpenStudy, unreadable: Mapping[str, Mapping[str, str]], reporter: Reporter
+) -> dict[str, Any]:
+    """Measure and write every table; returns facts for the manifest."""
+    results = measure(study, reporter)
+    cards = [classifier.card for classifier in study.classifiers]
+    clean = {
+        c.name: next((d.name for d in study.conditions_of(c.dataset) if d.corruption is None), c.name)
+        for c in study.conditions
+    }
+    changed: dict[tuple[str, str], int] = {}
+    for name in study.datasets:
+        changed |= {key: array.note for key, array in study.logits_writer(name).arrays.items()}
+    num_samples = {c.dataset: r.num_samples for c, r in zip(study.conditions, results, strict=True)}
+    excluded = {name: len(study.datasets[name]) - n for name, n in num_samples.items()}
+    reporter.start("Correlations and pictures", 1)
+    frames = {
+        "models": tables.models_table(results, cards, changed),
+        "ensembles": tables.ensembles_table(results, cards),
+        "pairs": tables.pairs_table(results, cards),
+        "diversity": tables.diversity_table(results, cards),
+        "correlations": correlations(results, clean),
+        "conditions": tables.conditions_table(study.conditions, num_samples, excluded),
+        "metrics": tables.metrics_table(_attribution_formulas(study)),
+        "samples": samples_table(study.datasets, study.canonical, study.conditions, study.spec.report.images),
+    }
+    if (maps := _maps(study)) is not None:
+        frames["maps"] = maps
+    facts = {
+        "study": study.spec.study.name,
+        "study_hash": study_hash(study),
+        "nversion": nversion.__version__,
+        "units": "fractions in [0, 1]",
+    }
+    for name, frame in frames.items():
+        tables.write_table(study.folder, name, frame, facts)
+    reporter.advance()
+    return {
+        "num_samples": num_samples,
+        "excluded": excluded,
+        "unreadable": {name: dict(reasons) for name, reasons in unreadable.items() if reasons},
+        "changed_top1": sum(changed.values()),
+        "near_ties": {
+            r.condition: {
+                f"{size.ensembles.size}/{rule}": e.num_near_ties
+                for size in r.sizes
+                for rule, e in size.evaluations.items()
+                if e.num_near_ties
+            }
+            for r in results
+        },
+    }
+
+
+def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], seconds: float) -> None:
+    """Write `manifest.json` beside the tables: all that someone needs to make them again."""
+    spec = study.spec
+    manifest = {
+        "study": spec.study.name,
+        "question": spec.study.question,
+        "baseline": spec.study.baseline,
+        "study_hash": study_hash(study),
+        "nversion": nversion.__version__,
+        "command": " ".join(["nversion", *sys.argv[1:]]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **provenance(study),
+        "python": sys.version.split()[0],
+        "polars": pl.__version__,
+        "datasets": [
+            {
+                "name": name,
+                "source": dataset.name,
+                "n": facts["num_samples"][name],
+                "excluded": facts["excluded"][name],
+                "fingerprint": dataset.fingerprint,
+                "label_space": dataset.label_space.name,
+                "terms": spec.data[name].get("terms", ""),
+            }
+            for name, dataset in study.datasets.items()
+        ],
+        "models": [
+            {
+                "name": c.name,
+                "source": c.card.source,
+                "fingerprint": c.fingerprint,
+                "preprocessing": vars(c.preprocessing),
+            }
+            for c in study.classifiers
+        ],
+        "settings": {
+            **spec.model_dump(mode="json", exclude={"data", "models", "study"}),
+            "ensembles_of_each_size": plan.ensembles,
+        },
+        "identities": [
+            "geometric_mean: the normalised geometric mean of the members' softmax is the softmax of their "
+            "mean logits, so its winner is that of average on every sample"
+        ]
+        if "geometric_mean" in spec.ensembles.consensus
+        else [],
+        "storage": {"dtype": spec.run.storage, "changed_top1": facts["changed_top1"]},
+        "near_ties": facts["near_ties"],
+        "unreadable": facts["unreadable"],
+        "seconds": round(seconds, 1),
+    }
+    write_text(study.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+
+
+def _readable(arrays: list[NDArray[Any]], num_samples: int) -> NDArray[np.bool_]:
+    """Samples that no array has as nan; only unreadable images are stored so."""
+    readable_N = np.ones(num_samples, bool)
+    for array in arrays:
+        readable_N &= ~np.isnan(array[:, 0])
+    return readable_N
+
+
+def _maps(study: OpenStudy) -> pl.DataFrame | None:
+    asked = study.spec.attribution
+    if asked is None or study.spec.report.maps == 0:
+        return None
+    condition = study.conditions[0]
+    named = [c for c in study.classifiers if c.name in study.spec.report.map_models]
+    return maps_table(
+        study.datasets[condition.dataset],
+        study.canonical,
+        condition,
+        named or models_of_different_families(study.classifiers, 6),
+        study.spec.report.maps,
+        asked.methods[0],
+        asked.absolute,
+        study.device,
+    )
+
+
+def _attribution_formulas(study: OpenStudy) -> dict[str, str]:
+    asked = study.spec.attribution
+    if asked is None:
+        return {}
+    kind = "absolute" if asked.absolute else "signed"
+    scale = {"none": "as they are", "l2": "of unit Euclidean norm", "sum": "of unit sum of magnitudes"}
+    return {
+        metric_name(method, target, normalise): (
+            f"Eq. 7: variance over members, summed over channels and pixels, of {kind} {method} maps "
+            f"of the {target} class, {scale[normalise]}; mean over images"
+        )
+        for method in asked.methods
+        for target in asked.targets
+        for normalise in asked.normalise
+    }
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

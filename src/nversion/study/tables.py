@@ -1,0 +1,243 @@
+"""The tables of a study: their columns, in one place, and how numbers become rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import polars as pl
+
+from nversion.core import UserError, whole_file
+from nversion.data import Condition
+from nversion.diversity import PAIRWISE
+from nversion.models import Card
+from nversion.reliability import block_jackknife_stderr, proportion_interval
+
+from .measure import ConditionResult, Measured
+
+_F = pl.Float64
+Schema = dict[str, pl.DataType | type[pl.DataType]]
+MODELS: Schema = {
+    "model": pl.String, "family": pl.String, "training": pl.String, "params": pl.Int64, "macs": pl.Int64,
+    "condition": pl.String, "n": pl.Int64, "top1": _F, "top1_low": _F, "top1_high": _F, "top5": _F,
+    "nll": _F, "ece": _F, "changed_top1": pl.Int64,
+}  # fmt: skip
+ENSEMBLES: Schema = {
+    "ensemble": pl.String, "members": pl.List(pl.String), "size": pl.Int64, "consensus": pl.String,
+    "condition": pl.String, "top1": _F, "best_member_top1": _F, "mean_member_top1": _F,
+    "improvement": _F, "improvement_stderr": _F, "ties": pl.Int64, "params": pl.Int64, "macs": pl.Int64,
+}  # fmt: skip
+PAIRS: Schema = {
+    "model_a": pl.String, "model_b": pl.String, "condition": pl.String, "metric": pl.String, "value": _F,
+}  # fmt: skip
+DIVERSITY: Schema = {
+    "ensemble": pl.String, "size": pl.Int64, "condition": pl.String, "metric": pl.String, "value": _F,
+    "stderr": _F, "n_undefined": pl.Int64,
+}  # fmt: skip
+CORRELATIONS: Schema = {
+    "metric": pl.String, "size": pl.Int64, "consensus": pl.String, "diversity_condition": pl.String,
+    "accuracy_condition": pl.String, "statistic": pl.String, "value": _F, "low": _F, "high": _F,
+    "n_ensembles": pl.Int64,
+}  # fmt: skip
+CONDITIONS: Schema = {
+    "condition": pl.String, "dataset": pl.String, "corruption": pl.String, "severity": _F,
+    "seed": pl.Int64, "n": pl.Int64, "excluded": pl.Int64,
+}  # fmt: skip
+SAMPLES: Schema = {
+    "sample_id": pl.String, "label": pl.Int64, "label_name": pl.String, "condition": pl.String,
+    "png": pl.Binary,
+}  # fmt: skip
+MAPS: Schema = {
+    "sample_id": pl.String, "condition": pl.String, "model": pl.String, "family": pl.String,
+    "label_name": pl.String, "predicted_name": pl.String, "right": pl.Boolean, "png": pl.Binary,
+}  # fmt: skip
+METRICS: Schema = {
+    "metric": pl.String, "low_bound": _F, "high_bound": _F, "higher_is_more_diverse": pl.Boolean,
+    "formula": pl.String, "undefined_when": pl.String,
+}  # fmt: skip
+
+
+def ensemble_names(members: Sequence[Sequence[int]], model_names: Sequence[str]) -> list[str]:
+    """One name an ensemble: its members' names, joined.
+
+    >>> ensemble_names([[0, 2]], ["resnet", "vit", "mixer"])
+    ['resnet + mixer']
+    """
+    return [" + ".join(model_names[i] for i in row) for row in members]
+
+
+def models_table(
+    results: Sequence[ConditionResult], cards: Sequence[Card], changed: Mapping[tuple[str, str], int]
+) -> pl.DataFrame:
+    """A row for each model and condition (Table 1); `changed` counts top-1 that storage changed."""
+    rows: list[dict[str, object]] = []
+    for result in results:
+        for i, card in enumerate(cards):
+            top1 = float(result.models.top1_M[i])
+            low, high = proportion_interval(round(top1 * result.num_samples), result.num_samples)
+            rows.append(
+                {
+                    "model": card.name,
+                    "family": card.family,
+                    "training": card.training,
+                    "params": card.num_parameters,
+                    "macs": card.macs,
+                    "condition": result.condition,
+                    "n": result.num_samples,
+                    "top1": top1,
+                    "top1_low": low,
+                    "top1_high": high,
+                    "top5": float(result.models.top5_M[i]),
+                    "nll": float(result.models.nll_M[i]),
+                    "ece": float(result.models.ece_M[i]),
+                    "changed_top1": changed.get((result.condition, card.name)),
+                }
+            )
+    return pl.DataFrame(rows, schema=MODELS)
+
+
+def ensembles_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -> pl.DataFrame:
+    """A row for each ensemble, consensus and condition (Figures 5 to 8)."""
+    names = [card.name for card in cards]
+    frames = [pl.DataFrame(schema=ENSEMBLES)]
+    for result in results:
+        for size in result.sizes:
+            members = size.ensembles.members_EK.tolist()
+            shared = {
+                "ensemble": ensemble_names(members, names),
+                "members": [[names[i] for i in row] for row in members],
+                "best_member_top1": size.best_member_E.tolist(),
+                "mean_member_top1": size.mean_member.full_E.tolist(),
+                "params": [sum(cards[i].num_parameters for i in row) for row in members],
+                "macs": [sum(cards[i].macs for i in row) for row in members],
+            }
+            for consensus, improvement in size.improvement.items():
+                columns = {
+                    **shared,
+                    "top1": size.accuracy[consensus].full_E.tolist(),
+                    "improvement": improvement.full_E.tolist(),
+                    "improvement_stderr": _stderr(improvement),
+                    "ties": size.evaluations[consensus].num_ties_E.tolist(),
+                }
+                frame = pl.DataFrame(columns).with_columns(
+                    size=pl.lit(size.ensembles.size),
+                    consensus=pl.lit(consensus),
+                    condition=pl.lit(result.condition),
+                )
+                frames.append(frame.select(ENSEMBLES).cast(ENSEMBLES))  # type: ignore[arg-type]
+    return pl.concat(frames)
+
+
+def pairs_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -> pl.DataFrame:
+    """A row for each pair of models, condition and metric; undefined values are nan."""
+    rows = [
+        {
+            "model_a": cards[a].name,
+            "model_b": cards[b].name,
+            "condition": result.condition,
+            "metric": metric,
+            "value": float(value_MM[a, b]),
+        }
+        for result in results
+        for metric, value_MM in result.pairs.items()
+        for a, b in combinations(range(len(cards)), 2)
+    ]
+    return pl.DataFrame(rows, schema=PAIRS)
+
+
+def diversity_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -> pl.DataFrame:
+    """A row for each ensemble, condition and metric, with its block-jackknife standard error."""
+    names = [card.name for card in cards]
+    frames = [pl.DataFrame(schema=DIVERSITY)]
+    for result in results:
+        for size in result.sizes:
+            ensembles = ensemble_names(size.ensembles.members_EK.tolist(), names)
+            for metric, measured in size.diversity.items():
+                frame = pl.DataFrame(
+                    {
+                        "ensemble": ensembles,
+                        "value": measured.full_E.tolist(),
+                        "stderr": _stderr(measured),
+                        "n_undefined": measured.undefined_E.tolist(),
+                    }
+                ).with_columns(
+                    size=pl.lit(size.ensembles.size),
+                    condition=pl.lit(result.condition),
+                    metric=pl.lit(metric),
+                )
+                frames.append(frame.select(DIVERSITY).cast(DIVERSITY))  # type: ignore[arg-type]
+    return pl.concat(frames)
+
+
+def conditions_table(
+    conditions: Sequence[Condition], num_samples: Mapping[str, int], excluded: Mapping[str, int]
+) -> pl.DataFrame:
+    """A row for each condition; `n` and `excluded` (unreadable images) are those of its data set."""
+    rows = [
+        {
+            "condition": c.name,
+            "dataset": c.dataset,
+            "corruption": c.corruption,
+            "severity": c.severity,
+            "seed": c.seed,
+            "n": num_samples[c.dataset],
+            "excluded": excluded[c.dataset],
+        }
+        for c in conditions
+    ]
+    return pl.DataFrame(rows, schema=CONDITIONS)
+
+
+def metrics_table(attribution_metrics: Mapping[str, str]) -> pl.DataFrame:
+    """What each metric is: bounds, direction, formula, when it is undefined."""
+    rows: list[dict[str, object]] = [
+        {
+            "metric": name,
+            "low_bound": metric.low,
+            "high_bound": metric.high,
+            "higher_is_more_diverse": metric.higher_is_more_diverse,
+            "formula": metric.formula,
+            "undefined_when": metric.undefined_when,
+        }
+        for name, metric in PAIRWISE.items()
+    ]
+    rows += [
+        {
+            "metric": name,
+            "low_bound": 0.0,
+            "high_bound": None,
+            "higher_is_more_diverse": True,
+            "formula": formula,
+            "undefined_when": "a map is zero everywhere and is to be normalised",
+        }
+        for name, formula in attribution_metrics.items()
+    ]
+    return pl.DataFrame(rows, schema=METRICS)
+
+
+def write_table(folder: Path, name: str, frame: pl.DataFrame, facts: Mapping[str, str]) -> None:
+    """Write `folder/tables/name.parquet`, whole, with `facts` in the file's metadata."""
+    with whole_file(folder / "tables" / f"{name}.parquet") as temporary:
+        frame.write_parquet(temporary, metadata=dict(facts))
+
+
+def read_table(folder: Path, name: str) -> pl.DataFrame:
+    """Read one table of a study folder.
+
+    Raises:
+        UserError: the study has no such table.
+    """
+    path = folder / "tables" / f"{name}.parquet"
+    if not path.is_file():
+        raise UserError(
+            expected=f"a finished study in {folder}",
+            found=f"no {path.relative_to(folder)}",
+            next_step="run it first with: nversion study run STUDY.toml",
+        )
+    return pl.read_parquet(path)
+
+
+def _stderr(measured: Measured) -> list[float]:
+    stderr_E: list[float] = block_jackknife_stderr(measured.full_E, measured.without_BE).tolist()
+    return stderr_E

@@ -1,0 +1,67 @@
+"""How each diversity metric relates to what ensembles gain: the correlations table (Fig. 7, B)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from nversion.reliability import relation_interval
+
+from .measure import ConditionResult, EnsembleResult, Measured
+from .tables import CORRELATIONS
+
+MEAN_MEMBER_ACCURACY = "mean_member_accuracy"
+
+
+def correlations(results: Sequence[ConditionResult], clean: dict[str, str]) -> pl.DataFrame:
+    """Correlations of every metric with the improvement, with the interval of shared members and images.
+
+    Args:
+        results: of all conditions.
+        clean: for each condition, the name of its data set's clean condition; diversity is related
+            to the improvement under the same condition, and diversity on clean images to the
+            improvement under each other condition of that data set.
+    """
+    by_name = {result.condition: result for result in results}
+    rows: list[dict[str, object]] = []
+    for result in results:
+        sources = dict.fromkeys([result.condition, clean.get(result.condition, result.condition)])
+        for source in sources:
+            if source in by_name:
+                rows.extend(_rows(by_name[source], result))
+    return pl.DataFrame(rows, schema=CORRELATIONS)
+
+
+def _rows(diversity: ConditionResult, accuracy: ConditionResult) -> Iterator[dict[str, object]]:
+    for of_diversity, of_accuracy in zip(diversity.sizes, accuracy.sizes, strict=True):
+        for metric, x in _metrics(of_diversity).items():
+            z = None if metric == MEAN_MEMBER_ACCURACY else of_accuracy.mean_member
+            for consensus, y in of_accuracy.improvement.items():
+                estimates = relation_interval(
+                    x.full_E,
+                    y.full_E,
+                    None if z is None else z.full_E,
+                    x.without_BE,
+                    y.without_BE,
+                    None if z is None else z.without_BE,
+                    of_accuracy.ensembles.members_EK,
+                    of_accuracy.ensembles.num_models,
+                )
+                for statistic, estimate in estimates.items():
+                    yield {
+                        "metric": metric,
+                        "size": of_accuracy.ensembles.size,
+                        "consensus": consensus,
+                        "diversity_condition": diversity.condition,
+                        "accuracy_condition": accuracy.condition,
+                        "statistic": statistic,
+                        "value": estimate.value,
+                        "low": estimate.low,
+                        "high": estimate.high,
+                        "n_ensembles": estimate.n_ensembles,
+                    }
+
+
+def _metrics(result: EnsembleResult) -> dict[str, Measured]:
+    return {**result.diversity, MEAN_MEMBER_ACCURACY: result.mean_member}
