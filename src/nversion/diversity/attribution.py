@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nversion.ensembles.membership import Ensembles
+from nversion.ensembles import Ensembles
 
 from .means import ensemble_mean
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nversion.core import UserError, chunk_length, spans
-from nversion.ensembles.membership import Ensembles
+from nversion.ensembles import Ensembles
 
 
 def ensemble_mean(

@@ -69,7 +69,7 @@ def partial(x_E: Tensor, y_E: Tensor, z_E: Tensor) -> Tensor:
 
     >>> x, y = torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([2.0, 1.0, 4.0, 3.0])
     >>> round(partial(x, y, torch.tensor([1.0, 0.0, 1.0, 0.0])).item(), 4)
-    0.9177
+    0.9806
     """
     finite_E = _finite(x_E, y_E, z_E)
     z_E = _centred(z_E, finite_E)
