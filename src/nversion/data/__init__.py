@@ -4,11 +4,9 @@ from .canonical import Canonical
 from .conditions import Condition
 from .dataset import DATASET_SOURCES, Dataset, open_dataset
 from .images import UnreadableImageError, decode_image
-from .label_spaces import KNOWN_LABEL_SPACES
 
 __all__ = [
     "DATASET_SOURCES",
-    "KNOWN_LABEL_SPACES",
     "Canonical",
     "Condition",
     "Dataset",

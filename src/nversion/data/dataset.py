@@ -172,7 +172,7 @@ def open_dataset(spec: Mapping[str, Any], base: Path | None = None) -> Dataset:
             found="none" if name is None else repr(name),
             next_step=f"add `source = ...`, one of {', '.join(DATASET_SOURCES)}",
         )
-    part = {key: settings.pop(key) for key in ("count", "seed") if key in settings}
+    part: dict[str, Any] = {key: settings.pop(key) for key in ("count", "seed") if key in settings}
     what = f"the data set {settings['name']!r} ({name})" if "name" in settings else f"a data set ({name})"
     dataset = call_with_settings(DATASET_SOURCES[name], settings, what, base=base or Path())
     return call_with_settings(_part, part, what, dataset=dataset)

@@ -1,0 +1,24 @@
+"""Classifiers with their preprocessing and card, loaded by name from several sources."""
+
+from .card import Card
+from .classifier import Classifier, fingerprint_of, make_classifier
+from .listing import Listing, list_models
+from .loading import MODEL_SOURCES, Loaded, check_label_space, default_name, expand_pool, load_classifier
+from .preprocessing import Preprocessing, read_preprocessing
+
+__all__ = [
+    "MODEL_SOURCES",
+    "Card",
+    "Classifier",
+    "Listing",
+    "Loaded",
+    "Preprocessing",
+    "check_label_space",
+    "default_name",
+    "expand_pool",
+    "fingerprint_of",
+    "list_models",
+    "load_classifier",
+    "make_classifier",
+    "read_preprocessing",
+]

@@ -31,7 +31,8 @@ class Arrays(Dataset):
         self.images_NHW3 = images_NHW3
 
     def decode(self, index: int) -> NDArray[np.uint8]:
-        return self.images_NHW3[index].copy()
+        image_HW3: NDArray[np.uint8] = self.images_NHW3[index].copy()
+        return image_HW3
 
     def content(self, index: int) -> str:
         return fingerprint(self.images_NHW3[index])

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nversion.core import LabelSpace, UserError, fingerprint_file
+from nversion.core.label_spaces import IMAGENET, label_space_of
 from nversion.core.settings import resolve
+from nversion.data.classes import imagenet_class_names, read_classes, read_csv, read_label
 from nversion.data.dataset import DATASET_SOURCES, Dataset, label_out_of_range
 from nversion.data.images import decode_image
-from nversion.data.label_spaces import IMAGENET, label_space_of, read_classes, read_csv, read_label
 
 
 class ImageFiles(Dataset):
@@ -87,7 +88,7 @@ def open_folder(
     if classes is not None:
         class_names: Sequence[str] | None = read_classes(resolve(classes, base))[0]
     elif label_space == IMAGENET:
-        class_names = None  # the known names; the column may name only the classes that occur
+        class_names = imagenet_class_names()  # the column may name only the classes that occur
     else:
         class_names = _names_of_all_classes(rows, labels_N, name_column, num_classes)
     space = label_space_of(what, label_space, num_classes=num_classes, class_names=class_names)

@@ -1,55 +1,11 @@
-"""Which label space a data set's settings name, and the names of its classes."""
+"""Files that name classes or label images: CSV with a header, every fault with its line."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
-from nversion.core import LabelSpace, UserError
-
-IMAGENET = "imagenet-1k"
-# Label spaces that need no further settings: name -> number of classes.
-KNOWN_LABEL_SPACES = {IMAGENET: 1000}
-
-
-def label_space_of(
-    what: str,
-    name: str,
-    *,
-    num_classes: int | None = None,
-    class_names: Sequence[str] | None = None,
-) -> LabelSpace:
-    """The label space called `name`, from what is known about it.
-
-    Raises:
-        UserError: the number of classes is unknown, or two sources of it disagree.
-
-    >>> label_space_of("a test", "shapes", class_names=["circle", "square"])
-    LabelSpace(name='shapes', num_classes=2)
-    """
-    counts = {
-        "the label space": KNOWN_LABEL_SPACES.get(name),
-        "num_classes": num_classes,
-        "the class names": len(class_names) if class_names is not None else None,
-    }
-    stated = {source: count for source, count in counts.items() if count is not None}
-    if not stated:
-        raise UserError(
-            expected=f"the number of classes of the label space {name!r} of {what}",
-            found="none",
-            next_step='add `num_classes = ...` or `classes = "classes.csv"` (columns label, name)',
-        )
-    if len(set(stated.values())) > 1:
-        raise UserError(
-            expected=f"one number of classes for the label space {name!r} of {what}",
-            found=", ".join(f"{count} from {source}" for source, count in stated.items()),
-            next_step="correct the one that is wrong, or name another label space",
-        )
-    count = next(iter(stated.values()))
-    if class_names is None and name == IMAGENET:
-        class_names = _imagenet_class_names()
-    return LabelSpace(name, count, None if class_names is None else tuple(class_names))
+from nversion.core import UserError
 
 
 def read_classes(path: Path) -> tuple[tuple[str, ...], dict[str, int]]:
@@ -152,7 +108,8 @@ def _first_of(candidates: tuple[str, ...], columns: list[str], path: Path) -> st
     )
 
 
-def _imagenet_class_names() -> tuple[str, ...]:
+def imagenet_class_names() -> tuple[str, ...]:
+    """torchvision's names of the 1000 classes, in the order of the logits."""
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])

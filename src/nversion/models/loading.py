@@ -1,0 +1,268 @@
+"""From a table of settings to a classifier: sources by prefix, pools of names, one label space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nversion.core import LabelSpace, Registry, UserError
+from nversion.core.settings import call_with_settings
+
+from .classifier import Classifier, make_classifier
+from .families import guess_family
+from .preprocessing import Preprocessing, read_preprocessing
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a source gives.
+
+    Args:
+        module: with its weights.
+        preprocessing: that belongs to the weights; None: the settings must give it.
+        name: of the classifier, where the settings give none.
+        training: how it was trained.
+        label_space: of its logits, where the source knows.
+        code: fingerprint of the user's code that built it.
+    """
+
+    module: nn.Module
+    preprocessing: Preprocessing | None
+    name: str
+    training: str = "unspecified"
+    label_space: str | None = None
+    code: str = ""
+
+
+# A source takes `reference` (the text after the prefix), `name` (of the classifier, or None) and
+# `base` (the folder from which relative paths start); its other parameters are its settings, which
+# are annotated and keyword-only.
+MODEL_SOURCES: Registry[Callable[..., Loaded]] = Registry("model source", "nversion.models")
+
+
+@dataclass(frozen=True)
+class _Common:
+    name: str | None
+    family: str | None
+    training: str | None
+    label_space: str | None
+    preprocessing: dict[str, Any]
+
+
+_COMMON = ("name", "family", "training", "label_space", "preprocessing")
+_OF_POOLS = ("names", "families", "trainings")
+
+
+def _common(
+    *,
+    name: str | None = None,
+    family: str | None = None,
+    training: str | None = None,
+    label_space: str | None = None,
+    preprocessing: dict[str, Any] | None = None,
+) -> _Common:
+    return _Common(name, family, training, label_space, preprocessing or {})
+
+
+def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classifier:
+    """Load the classifier that a table of settings describes.
+
+    Settings of every source: `source` ("timm:resnet50", "torchvision:...", "file:PATH",
+    "python:PATH_OR_MODULE:FUNCTION"), `name`, `family`, `training`, `label_space`, and
+    `preprocessing`, a table that replaces single values of what the source knows.
+
+    Args:
+        spec: of one classifier; `expand_pool` makes them of pools.
+        base: the folder from which relative paths start: the study file's; the working folder if None.
+
+    Raises:
+        UserError: settings, files or modules that cannot be used; each is named.
+
+    >>> spec = {"source": "timm:mobilenetv3_small_050", "pretrained": False, "training": "untrained"}
+    >>> small = load_classifier(spec)
+    >>> small.name, small.card.family, round(small.card.macs / 1e6), small.card.label_space.num_classes
+    ('mobilenetv3_small_050', 'NAS', 24, 1000)
+    """
+    from . import sources  # noqa: F401  (each module of it registers its source)
+
+    settings = dict(spec)
+    source = settings.pop("source", None)
+    if not isinstance(source, str) or not source.partition(":")[2]:
+        raise UserError(
+            expected="the `source` of a model, prefix:reference",
+            found="none" if source is None else repr(source),
+            next_step="write one such as 'timm:resnet50'; prefixes: " + ", ".join(MODEL_SOURCES),
+        )
+    for key in _OF_POOLS:
+        if key in settings:
+            raise UserError(
+                expected=f"one classifier from {source!r}",
+                found=f"the setting {key!r} of a pool",
+                next_step="expand the pool first, or write `name` instead",
+            )
+    prefix, _, reference = source.partition(":")
+    opener = MODEL_SOURCES[prefix]
+    what = f"the model {settings.get('name', source)!r}"
+    common = call_with_settings(_common, {key: settings.pop(key) for key in _COMMON if key in settings}, what)
+    loaded = call_with_settings(
+        opener, settings, what, reference=reference, name=common.name, base=base or Path()
+    )
+    name = common.name or loaded.name
+    return make_classifier(
+        loaded.module,
+        _preprocessing(loaded.preprocessing, common.preprocessing, name),
+        name=name,
+        source=source,
+        family=common.family or guess_family(loaded.name),
+        training=common.training or loaded.training,
+        label_space=common.label_space or loaded.label_space,
+        code=loaded.code,
+    )
+
+
+def _preprocessing(known: Preprocessing | None, settings: Mapping[str, Any], name: str) -> Preprocessing:
+    if known is None and not settings:
+        raise UserError(
+            expected=f"the preprocessing of the model {name!r}",
+            found="none",
+            next_step="add `preprocessing = {input_size = ..., mean = [...], std = [...]}`: "
+            "weights mean nothing without theirs",
+        )
+    return read_preprocessing((known.to_dict() if known else {}) | dict(settings), f"the model {name!r}")
+
+
+def expand_pool(specs: Iterable[Mapping[str, Any]], base: Path | None = None) -> list[dict[str, Any]]:
+    """One table of settings per classifier.
+
+    `names = [...]` makes one classifier of each name. "{name}" in the source is replaced by it
+    ("timm:{name}"); a python: source gets it as `name`. `families` and `trainings`, tables from name to
+    value, give `family` and `training` to single ones.
+
+    Args:
+        specs: tables as the user wrote them.
+        base: kept for symmetry with `load_classifier`; no file is read.
+
+    Raises:
+        UserError: a name twice, a name in a table that is not in the pool, or a source that does
+            not depend on the name.
+
+    >>> [spec["source"] for spec in expand_pool([{"source": "timm:{name}", "names": ["a", "b"]}])]
+    ['timm:a', 'timm:b']
+    """
+    expanded: list[dict[str, Any]] = []
+    for spec in specs:
+        expanded += _expand(spec)
+    seen: dict[str, str] = {}
+    for spec in expanded:
+        name, source = default_name(spec), str(spec.get("source"))
+        if name in seen:
+            raise UserError(
+                expected="each model name once in a pool",
+                found=f"{name!r} from {seen[name]!r} and from {source!r}",
+                next_step="give one of them another `name`",
+            )
+        seen[name] = source
+    return expanded
+
+
+def default_name(spec: Mapping[str, Any]) -> str:
+    """The name of the classifier of one table of settings, before it is loaded.
+
+    >>> default_name({"source": "file:weights/a.safetensors"})
+    'a'
+    """
+    if spec.get("name"):
+        return str(spec["name"])
+    prefix, _, reference = str(spec.get("source", "")).partition(":")
+    if prefix == "file":
+        return Path(reference).stem
+    if prefix == "python":
+        return reference.rpartition(":")[2]
+    return reference.rpartition("/")[2]
+
+
+def _expand(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    shared = dict(spec)
+    pool = call_with_settings(
+        _pool, {key: shared.pop(key) for key in _OF_POOLS if key in shared}, "a pool of models"
+    )
+    if pool.names is None:
+        if pool.families or pool.trainings:
+            raise UserError(
+                expected="`names = [...]` beside `families` or `trainings`",
+                found="none",
+                next_step="add the names, or write `family` and `training`",
+            )
+        return [shared]
+    source = str(shared.get("source", ""))
+    if "name" in shared:
+        raise UserError(expected="`name` or `names` of a model", found="both", next_step="remove one of them")
+    if "{name}" not in source and not source.startswith("python:"):
+        raise UserError(
+            expected="a source that depends on the name beside `names`",
+            found=repr(source),
+            next_step='write "{name}" where the name belongs, such as "timm:{name}"',
+        )
+    for table, values in (("families", pool.families), ("trainings", pool.trainings)):
+        for name in values:
+            if name not in pool.names:
+                raise UserError(
+                    expected=f"names of the pool in `{table}`",
+                    found=repr(name),
+                    next_step="add it to `names` or remove it",
+                )
+    singles = []
+    for name in pool.names:
+        single = shared | {"source": source.replace("{name}", name), "name": name}
+        if name in pool.families:
+            single["family"] = pool.families[name]
+        if name in pool.trainings:
+            single["training"] = pool.trainings[name]
+        singles.append(single)
+    return singles
+
+
+@dataclass(frozen=True)
+class _Pool:
+    names: list[str] | None
+    families: dict[str, str]
+    trainings: dict[str, str]
+
+
+def _pool(
+    *,
+    names: list[str] | None = None,
+    families: dict[str, str] | None = None,
+    trainings: dict[str, str] | None = None,
+) -> _Pool:
+    return _Pool(names, families or {}, trainings or {})
+
+
+def check_label_space(classifiers: Iterable[Any], datasets: Iterable[Any]) -> LabelSpace:
+    """The one label space of all classifiers and data sets of a study.
+
+    Args:
+        classifiers: with `name` and `card.label_space`.
+        datasets: with `name` and `label_space`; their class names are kept.
+
+    Raises:
+        UserError: two label spaces; it names one holder of each.
+    """
+    holders: list[tuple[str, LabelSpace]] = [
+        (f"the data set {d.name!r}", d.label_space) for d in datasets
+    ]
+    holders += [(f"the model {c.name!r}", c.card.label_space) for c in classifiers]
+    first_holder, first = holders[0]
+    for holder, space in holders[1:]:
+        if space != first:
+            raise UserError(
+                expected="one label space for all models and data sets of a study",
+                found=f"{first.name!r} of {first.num_classes} classes ({first_holder}) and "
+                f"{space.name!r} of {space.num_classes} classes ({holder})",
+                next_step="leave one out, or correct its `label_space`",
+            )
+    return first

@@ -1,0 +1,207 @@
+"""file:PATH, weights from a file for an architecture of another source."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nversion.core import UserError
+from nversion.core.files import whole_file
+from nversion.core.settings import call_with_settings, resolve
+from nversion.models.loading import MODEL_SOURCES, Loaded
+from nversion.models.preprocessing import Preprocessing, read_preprocessing
+
+_METADATA_KEY = "nversion"
+
+
+@MODEL_SOURCES.register("file")
+def load_file(
+    *,
+    reference: str,
+    name: str | None,
+    base: Path,
+    arch: str | None = None,
+    num_classes: int | None = None,
+    args: dict[str, Any] | None = None,
+) -> Loaded:
+    """Weights of a .safetensors file, or of a .pt or .pth file read with `weights_only=True`.
+
+    Half-precision weights are converted to the type of the architecture's. All names must match;
+    only counters of batches (`num_batches_tracked`), which evaluation does not use, may be missing.
+    Files that `save_weights` wrote say themselves what they are: then `arch` and the preprocessing
+    need no settings.
+
+    Args:
+        reference: the path, from `base`.
+        name: not used: the file's name without suffix is the default.
+        base: the folder from which paths start.
+        arch: the source that builds the architecture, without weights ("timm:resnet18",
+            "torchvision:mobilenet_v2", "python:nets.py:build").
+        num_classes: of the architecture.
+        args: further arguments of the architecture.
+
+    Raises:
+        UserError: no such file, an unreadable one, no architecture, or names that do not match.
+    """
+    path = resolve(Path(reference), base)
+    state, facts = _read(path)
+    if (arch := arch or facts.get("arch")) is None:
+        raise UserError(
+            expected=f"the architecture of {path}",
+            found="none",
+            next_step='add `arch = "timm:NAME"`, "torchvision:NAME" or "python:PATH.py:FUNCTION"',
+        )
+    built = _build(arch, num_classes or facts.get("num_classes"), args or facts.get("args"), path, base, name)
+    _load_strictly(built.module, state, path, arch)
+    preprocessing = None
+    if "preprocessing" in facts:
+        preprocessing = read_preprocessing(facts["preprocessing"], str(path))
+    return Loaded(
+        built.module,
+        preprocessing,
+        name=path.stem,
+        training=facts.get("training", "unspecified"),
+        label_space=facts.get("label_space"),
+        code=built.code,
+    )
+
+
+def save_weights(
+    path: Path,
+    module: nn.Module,
+    *,
+    arch: str,
+    preprocessing: Preprocessing,
+    label_space: str,
+    num_classes: int | None = None,
+    args: Mapping[str, Any] | None = None,
+    training: str = "unspecified",
+) -> None:
+    """Write a .safetensors file that `file:` loads without further settings; whole or not at all.
+
+    Args:
+        path: of the file.
+        module: whose parameters and buffers are written.
+        arch: the source that builds the architecture.
+        preprocessing: that belongs to the weights.
+        label_space: name of the label space.
+        num_classes: passed to the architecture, unless None.
+        args: further arguments of the architecture.
+        training: how the weights were trained.
+    """
+    from safetensors.torch import save_file
+
+    facts = {
+        "arch": arch,
+        "num_classes": num_classes,
+        "args": dict(args or {}),
+        "preprocessing": preprocessing.to_dict(),
+        "label_space": label_space,
+        "training": training,
+    }
+    # Copies: the format holds no memory shared between names, nor strided views.
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
+    with whole_file(path) as temporary:
+        save_file(state, temporary, metadata={_METADATA_KEY: json.dumps(facts)})
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors by name, and what the file says about itself."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(
+            expected=f"the weights file {path}",
+            found="no such file",
+            next_step="correct the path in the source",
+        )
+    if path.suffix not in (".safetensors", ".pt", ".pth"):
+        raise UserError(
+            expected="a weights file .safetensors, .pt or .pth",
+            found=path.name,
+            next_step="save the state_dict with safetensors.torch.save_file",
+        )
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt", device="cpu") as file:
+                facts = json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
+                return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(
+            expected=f"tensors by name in {path}",
+            found=" ".join(str(error).split())[:200],
+            next_step="save the state_dict alone, with safetensors.torch.save_file; "
+            "files that need unpickled code are not read",
+        ) from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(
+            expected=f"tensors by name in {path}",
+            found=f"a {type(content).__name__} of other things",
+            next_step="save the state_dict alone, with safetensors.torch.save_file",
+        )
+    return dict(content), {}
+
+
+def _build(
+    arch: str, num_classes: int | None, args: dict[str, Any] | None, path: Path, base: Path, name: str | None
+) -> Loaded:
+    prefix, _, reference = arch.partition(":")
+    if prefix not in ("timm", "torchvision", "python") or not reference:
+        raise UserError(
+            expected=f'an architecture "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION" for {path}',
+            found=repr(arch),
+            next_step="correct `arch`",
+        )
+    settings: dict[str, Any] = {"args": dict(args or {})}
+    if prefix == "python":
+        if num_classes is not None:
+            settings["args"]["num_classes"] = num_classes
+    else:
+        settings |= {"pretrained": False, "num_classes": num_classes}
+    return call_with_settings(
+        MODEL_SOURCES[prefix],
+        settings,
+        f"the architecture {arch!r}",
+        reference=reference,
+        name=name,
+        base=base,
+    )
+
+
+def _load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: Path, arch: str) -> None:
+    expected = module.state_dict()
+    missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in expected]
+    if missing or unexpected:
+        parts = [
+            f"{len(keys)} {word} ({_first(keys)})"
+            for keys, word in ((missing, "missing"), (unexpected, "unexpected"))
+            if keys
+        ]
+        raise UserError(
+            expected=f"the {len(expected)} tensors of {arch!r} in {path}",
+            found=" and ".join(parts),
+            next_step="name the architecture that the weights were saved from",
+        )
+    for key, value in state.items():
+        if value.shape != expected[key].shape:
+            raise UserError(
+                expected=f"shape {tuple(expected[key].shape)} of {key!r} in {path} for {arch!r}",
+                found=str(tuple(value.shape)),
+                next_step="check `arch`, its `num_classes` and its `args`",
+            )
+    # load_state_dict copies into the module's own tensors, which converts half precision.
+    module.load_state_dict(expected | dict(state), strict=True)
+
+
+def _first(keys: list[str], count: int = 3) -> str:
+    return ", ".join(keys[:count]) + (", ..." if len(keys) > count else "")

@@ -1,0 +1,172 @@
+"""python:PATH_OR_MODULE:FUNCTION, a module that the user's own code builds."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from nversion.core import UserError, fingerprint, fingerprint_file
+from nversion.core.registry import did_you_mean
+from nversion.core.settings import resolve
+from nversion.models.loading import MODEL_SOURCES, Loaded
+from nversion.models.preprocessing import Preprocessing, read_preprocessing
+
+from .untrained import seeded
+
+
+@MODEL_SOURCES.register("python")
+def load_python(
+    *, reference: str, name: str | None, base: Path, args: dict[str, Any] | None = None, seed: int = 0
+) -> Loaded:
+    """Call FUNCTION(name, **args), or FUNCTION(**args) where it takes no name.
+
+    **This runs the code of the file or module**, with all rights of the one who runs the study: use
+    only code that you trust.
+
+    FUNCTION returns a module, or (module, preprocessing): a `Preprocessing` or a mapping with its
+    fields. The name is passed where FUNCTION has a positional parameter without default that is not
+    in `args`. The fingerprint of the classifier includes the bytes of the one file in which FUNCTION
+    is defined: a change there computes its predictions anew; changes of files that it imports are
+    seen only in weights and structure.
+
+    Args:
+        reference: "PATH.py:FUNCTION", the path from `base`, or "package.module:FUNCTION".
+        name: of the classifier, passed to FUNCTION.
+        base: the folder from which the path starts.
+        args: further arguments of FUNCTION.
+        seed: of torch's random numbers while FUNCTION runs.
+
+    Raises:
+        UserError: no such file, module or function, an error in it, or something else returned.
+    """
+    where, _, function_name = reference.rpartition(":")
+    if not where or not function_name.isidentifier():
+        raise UserError(
+            expected="a source python:PATH.py:FUNCTION or python:package.module:FUNCTION",
+            found=f"'python:{reference}'",
+            next_step="name the function that builds the model after the last colon",
+        )
+    arguments = dict(args or {})
+    with _importing(where, base) as module:
+        function = _function(module, function_name, where)
+        positional = [name] if _takes_name(function, arguments) else []
+        if positional == [None]:
+            raise UserError(
+                expected=f"a name for {function_name}(name) of {where}",
+                found="none",
+                next_step='add `name = "..."` or `names = [...]`',
+            )
+        call = f"{function_name}({', '.join(map(repr, positional))})"
+        try:
+            with seeded(seed):
+                built = function(*positional, **arguments)
+        except Exception as error:
+            raise UserError(
+                expected=f"{call} of {where} to build a model",
+                found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+                next_step="correct the function or its arguments; --debug shows where it failed",
+            ) from error
+    network, preprocessing = _unpack(built, call, where)
+    source_file = inspect.getsourcefile(module)
+    code = fingerprint_file(Path(source_file)) if source_file else where
+    return Loaded(
+        network,
+        preprocessing,
+        name=name or function_name,
+        code=fingerprint([code, function_name]),
+    )
+
+
+def _unpack(built: Any, call: str, where: str) -> tuple[nn.Module, Preprocessing | None]:
+    network, preprocessing = built if isinstance(built, tuple) and len(built) == 2 else (built, None)
+    if isinstance(preprocessing, Mapping):
+        preprocessing = read_preprocessing(preprocessing, f"{call} of {where}")
+    if not isinstance(network, nn.Module) or not isinstance(preprocessing, Preprocessing | None):
+        raise UserError(
+            expected=f"a torch module, or (module, preprocessing), from {call} of {where}",
+            found=type(built).__name__
+            if not isinstance(built, tuple)
+            else f"a tuple of {', '.join(type(part).__name__ for part in built)}",
+            next_step="return one of these",
+        )
+    return network, preprocessing
+
+
+def _takes_name(function: Callable[..., Any], arguments: Mapping[str, Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # built in C, without a signature
+        return False
+    return any(
+        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        and p.default is p.empty
+        and p.name not in arguments
+        for p in parameters
+    )
+
+
+def _function(module: ModuleType, name: str, where: str) -> Callable[..., Any]:
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UserError(
+            expected=f"a function in {where}",
+            found=repr(name),
+            next_step=did_you_mean(name, known) if known else "define it there",
+        )
+    found: Callable[..., Any] = function
+    return found
+
+
+@contextmanager
+def _importing(where: str, base: Path) -> Iterator[ModuleType]:
+    """The module of a path or a dotted name; the path's folder is importable inside the block."""
+    is_path = where.endswith(".py") or "/" in where or "\\" in where
+    path = resolve(Path(where), base).resolve() if is_path else None
+    if path is not None and not path.is_file():
+        raise UserError(
+            expected=f"the Python file {path}",
+            found="no such file",
+            next_step="correct the path in the source",
+        )
+    search_path = list(sys.path)
+    try:
+        if path is not None:
+            sys.path.insert(0, str(path.parent))
+        try:
+            module = importlib.import_module(where) if path is None else _module_of(path)
+        except Exception as error:
+            raise UserError(
+                expected=f"to import {where}",
+                found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+                next_step="correct it, or install what it needs; --debug shows where it failed",
+            ) from error
+        yield module
+    finally:
+        sys.path[:] = search_path
+
+
+def _module_of(path: Path) -> ModuleType:
+    # One module per content: classes are the same for all models of a pool, and an edited file is read anew.
+    name = f"nversion_user_{path.stem}_{fingerprint([str(path), fingerprint_file(path)])}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
