@@ -1,0 +1,71 @@
+"""`nversion doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .console import examples, next_command, print_rows
+
+OPTIONAL = {
+    "lightning": "training on several devices",
+    "pymoo": "architecture search",
+    "onnx": "export",
+    "onnxruntime": "export",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=examples("nversion doctor", "nversion doctor --json"))(doctor)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say what this machine offers: device, memory, caches, packages."""
+    print_rows(findings(), as_json=as_json)
+    if not as_json:
+        next_command("nversion demo")
+
+
+def findings() -> list[dict[str, Any]]:
+    """One row a fact: what, value, and what it means where that is not plain."""
+    import os
+    import shutil
+    import sys
+    from importlib.metadata import PackageNotFoundError, version
+    from pathlib import Path
+
+    import torch
+
+    import nversion
+
+    rows: list[dict[str, Any]] = []
+
+    def add(what: str, value: object, note: str = "") -> None:
+        rows.append({"what": what, "value": str(value), "note": note})
+
+    add("nversion", nversion.__version__)
+    add("python", sys.version.split()[0])
+    for package in ("torch", "torchvision", "timm", "captum", "polars", "altair"):
+        add(package, version(package))
+    add("cpu cores", os.cpu_count(), f"{torch.get_num_threads()} threads in use by torch")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    add("memory", f"{memory / 2**30:.1f} GiB")
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            facts = torch.cuda.get_device_properties(index)
+            add(f"cuda:{index}", facts.name, f"{facts.total_memory / 2**30:.1f} GiB")
+    else:
+        add("cuda", "none", 'studies run on the CPU; device = "auto" takes care of that')
+    add("free disk here", f"{shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB")
+    add("torch hub cache", torch.hub.get_dir(), "torchvision keeps downloaded weights here")
+    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
+
+    add("hugging face cache", HF_HUB_CACHE, "offline" if HF_HUB_OFFLINE else "timm keeps weights here")
+    for package, purpose in OPTIONAL.items():
+        try:
+            add(package, version(package), purpose)
+        except PackageNotFoundError:
+            add(package, "not installed", f"optional: {purpose}")
+    return rows

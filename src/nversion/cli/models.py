@@ -1,0 +1,66 @@
+"""`nversion models ls | show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import examples, next_command, print_rows
+
+app = typer.Typer(help="List models and look at one.", no_args_is_help=True)
+
+
+@app.command(epilog=examples('nversion models ls "*resnet50*"', 'nversion models ls "timm:vit*" --json'))
+def ls(
+    pattern: Annotated[str, typer.Argument(help="Shell pattern on names.")] = "*",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the models that a study can name, with whether pretrained weights exist."""
+    from nversion.models import list_models
+
+    print_rows(list_models(pattern), as_json=as_json)
+    if not as_json:
+        next_command("nversion models show timm:NAME --no-pretrained")
+
+
+@app.command(
+    epilog=examples(
+        "nversion models show timm:resnet50 --no-pretrained",
+        "nversion models show torchvision:mobilenet_v2 --json",
+    )
+)
+def show(
+    source: Annotated[str, typer.Argument(help="timm:NAME, torchvision:NAME, python:FILE.py:FUNCTION …")],
+    pretrained: Annotated[bool, typer.Option(help="Load pretrained weights.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Build a model and show its card: family, parameters, MACs, preprocessing, fingerprint."""
+    from nversion.models import load_classifier
+
+    spec: dict[str, object] = {"source": source}
+    if source.startswith(("timm:", "torchvision:")):
+        spec["pretrained"] = pretrained
+    classifier = load_classifier(spec, Path())
+    card, preprocessing = classifier.card, classifier.preprocessing
+    facts = {
+        "model": card.name,
+        "source": card.source,
+        "family": card.family,
+        "training": card.training,
+        "parameters": card.num_parameters,
+        "macs": card.macs,
+        "label_space": card.label_space.name,
+        "classes": card.label_space.num_classes,
+        "input_size": preprocessing.input_size,
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+        "interpolation": preprocessing.interpolation,
+        "fingerprint": classifier.fingerprint,
+    }
+    if as_json:
+        print_rows([facts], as_json=True)
+    else:
+        print_rows([{"fact": key, "value": value} for key, value in facts.items()], as_json=False)
+        next_command(f'put source = "{source}" under [[models]] of a study: nversion study new study.toml')

@@ -1,0 +1,156 @@
+"""`nversion study new | plan | run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nversion.core.errors import UserError
+
+from .console import ConsoleReporter, examples, next_command, print_rows
+
+if TYPE_CHECKING:
+    from nversion.study import StudySpec
+
+app = typer.Typer(help="Write, plan and run a study.", no_args_is_help=True)
+
+Spec = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
+Folder = Annotated[
+    Path | None, typer.Option("--folder", help="Where results go; runs/NAME here when left out.")
+]
+
+TEMPLATE = """\
+# A study: which ensembles of these models fail together least?
+# Paths are relative to this file. Plan it with `nversion study plan`, run it with `nversion study run`.
+
+[study]
+name = "my-study"
+question = "Which three of these models make the most resilient ensemble?"
+
+[data.val]                      # any name; several data sets may stand here
+source = "folder"               # or imagefolder, npz, torchvision, digits
+path = "images"                 # a folder with labels.csv (columns: file, label)
+label_space = "imagenet-1k"
+# count = 1000                  # a seeded part of the images
+# terms = "where the images come from and what they may be used for"
+
+[canonical]                     # the image that corruptions and models see
+size = 224
+mode = "crop"                   # or "squash"
+
+[conditions]
+clean = true
+
+[conditions.corruptions]        # name = severity, or a list of severities
+plasma_noise = 4.0
+checkerboard_cutout = 4.0
+water_drop = 7.0
+lines = 1.6
+
+[[models]]
+source = "timm:resnet50.a1_in1k"
+
+[[models]]
+source = "torchvision:mobilenet_v3_large"
+
+[[models]]
+source = "timm:deit_tiny_patch16_224.fb_in1k"
+
+[ensembles]
+sizes = [2, 3]
+consensus = ["average", "probability", "median", "geometric_mean", "vote"]
+# sample = 1000                 # a seeded sample of so many ensembles a size, instead of all
+
+[attribution]                   # leave this table out to skip attributions
+methods = ["saliency"]
+targets = ["predicted", "label"]
+normalise = ["none", "l2"]
+images = 128                    # a seeded part; leave out for all
+conditions = ["*"]              # shell patterns on condition names
+
+[run]
+device = "auto"
+batch_size = 64
+storage = "float16"
+"""
+
+
+@app.command(epilog=examples("nversion study new study.toml", "nversion study new road-signs.toml --force"))
+def new(
+    path: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented study file to start from."""
+    from nversion.core import write_text
+
+    if path.exists() and not force:
+        raise UserError(
+            expected="a new file", found=f"{path}, which exists", next_step="name another, or add --force"
+        )
+    write_text(path, TEMPLATE)
+    typer.echo(f"Wrote {path}")
+    next_command(f"edit it, then: nversion study plan {path}")
+
+
+@app.command(epilog=examples("nversion study plan study.toml", "nversion study plan study.toml --json"))
+def plan(
+    spec: Spec,
+    folder: Folder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Say what is cached, what will run, how long it takes and how much disk, and stop."""
+    from dataclasses import asdict
+
+    from nversion.study import make_plan, open_study, say_plan
+
+    content, target = _read(spec, folder)
+    opened = open_study(content, target, spec.parent)
+    planned = make_plan(opened)
+    if as_json:
+        print_rows([asdict(planned)], as_json=True)
+        return
+    say_plan(planned, opened, ConsoleReporter())
+    next_command(f"nversion study run {spec}")
+
+
+@app.command(
+    epilog=examples("nversion study run study.toml", "nversion study run study.toml --folder /data/study")
+)
+def run(
+    spec: Spec,
+    folder: Folder = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write tables only.")] = False,
+) -> None:
+    """Run what is missing, then write tables, figures and report.html. Interrupted, it resumes."""
+    from nversion.study import run_study
+
+    content, target = _read(spec, folder)
+    with ConsoleReporter() as reporter:
+        run_study(content, target, spec.parent, reporter)
+        write_copy(spec, target)
+    typer.echo(f"Tables: {target / 'tables'}")
+    if no_report:
+        next_command(f"nversion report {target}")
+    else:
+        from nversion.report import build_report
+
+        typer.echo(f"Report: {build_report(target)}")
+        next_command(f"nversion report {target} --open")
+
+
+def write_copy(spec: Path, folder: Path) -> None:
+    """Keep the study file beside its results."""
+    from nversion.core import write_text
+
+    copy = folder / "study.toml"
+    if copy.resolve() != spec.resolve():
+        write_text(copy, spec.read_text())
+
+
+def _read(path: Path, folder: Path | None) -> tuple[StudySpec, Path]:
+    from nversion.study import read_spec
+
+    content = read_spec(path)
+    return content, folder or Path("runs") / content.study.name

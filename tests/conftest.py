@@ -1,0 +1,41 @@
+"""What tests need from outside: real images and weights, a browser, a GPU.
+
+A test that lacks its need is skipped on a laptop; under CI=true only a missing GPU skips, because CI
+is where the others are known to be there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    in_ci = os.environ.get("CI") == "true"
+    lacks = {
+        "shared": not (SHARED / "weights").is_dir() and not in_ci,
+        "browser": shutil.which("chromium") is None and not in_ci,
+        "gpu": not torch.cuda.is_available(),
+    }
+    for item in items:
+        for marker, lacking in lacks.items():
+            if lacking and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=f"needs {marker}: see CONTRIBUTING.md"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real images and weights."""
+    return SHARED
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tests run side by side; more threads than cores would only make them wait."""
+    torch.set_num_threads(1)
