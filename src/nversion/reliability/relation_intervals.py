@@ -63,7 +63,14 @@ def relation_interval(
     A correlation over all C(M, K) ensembles is a smooth function of U-statistics of degree K in
     the models, for which the factor (M−1)/M of an ordinary sample of M points is the right one
     whatever K (Arvesen 1969): deleting a model leaves the U-statistic of M−1 models. C(M, K) does
-    not enter. The chance of one model on one image enters both terms, which errs to the wide side.
+    not enter. It errs to the wide side: few models make the jackknife too large (Efron and Stein
+    1981), and the chance of one model on one image enters both terms. Simulated coverage of 95 %
+    intervals, disagreement against majority accuracy, K = 3, 2000 images, 300 repeats
+    (tests/reliability/test_relation_interval_coverage.py):
+
+        M     Pearson  Spearman  partial  slope    Pearson, were all C(M, 3) independent
+        8     .983     .990      .993     .953     .610
+        14    .960     .970      .973     .940     .367
 
     Decisions: an ensemble with a nan is dropped. A replicate that is undefined is left out and
     said so; with fewer than two, no interval. When θ and every replicate are the same ±1 the
@@ -123,7 +130,8 @@ def _estimate(
     num_dropped: int,
     confidence: float,
 ) -> Estimate:
-    notes = [f"{num_dropped} ensembles with an undefined number dropped"] if num_dropped else []
+    num_all = n_ensembles + num_dropped
+    notes = [f"dropped {num_dropped} of {num_all} ensembles with an undefined number"] if num_dropped else []
     theta = float(value)
 
     def result(low: float, high: float, *more: str) -> Estimate:
