@@ -3,8 +3,9 @@
 from .accuracy import ModelAccuracy, ModelStatistics, right_MN
 from .chunk import Chunk
 from .consensus import CONSENSUS, Consensus, PerClassRule, log_probabilities, per_class, probabilities
-from .evaluate import Evaluation, evaluate, evaluate_sizes
+from .evaluate import evaluate, evaluate_sizes
 from .membership import Ensembles, count_all
+from .tally import Evaluation
 
 __all__ = [
     "CONSENSUS",

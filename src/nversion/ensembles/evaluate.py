@@ -3,56 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from nversion.core import UserError, chunk_length, generator, spans
 
+from .ballot import Ballots, evaluate_ballots
 from .chunk import Chunk
-from .consensus import CONSENSUS, Consensus, PerClassRule
-from .decision import Decisions, decide, shares_ties
+from .consensus import CONSENSUS, Consensus, PerClassRule, at_least_float32, ballots
+from .decision import decide, shares_ties
 from .membership import Ensembles
+from .monotone import Scorer, evaluate_tile
+from .shortlist import Tile
+from .tally import Evaluation, Tally
 
 DEFAULT_BUDGET_BYTES = 256 << 20
-MOST_LISTED = 1000
-"""So many near ties of a rule are listed; all are counted."""
-
-
-@dataclass
-class Evaluation:
-    """How often each of E ensembles was right under one consensus rule; sums over the samples seen.
-
-    Attributes:
-        consensus: name of the rule.
-        correct_BE: float64 expected number of right samples in each block. An integer unless ties are shared.
-        count_B: float64 number of samples in each block.
-        num_ties_E: int64 samples on which the two highest scores of the ensemble were equal.
-        near_ties: (ensemble, sample) pairs decided by less than 1e-5, exact ties among them, at most
-            `MOST_LISTED`; empty for a rule that shares ties, which rounding cannot turn.
-        num_near_ties: how many there were in all.
-        winners_NE: the winning classes, where they were asked for.
-    """
-
-    consensus: str
-    correct_BE: Tensor
-    count_B: Tensor
-    num_ties_E: Tensor
-    near_ties: list[tuple[int, int]] = field(default_factory=list)
-    num_near_ties: int = 0
-    winners_NE: Tensor | None = None
-
-    @property
-    def accuracy_E(self) -> Tensor:
-        """Accuracy of each ensemble; nan when no sample was seen."""
-        return self.correct_BE.sum(0) / self.count_B.sum()
-
-    @property
-    def leave_one_out_BE(self) -> Tensor:
-        """Accuracy of each ensemble without the samples of one block; nan when nothing is left."""
-        left_B = self.count_B.sum() - self.count_B
-        return (self.correct_BE.sum(0) - self.correct_BE) / left_B.unsqueeze(1)
+_SAMPLES_AT_ONCE = 64  # of 14 models and 1000 classes: 3.4 MiB of logits, which stay in the cache
 
 
 def evaluate(
@@ -116,24 +83,96 @@ def evaluate_sizes(
     """
     rules = {name: CONSENSUS[name] for name in consensus}
     # Rules that differ only in how they finish have the same winners: computed once, named each.
-    groups: dict[object, list[str]] = {}
+    first_of: dict[object, str] = {}
     for name, rule in rules.items():
-        groups.setdefault(_deciding_part(rule), []).append(name)
-    tallies = [
-        {names[0]: _Tally(len(of_size), num_blocks, keep_winners) for names in groups.values()}
-        for of_size in ensembles
-    ]
+        first_of.setdefault(_deciding_part(rule), name)
+    runs: list[_Run] | None = None
     for chunk in chunks:
         _check(chunk, ensembles, num_blocks)
+        if runs is None:
+            device = chunk.logits_MNC.device
+            runs = [
+                _Run(rules[name], ensembles, num_blocks, keep_winners, device) for name in first_of.values()
+            ]
         draws_N = None if draw_seed is None else _draws(chunk, draw_seed)
-        for of_size, tally_of in zip(ensembles, tallies, strict=True):
-            for name, tally in tally_of.items():
-                _evaluate_plainly(rules[name], chunk, of_size, tally, draws_N, budget_bytes)
-    first_of = {name: names[0] for names in groups.values() for name in names}
+        num_models, num_samples, num_classes = chunk.logits_MNC.shape
+        # A tile's logits, values, deficits and their copies, at most 8 bytes wide, in half of the budget.
+        length = chunk_length(64 * num_models * num_classes, budget_bytes // 2, at_most=_SAMPLES_AT_ONCE)
+        for first, last in spans(num_samples, length):
+            logits_MNC = at_least_float32(chunk.logits_MNC[:, first:last])
+            for run in runs:
+                for tally in run.tallies:
+                    tally.open_tile(
+                        chunk.start + first, chunk.labels_N[first:last], chunk.blocks_N[first:last]
+                    )
+                run.add(logits_MNC, None if draws_N is None else draws_N[first:last], budget_bytes // 2)
+    if runs is None:
+        runs = [
+            _Run(rules[name], ensembles, num_blocks, keep_winners, torch.device("cpu"))
+            for name in first_of.values()
+        ]
+    run_of = dict(zip(first_of, runs, strict=True))
     return [
-        {name: tally_of[first_of[name]].result(name, not shares_ties(rules[name])) for name in consensus}
-        for tally_of in tallies
+        {name: run_of[_deciding_part(rule)].tallies[i].result(name) for name, rule in rules.items()}
+        for i in range(len(ensembles))
     ]
+
+
+class _Run:
+    """One rule on its way through the samples, with a tally for each size."""
+
+    def __init__(
+        self,
+        rule: Consensus,
+        ensembles: Sequence[Ensembles],
+        num_blocks: int,
+        keep_winners: bool,
+        device: torch.device,
+    ) -> None:
+        self.rule = rule
+        self.ensembles = ensembles
+        self.tallies = [Tally(len(of_size), num_blocks, keep_winners, device) for of_size in ensembles]
+        if isinstance(rule, PerClassRule):
+            self.scorers = [Scorer(rule, of_size, device) for of_size in ensembles]
+            self.membership = [of_size.membership_EM().T.contiguous().to(device) for of_size in ensembles]
+
+    def add(self, logits_MNC: Tensor, draws_N: Tensor | None, budget_bytes: int) -> None:
+        """Add a tile of samples: by the quickest way that the rule allows."""
+        if isinstance(self.rule, PerClassRule) and self.rule.member_values is ballots and self.rule.is_mean:
+            votes = Ballots(logits_MNC)
+            for of_size, membership_ME, tally in zip(
+                self.ensembles, self.membership, self.tallies, strict=True
+            ):
+                tally.member_ties(votes.num_ties_M)
+                evaluate_ballots(votes, of_size, membership_ME, tally, draws_N, budget_bytes)
+        elif isinstance(self.rule, PerClassRule) and not shares_ties(self.rule):
+            tile = Tile(self.rule, logits_MNC)
+            for scorer, tally in zip(self.scorers, self.tallies, strict=True):
+                evaluate_tile(tile, logits_MNC, scorer, tally, budget_bytes)
+        else:
+            for of_size, tally in zip(self.ensembles, self.tallies, strict=True):
+                evaluate_plainly(self.rule, logits_MNC, of_size, tally, draws_N, budget_bytes)
+
+
+def evaluate_plainly(
+    rule: Consensus,
+    logits_MNC: Tensor,
+    ensembles: Ensembles,
+    tally: Tally,
+    draws_N: Tensor | None,
+    budget_bytes: int,
+) -> None:
+    """Every class of every member, as many (sample, ensemble) pairs at once as fit the budget."""
+    _, num_samples, num_classes = logits_MNC.shape
+    members_KE = ensembles.members_EK.T.to(logits_MNC.device)
+    at_once = chunk_length(32 * (ensembles.size + 1) * num_classes, budget_bytes)
+    for low, high in spans(num_samples * len(ensembles), at_once):
+        pairs_R = torch.arange(low, high, device=logits_MNC.device)
+        rows_R, ensembles_R = pairs_R // len(ensembles), pairs_R % len(ensembles)
+        logits_KRC = logits_MNC[members_KE[:, ensembles_R], rows_R]
+        draws_R = None if draws_N is None else draws_N[rows_R]
+        decisions = decide(rule, logits_KRC, tally.labels_N[rows_R], draws_R)
+        tally.pairs(rows_R, ensembles_R, decisions, list_near=not shares_ties(rule))
 
 
 def _deciding_part(rule: Consensus) -> object:
@@ -176,73 +215,3 @@ def _draws(chunk: Chunk, seed: int) -> Tensor:
     first = chunk.start
     values = [generator("shared tie", seed, first + i).random() for i in range(len(chunk.labels_N))]
     return torch.tensor(values, dtype=torch.float64, device=chunk.labels_N.device)
-
-
-class _Tally:
-    """The running sums of one rule over ensembles of one size."""
-
-    def __init__(self, num_ensembles: int, num_blocks: int, keep_winners: bool) -> None:
-        self.correct_BE = torch.zeros(num_blocks, num_ensembles, dtype=torch.float64)
-        self.count_B = torch.zeros(num_blocks, dtype=torch.float64)
-        self.num_ties_E = torch.zeros(num_ensembles, dtype=torch.int64)
-        self.near_ties: list[tuple[int, int]] = []
-        self.num_near_ties = 0
-        self.winners: list[Tensor] | None = [] if keep_winners else None
-
-    def result(self, name: str, list_near: bool) -> Evaluation:
-        return Evaluation(
-            name,
-            self.correct_BE.clone(),
-            self.count_B.clone(),
-            self.num_ties_E.clone(),
-            sorted(self.near_ties) if list_near else [],
-            self.num_near_ties if list_near else 0,
-            None if self.winners is None else torch.cat(self.winners),
-        )
-
-    def list_near(self, ensembles: Tensor, samples: Tensor) -> None:
-        self.num_near_ties += len(ensembles)
-        room = MOST_LISTED - len(self.near_ties)
-        self.near_ties += zip(ensembles[:room].tolist(), samples[:room].tolist(), strict=True)
-
-
-def _evaluate_plainly(
-    rule: Consensus, chunk: Chunk, ensembles: Ensembles, tally: _Tally, draws_N: Tensor | None, budget: int
-) -> None:
-    """Every class of every member, as many (ensemble, sample) pairs at once as fit the budget."""
-    _, num_samples, num_classes = chunk.logits_MNC.shape
-    device = chunk.logits_MNC.device
-    members_KE = ensembles.members_EK.T.to(device)
-    # Members' logits, their values and a sorted or intermediate copy, all at most 8 bytes wide.
-    pairs = chunk_length(32 * (ensembles.size + 1) * num_classes, budget)
-    samples_at_once = min(num_samples, pairs)
-    tally.count_B += torch.bincount(chunk.blocks_N.cpu(), minlength=len(tally.count_B))
-    for first, last in spans(num_samples, max(1, samples_at_once)):
-        logits_MnC = chunk.logits_MNC[:, first:last]
-        width = last - first
-        winners = []
-        for start, stop in spans(len(ensembles), max(1, pairs // width)):
-            logits_KRC = logits_MnC[members_KE[:, start:stop]].flatten(1, 2)
-            decisions = decide(
-                rule,
-                logits_KRC,
-                chunk.labels_N[first:last].repeat(stop - start),
-                None if draws_N is None else draws_N[first:last].repeat(stop - start),
-            )
-            _record(decisions, chunk, tally, start, stop, first, last)
-            if tally.winners is not None:
-                winners.append(decisions.winners_R.view(stop - start, width).cpu())
-        if tally.winners is not None:
-            tally.winners.append(torch.cat(winners).T)
-
-
-def _record(
-    decisions: Decisions, chunk: Chunk, tally: _Tally, start: int, stop: int, first: int, last: int
-) -> None:
-    shape = (stop - start, last - first)
-    right_NE = decisions.right_R.view(shape).T.cpu()
-    tally.correct_BE[:, start:stop].index_add_(0, chunk.blocks_N[first:last].cpu(), right_NE)
-    tally.num_ties_E[start:stop] += decisions.tied_R.view(shape).sum(1).cpu()
-    near = decisions.near_R.view(shape).cpu().nonzero()
-    if len(near):
-        tally.list_near(near[:, 0] + start, near[:, 1] + first + chunk.start)

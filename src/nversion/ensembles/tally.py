@@ -1,0 +1,125 @@
+"""The sums of an evaluation: what is added for each sample, and what they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .decision import Decisions
+
+MOST_LISTED = 1000
+"""So many near ties of a rule are listed; all are counted."""
+
+
+@dataclass
+class Evaluation:
+    """How often each of E ensembles was right under one consensus rule; sums over the samples seen.
+
+    Attributes:
+        consensus: name of the rule.
+        correct_BE: float64 expected number of right samples in each block. An integer unless ties are shared.
+        count_B: float64 number of samples in each block.
+        num_ties_E: int64 samples on which the two highest scores of the ensemble were equal.
+        near_ties: (ensemble, sample) pairs decided by less than 1e-5, exact ties among them, at most
+            `MOST_LISTED`; empty for a rule that shares ties, whose scores rounding cannot turn.
+        num_near_ties: how many there were in all.
+        num_member_ties_M: for a vote, the samples on which a model's own two highest logits were equal.
+        winners_NE: the winning classes, where they were asked for.
+    """
+
+    consensus: str
+    correct_BE: Tensor
+    count_B: Tensor
+    num_ties_E: Tensor
+    near_ties: list[tuple[int, int]] = field(default_factory=list)
+    num_near_ties: int = 0
+    num_member_ties_M: Tensor | None = None
+    winners_NE: Tensor | None = None
+
+    @property
+    def accuracy_E(self) -> Tensor:
+        """Accuracy of each ensemble; nan when no sample was seen."""
+        return self.correct_BE.sum(0) / self.count_B.sum()
+
+    @property
+    def leave_one_out_BE(self) -> Tensor:
+        """Accuracy of each ensemble without the samples of one block; nan when nothing is left."""
+        left_B = self.count_B.sum() - self.count_B
+        return (self.correct_BE.sum(0) - self.correct_BE) / left_B.unsqueeze(1)
+
+
+class Tally:
+    """The running sums of one rule over E ensembles of one size, on the device of the logits.
+
+    Samples are named by their row in the tile in hand, which `open_tile` announces.
+    """
+
+    def __init__(self, num_ensembles: int, num_blocks: int, keep_winners: bool, device: torch.device) -> None:
+        self.correct_BE = torch.zeros(num_blocks, num_ensembles, dtype=torch.float64, device=device)
+        self.correct_by_all_B = torch.zeros(num_blocks, dtype=torch.float64, device=device)
+        self.count_B = torch.zeros(num_blocks, dtype=torch.float64, device=device)
+        self.num_ties_E = torch.zeros(num_ensembles, dtype=torch.int64, device=device)
+        self.near_ties: list[tuple[int, int]] = []
+        self.num_near_ties = 0
+        self.num_member_ties_M: Tensor | None = None
+        self.winners: list[Tensor] | None = [] if keep_winners else None
+
+    def open_tile(self, start: int, labels_N: Tensor, blocks_N: Tensor) -> None:
+        """Begin with the samples `start` and following; every (sample, ensemble) pair is to be told once."""
+        self.start, self.labels_N, self.blocks_N = start, labels_N, blocks_N
+        self.count_B.index_add_(0, blocks_N, torch.ones_like(blocks_N, dtype=torch.float64))
+        if self.winners is not None:
+            shape = (len(labels_N), len(self.num_ties_E))
+            self.winners.append(torch.full(shape, -1, dtype=torch.int64, device=labels_N.device))
+
+    def same_for_all(self, rows_U: Tensor, winners_U: Tensor) -> None:
+        """All ensembles agree on these samples, without a tie."""
+        right_U = (winners_U == self.labels_N[rows_U]).double()
+        self.correct_by_all_B.index_add_(0, self.blocks_N[rows_U], right_U)
+        if self.winners is not None:
+            self.winners[-1][rows_U] = winners_U.unsqueeze(1)
+
+    def grid(self, rows_U: Tensor, span: slice, right_UE: Tensor) -> None:
+        """The probability to be right of these samples and ensembles; 0 where `pairs` tells it."""
+        blocks_U = self.blocks_N[rows_U]
+        self.correct_BE[:, span].index_add_(0, blocks_U, right_UE.to(torch.float64))
+
+    def grid_winners(self, rows_U: Tensor, span: slice, winners_UE: Tensor) -> None:
+        """The winners of the same pairs; those told by `pairs` are overwritten by it."""
+        if self.winners is not None:
+            self.winners[-1][rows_U, span] = winners_UE
+
+    def pairs(self, rows_R: Tensor, ensembles_R: Tensor, decisions: Decisions, *, list_near: bool) -> None:
+        """Single (sample, ensemble) pairs, decided plainly."""
+        where = (self.blocks_N[rows_R], ensembles_R)
+        self.correct_BE.index_put_(where, decisions.right_R, accumulate=True)
+        self.num_ties_E.index_add_(0, ensembles_R, decisions.tied_R.long())
+        if self.winners is not None:
+            self.winners[-1][rows_R, ensembles_R] = decisions.winners_R
+        if list_near:
+            near = decisions.near_R.nonzero().squeeze(1)
+            self.num_near_ties += len(near)
+            near = near[: max(0, MOST_LISTED - len(self.near_ties))]
+            samples = (rows_R[near] + self.start).tolist()
+            self.near_ties += zip(ensembles_R[near].tolist(), samples, strict=True)
+
+    def member_ties(self, num_ties_M: Tensor) -> None:
+        """Add each model's own ties."""
+        seen = self.num_member_ties_M
+        self.num_member_ties_M = num_ties_M if seen is None else seen + num_ties_M
+
+    def result(self, name: str) -> Evaluation:
+        """The evaluation so far, on the CPU."""
+        member_ties = self.num_member_ties_M
+        return Evaluation(
+            name,
+            (self.correct_BE + self.correct_by_all_B.unsqueeze(1)).cpu(),
+            self.count_B.cpu().clone(),
+            self.num_ties_E.cpu().clone(),
+            sorted(self.near_ties),
+            self.num_near_ties,
+            None if member_ties is None else member_ties.cpu().clone(),
+            None if self.winners is None else torch.cat(self.winners).cpu(),
+        )
