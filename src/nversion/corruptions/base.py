@@ -1,0 +1,227 @@
+"""What a corruption is: a name, a severity, drawn parameters, and pixels that depend on nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nversion.core import Registry, UserError, chunk_length, did_you_mean, spans
+
+# About 50 thousand pixels keep a corruption's planes in a core's second-level cache (one 224×224 image, 49 of
+# 32×32); a GPU wants more work per launch. The bytes of a sample do not depend on either number.
+PIXELS_PER_CHUNK_CPU = 50_176
+PIXELS_PER_CHUNK_GPU = 1 << 21
+
+LARGEST_SEVERITY = 1000.0
+
+Columns = Mapping[str, NDArray[Any]]
+"""The parameters of n samples: one float64 or int64 array of shape (n,) or (n, length) for each name."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What values a parameter may take: `length` numbers of at least `low` and at most `high`."""
+
+    low: float = -1e6
+    high: float = 1e6
+    whole: bool = False
+    length: int = 1
+
+    def read(self, value: Any) -> NDArray[Any] | None:
+        """`value` as an array of shape () or (length,), None when it is not such a value."""
+        try:
+            array = np.asarray(value)
+        except ValueError:  # a ragged sequence
+            return None
+        if array.dtype.kind not in "iuf" or array.shape != (() if self.length == 1 else (self.length,)):
+            return None
+        if not bool(np.all((array >= self.low) & (array <= self.high))):  # nan is outside, too
+            return None
+        if self.whole and not bool(np.all(array == np.floor(array))):
+            return None
+        return array.astype(np.int64 if self.whole else np.float64)
+
+    def __str__(self) -> str:
+        kind = "whole number" if self.whole else "number"
+        many = f"a {kind}" if self.length == 1 else f"{self.length} {kind}s"
+        return f"{many} from {self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Corruption(ABC):
+    """One corruption at one severity. Randomness lives in `sample_parameters`, pixels in `apply`.
+
+    A subclass states its parameters, draws them and renders a chunk of images; checks, batches and chunks
+    are done here. To add one: a module with a registered subclass; the tests run over the registry.
+
+    Attributes:
+        severity: strength on the raw scale of Mintun, Kirillov, Xie, "On Interaction Between Augmentations
+            and Corruptions in Natural Corruption Robustness" (NeurIPS 2021): a float from 0 to 1000, where
+            that paper's levels lie between 0.5 and 10.
+
+    Raises:
+        UserError: the severity is not such a number.
+    """
+
+    severity: float
+
+    name: ClassVar[str]
+    parameters: ClassVar[Mapping[str, Parameter]]
+
+    def __post_init__(self) -> None:
+        given = self.severity
+        number = isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+        if not number or not 0.0 <= given <= LARGEST_SEVERITY:
+            raise UserError(
+                expected=f"a severity from 0 to {LARGEST_SEVERITY:g} for {self.name}",
+                found=repr(given),
+                next_step="the levels in use lie between 0.5 and 10",
+            )
+        object.__setattr__(self, "severity", float(given))
+
+    def sample_parameters(self, rng: np.random.Generator, size: tuple[int, int]) -> dict[str, Any]:
+        """Draw the parameters of one image of `size` (H, W): plain numbers, names and units of the reference.
+
+        Positions are drawn per axis; lengths (scale, radius, wavelength) follow the shorter side.
+
+        Raises:
+            UserError: `size` is not two positive whole numbers.
+        """
+        whole = isinstance(size, Sequence) and all(isinstance(side, int | np.integer) for side in size)
+        if not whole or len(size) != 2 or min(size) < 1:
+            raise UserError(
+                expected="a size of two positive whole numbers (H, W)",
+                found=repr(size),
+                next_step="pass the height and width of the image in pixels",
+            )
+        return self._draw(rng, int(size[0]), int(size[1]))
+
+    def apply(self, images_N3HW: Tensor, parameters: Sequence[Mapping[str, Any]]) -> Tensor:
+        """Corrupt image n with `parameters[n]`; uint8 in, new uint8 tensor of the same shape and device out.
+
+        The bytes of a sample are a function of its image and its parameters: equal in every batch, chunk,
+        thread count and worker. All per-pixel arithmetic is made of operations that IEEE 754 rounds
+        correctly (add, multiply, divide, square root, round; no fused ones) or of integers, so they are the
+        same on CPU and GPU, too. Memory beyond the output is bounded by the chunk: one image or
+        `PIXELS_PER_CHUNK_…` pixels, whichever is more, times about 100 bytes.
+
+        Raises:
+            UserError: images that are not uint8 N×3×H×W with H, W ≥ 1; not one mapping for each image; a
+                parameter that is missing, unknown or out of range.
+        """
+        _check_images(images_N3HW)
+        num_samples, _, height, width = images_N3HW.shape
+        if len(parameters) != num_samples:
+            raise UserError(
+                expected=f"{num_samples} parameter mappings, one for each image",
+                found=str(len(parameters)),
+                next_step="call sample_parameters once for each image",
+            )
+        columns = self._columns(parameters)
+        corrupted_N3HW = torch.empty_like(images_N3HW, memory_format=torch.contiguous_format)
+        on_cpu = images_N3HW.device.type == "cpu"
+        pixels = PIXELS_PER_CHUNK_CPU if on_cpu else PIXELS_PER_CHUNK_GPU
+        with torch.no_grad():
+            for start, stop in spans(num_samples, chunk_length(height * width, pixels)):
+                chunk = {name: column[start:stop] for name, column in columns.items()}
+                self._render(images_N3HW[start:stop].contiguous(), chunk, corrupted_N3HW[start:stop])
+        return corrupted_N3HW
+
+    @abstractmethod
+    def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
+        """The parameters of one image, drawn from `rng`."""
+
+    @abstractmethod
+    def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
+        """Write the corrupted chunk to `out_n3HW`; all tensors contiguous, `columns` already checked."""
+
+    def _columns(self, parameters: Sequence[Mapping[str, Any]]) -> Columns:
+        for given in parameters:
+            for name in given:
+                if name not in self.parameters:
+                    raise UserError(
+                        expected=f"the parameters {', '.join(self.parameters)} of {self.name}",
+                        found=f"the unknown {name!r}",
+                        next_step=did_you_mean(name, list(self.parameters)),
+                    )
+        return {name: self._column(name, parameters) for name in self.parameters}
+
+    def _column(self, name: str, parameters: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
+        kind = self.parameters[name]
+        values = []
+        for position, given in enumerate(parameters):
+            if name not in given:
+                raise UserError(
+                    expected=f"the parameter {name!r} of {self.name}",
+                    found=f"none for image {position}",
+                    next_step="pass what sample_parameters gives",
+                )
+            value = kind.read(given[name])
+            if value is None:
+                raise UserError(
+                    expected=f"{kind} for the parameter {name!r} of {self.name}",
+                    found=f"{given[name]!r} for image {position}",
+                    next_step="pass what sample_parameters gives",
+                )
+            values.append(value)
+        return np.array(values)
+
+
+CORRUPTIONS: Registry[type[Corruption]] = Registry("corruption", "nversion.corruptions")
+
+
+def create(name: str, severity: float) -> Corruption:
+    """The corruption `name` at `severity`.
+
+    Raises:
+        UserError: an unknown name or a severity that is no number from 0 to 1000.
+
+    >>> create("lines", severity=1.6)
+    Lines(severity=1.6)
+    """
+    return CORRUPTIONS[name](severity)
+
+
+def plane(values: NDArray[Any], like: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """One number for each sample, (n,) to (n, 1, 1), on the device of `like`."""
+    return torch.from_numpy(values).to(device=like.device, dtype=dtype).view(-1, 1, 1)
+
+
+def column_vector(values_nH: NDArray[Any], like: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """One number for each row, (n, H) to (n, H, 1), on the device of `like`."""
+    return torch.from_numpy(values_nH).to(device=like.device, dtype=dtype)[:, :, None]
+
+
+def row_vector(values_nW: NDArray[Any], like: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """One number for each column, (n, W) to (n, 1, W), on the device of `like`."""
+    return torch.from_numpy(values_nW).to(device=like.device, dtype=dtype)[:, None, :]
+
+
+def _check_images(images: Any) -> None:
+    if not isinstance(images, Tensor):
+        found = type(images).__name__
+    elif images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
+        found = f"{str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
+    else:
+        return
+    raise UserError(
+        expected="a uint8 tensor of shape (N, 3, H, W) with H and W of at least 1",
+        found=found,
+        next_step="pass images as bytes from 0 to 255, channels before rows",
+    )
+
+
+def severity_share(severity: float, maximum: float) -> float:
+    """`severity`/10 of `maximum`, the reference's scale.
+
+    >>> severity_share(4.0, 64.0)
+    25.6
+    """
+    return severity * maximum / 10.0
