@@ -1,5 +1,6 @@
 """Data sets, canonical images and conditions: what the classifiers see."""
 
+from . import sources  # registers every source
 from .canonical import Canonical
 from .conditions import Condition
 from .dataset import DATASET_SOURCES, Dataset, open_dataset
@@ -13,4 +14,5 @@ __all__ = [
     "UnreadableImageError",
     "decode_image",
     "open_dataset",
+    "sources",
 ]

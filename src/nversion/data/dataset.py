@@ -162,8 +162,6 @@ def open_dataset(spec: Mapping[str, Any], base: Path | None = None) -> Dataset:
     >>> digits.name, len(digits), digits.decode(0).shape
     ('digits-test[100 of 901, seed 0]', 100, (32, 32, 3))
     """
-    from . import sources  # noqa: F401  (each module of it registers its source)
-
     settings = dict(spec)
     name = settings.pop("source", None)
     if not isinstance(name, str):

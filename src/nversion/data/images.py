@@ -60,7 +60,7 @@ def decode_image(path: Path) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore")
             image.load()
             upright = ImageOps.exif_transpose(image)
-            return np.array(_rgb(upright))
+            return np.array(to_rgb(upright, image.format))
     except FileNotFoundError as error:
         raise UnreadableImageError(path, "no such file") from error
     except _BROKEN as error:
@@ -68,8 +68,18 @@ def decode_image(path: Path) -> NDArray[np.uint8]:
         raise UnreadableImageError(path, reason) from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+def to_rgb(image: Image.Image, file_format: str | None = None) -> Image.Image:
+    """RGB as `decode_image` defines it, of an image that is loaded.
+
+    Args:
+        image: in any mode.
+        file_format: from which it was read, because Pillow gives 16-bit PNM files (and PNG files, in some of
+            its versions) the mode of 32-bit images.
+
+    Raises:
+        ValueError: the range of its pixels is unknown.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and file_format in ("PNG", "PPM")):
         high_byte = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
         return Image.fromarray(high_byte).convert("RGB")
     if image.mode in ("I", "F"):

@@ -1,10 +1,12 @@
 """Classifiers with their preprocessing and card, loaded by name from several sources."""
 
+from . import sources  # registers every source
 from .card import Card
 from .classifier import Classifier, fingerprint_of, make_classifier
 from .listing import Listing, list_models
 from .loading import MODEL_SOURCES, Loaded, check_label_space, default_name, expand_pool, load_classifier
 from .preprocessing import Preprocessing, read_preprocessing
+from .sources.file import save_weights
 
 __all__ = [
     "MODEL_SOURCES",
@@ -21,4 +23,6 @@ __all__ = [
     "load_classifier",
     "make_classifier",
     "read_preprocessing",
+    "save_weights",
+    "sources",
 ]

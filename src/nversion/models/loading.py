@@ -87,8 +87,6 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
     >>> small.name, small.card.family, round(small.card.macs / 1e6), small.card.label_space.num_classes
     ('mobilenetv3_small_050', 'NAS', 24, 1000)
     """
-    from . import sources  # noqa: F401  (each module of it registers its source)
-
     settings = dict(spec)
     source = settings.pop("source", None)
     if not isinstance(source, str) or not source.partition(":")[2]:
@@ -252,9 +250,7 @@ def check_label_space(classifiers: Iterable[Any], datasets: Iterable[Any]) -> La
     Raises:
         UserError: two label spaces; it names one holder of each.
     """
-    holders: list[tuple[str, LabelSpace]] = [
-        (f"the data set {d.name!r}", d.label_space) for d in datasets
-    ]
+    holders: list[tuple[str, LabelSpace]] = [(f"the data set {d.name!r}", d.label_space) for d in datasets]
     holders += [(f"the model {c.name!r}", c.card.label_space) for c in classifiers]
     first_holder, first = holders[0]
     for holder, space in holders[1:]:

@@ -10,32 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nversion.core import LabelSpace, fingerprint, generator
+from nversion.core import LabelSpace, generator
+from nversion.data.arrays import Arrays
 from nversion.data.dataset import DATASET_SOURCES, Dataset
 
 LABEL_SPACE = LabelSpace("digits", 10, tuple("0123456789"))
-
-
-class Arrays(Dataset):
-    """Images in memory, (N, H, W, 3) uint8."""
-
-    def __init__(
-        self,
-        name: str,
-        label_space: LabelSpace,
-        sample_ids: list[str],
-        labels_N: NDArray[np.int64],
-        images_NHW3: NDArray[np.uint8],
-    ) -> None:
-        super().__init__(name, label_space, sample_ids, labels_N)
-        self.images_NHW3 = images_NHW3
-
-    def decode(self, index: int) -> NDArray[np.uint8]:
-        image_HW3: NDArray[np.uint8] = self.images_NHW3[index].copy()
-        return image_HW3
-
-    def content(self, index: int) -> str:
-        return fingerprint(self.images_NHW3[index])
 
 
 @DATASET_SOURCES.register("digits")

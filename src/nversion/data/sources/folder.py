@@ -8,33 +8,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from nversion.core import LabelSpace, UserError, fingerprint_file
+from nversion.core import UserError
 from nversion.core.label_spaces import IMAGENET, label_space_of
 from nversion.core.settings import resolve
 from nversion.data.classes import imagenet_class_names, read_classes, read_csv, read_label
 from nversion.data.dataset import DATASET_SOURCES, Dataset, label_out_of_range
-from nversion.data.images import decode_image
-
-
-class ImageFiles(Dataset):
-    """Image files under one folder; the sample id is the path under it, with forward slashes."""
-
-    def __init__(
-        self,
-        name: str,
-        label_space: LabelSpace,
-        folder: Path,
-        files: Sequence[str],
-        labels_N: NDArray[np.int64],
-    ) -> None:
-        super().__init__(name, label_space, files, labels_N)
-        self.folder = folder
-
-    def decode(self, index: int) -> NDArray[np.uint8]:
-        return decode_image(self.folder / self.sample_ids[index])
-
-    def content(self, index: int) -> str:
-        return fingerprint_file(self.folder / self.sample_ids[index])
+from nversion.data.image_files import ImageFiles
 
 
 @DATASET_SOURCES.register("folder")

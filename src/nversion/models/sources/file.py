@@ -157,9 +157,9 @@ def _build(
     prefix, _, reference = arch.partition(":")
     if prefix not in ("timm", "torchvision", "python") or not reference:
         raise UserError(
-            expected=f'an architecture "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION" for {path}',
+            expected=f"an architecture for {path}",
             found=repr(arch),
-            next_step="correct `arch`",
+            next_step='write `arch` as "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION"',
         )
     settings: dict[str, Any] = {"args": dict(args or {})}
     if prefix == "python":

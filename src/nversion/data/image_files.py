@@ -1,0 +1,39 @@
+"""A data set whose images are files under one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nversion.core import LabelSpace, fingerprint_file
+
+from .dataset import Dataset
+from .images import UnreadableImageError, decode_image
+
+
+class ImageFiles(Dataset):
+    """Image files; the sample id is the path under the folder, with forward slashes."""
+
+    def __init__(
+        self,
+        name: str,
+        label_space: LabelSpace,
+        folder: Path,
+        files: Sequence[str],
+        labels_N: NDArray[np.int64],
+    ) -> None:
+        super().__init__(name, label_space, files, labels_N)
+        self.folder = folder
+
+    def decode(self, index: int) -> NDArray[np.uint8]:
+        return decode_image(self.folder / self.sample_ids[index])
+
+    def content(self, index: int) -> str:
+        path = self.folder / self.sample_ids[index]
+        try:
+            return fingerprint_file(path)
+        except OSError as error:
+            raise UnreadableImageError(path, error.strerror or type(error).__name__) from error

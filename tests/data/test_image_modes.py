@@ -1,0 +1,118 @@
+"""Every kind of image file has one meaning in RGB, or an error that names the file."""
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nversion.data import UnreadableImageError, decode_image
+
+
+def saved(tmp_path, image, name="a.png", **options):
+    image.save(tmp_path / name, **options)
+    return decode_image(tmp_path / name)
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+def test_rgb_is_read_as_it_is(tmp_path, pixels):
+    assert np.array_equal(saved(tmp_path, Image.fromarray(pixels)), pixels)
+
+
+def test_grey_is_repeated(tmp_path, pixels):
+    grey = pixels[..., 0]
+    assert np.array_equal(saved(tmp_path, Image.fromarray(grey)), np.stack([grey] * 3, axis=-1))
+
+
+def test_bilevel_is_black_and_white(tmp_path):
+    image = Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1")
+    assert saved(tmp_path, image).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+
+
+def test_palette_gives_its_colours(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putdata([0, 1])
+    assert saved(tmp_path, image).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+
+
+def test_transparency_is_laid_over_white(tmp_path):
+    image = Image.new("RGBA", (2, 1))
+    image.putdata([(9, 9, 9, 0), (10, 20, 30, 255)])
+    assert saved(tmp_path, image).tolist() == [[[255, 255, 255], [10, 20, 30]]]
+
+
+def test_transparent_palette_entry_is_white(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putdata([0, 1])
+    assert saved(tmp_path, image, transparency=0).tolist() == [[[255, 255, 255], [40, 50, 60]]]
+
+
+def test_grey_with_alpha_is_laid_over_white(tmp_path):
+    image = Image.new("LA", (2, 1))
+    image.putdata([(0, 0), (77, 255)])
+    assert saved(tmp_path, image).tolist() == [[[255] * 3, [77] * 3]]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
+def test_16_bit_grey_keeps_its_high_byte(tmp_path, name):
+    image = Image.fromarray(np.array([[0, 0x1234, 0xFFFF]], np.uint16))
+    assert saved(tmp_path, image, name)[0, :, 0].tolist() == [0, 0x12, 0xFF]
+
+
+def test_cmyk_jpeg_becomes_rgb(tmp_path):
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))  # red: no cyan, full magenta and yellow
+    red = saved(tmp_path, image, "a.jpg", quality=95)[8, 8].astype(int)
+    assert red.tolist() == pytest.approx([255, 0, 0], abs=4)
+
+
+def test_exif_orientation_is_applied(tmp_path, pixels):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: a viewer turns the image by 90 degrees clockwise
+    upright = saved(tmp_path, Image.fromarray(pixels), exif=exif)
+    assert np.array_equal(upright, np.rot90(pixels, -1))
+
+
+def test_first_frame_of_an_animation_is_read(tmp_path):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert decode_image(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_floating_pixels_are_refused(tmp_path):
+    with pytest.raises(UnreadableImageError, match=r"whole image in .*a.tif, found pixels of mode 'F'"):
+        saved(tmp_path, Image.fromarray(np.ones((2, 2), np.float32)), "a.tif")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_a_truncated_image_names_its_file(tmp_path, name):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = tmp_path / name
+    Image.fromarray(pixels).save(path)
+    path.write_bytes(path.read_bytes()[:-1500])
+    with pytest.raises(UnreadableImageError, match=f"expected a whole image in .*{name}, found .*truncated"):
+        decode_image(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_names_its_file(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(
+        UnreadableImageError, match=r"a.png, found cannot identify image file; replace the file"
+    ):
+        decode_image(tmp_path / "a.png")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UnreadableImageError, match=r"gone.png, found no such file"):
+        decode_image(tmp_path / "gone.png")
+
+
+def test_the_error_travels_between_processes():
+    error = UnreadableImageError("a.png", "no such file")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
