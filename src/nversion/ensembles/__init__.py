@@ -3,7 +3,7 @@
 from .accuracy import ModelAccuracy, ModelStatistics, right_MN
 from .chunk import Chunk
 from .consensus import CONSENSUS, Consensus, PerClassRule, log_probabilities, per_class, probabilities
-from .evaluate import evaluate, evaluate_sizes
+from .evaluate import Evaluator, evaluate, evaluate_sizes
 from .membership import Ensembles, count_all
 from .tally import Evaluation
 
@@ -13,6 +13,7 @@ __all__ = [
     "Consensus",
     "Ensembles",
     "Evaluation",
+    "Evaluator",
     "ModelAccuracy",
     "ModelStatistics",
     "PerClassRule",

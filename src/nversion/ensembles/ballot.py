@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from nversion.core import chunk_length, spans
 
+from .consensus import PerClassRule
 from .membership import Ensembles
 from .tally import Tally
+from .tile import Tile
 
 _COUNTS_AT_ONCE = 1 << 20
 
@@ -34,15 +38,22 @@ class Ballots:
             self.num_ties_M = (highest_MNC.sum(-1) > 1).sum(1)
 
 
-def evaluate_ballots(
-    ballots: Ballots,
-    ensembles: Ensembles,
-    membership_ME: Tensor,
-    tally: Tally,
-    draws_N: Tensor | None,
-    budget_bytes: int,
-) -> None:
-    """Tell `tally` about every (sample, ensemble) pair of a tile.
+class BallotWay:
+    """For a vote with shared ties."""
+
+    def __init__(self, rule: PerClassRule, ensembles: Sequence[Ensembles], device: torch.device) -> None:
+        self.membership_ME = [of_size.membership_EM().T.contiguous().to(device) for of_size in ensembles]
+
+    def add(self, tile: Tile, tallies: Sequence[Tally]) -> None:
+        """Tell each size's tally about every pair of the tile."""
+        cast = Ballots(tile.logits_MNC)
+        for membership_ME, tally in zip(self.membership_ME, tallies, strict=True):
+            tally.member_ties(cast.num_ties_M)
+            _add(cast, tile, membership_ME, tally)
+
+
+def _add(ballots: Ballots, tile: Tile, membership_ME: Tensor, tally: Tally) -> None:
+    """Tell `tally` about every pair.
 
     Counts are products of zeros and ones, exact in any precision. Samples are grouped by how many
     different classes have a vote: those with one are the same for all ensembles.
@@ -57,15 +68,14 @@ def evaluate_ballots(
         rows_U = (num_classes_N == num_voted).nonzero().squeeze(1)
         classes_UV = votes_NM[rows_U][new_NM[rows_U]].view(-1, num_voted)
         for_class_VUM = (ballots.predicted_MN.T[rows_U] == classes_UV.T.unsqueeze(-1)).to(membership_ME.dtype)
-        at_once = min(_COUNTS_AT_ONCE, budget_bytes // 64)
-        width = chunk_length(num_voted * len(rows_U), at_once, at_most=len(ensembles))
-        for start, stop in spans(len(ensembles), width):
+        at_once = min(_COUNTS_AT_ONCE, tile.budget_bytes // 64)
+        width = chunk_length(num_voted * len(rows_U), at_once, at_most=membership_ME.shape[1])
+        for start, stop in spans(membership_ME.shape[1], width):
             span = slice(start, stop)
             height = chunk_length(num_voted * (stop - start), at_once, at_most=len(rows_U))
             for low, high in spans(len(rows_U), height):
                 counts_VUE = for_class_VUM[:, low:high] @ membership_ME[:, span]
-                draws_U = None if draws_N is None else draws_N[rows_U[low:high]]
-                _count(counts_VUE, rows_U[low:high], classes_UV[low:high], span, tally, draws_U)
+                _count(counts_VUE, rows_U[low:high], classes_UV[low:high], span, tile, tally)
 
 
 def _count(
@@ -73,22 +83,22 @@ def _count(
     rows_U: Tensor,
     classes_UV: Tensor,
     span: slice,
+    tile: Tile,
     tally: Tally,
-    draws_U: Tensor | None,
 ) -> None:
     most_UE = counts_VUE.amax(0)
     tied_VUE = counts_VUE == most_UE
     num_tied_UE = tied_VUE.sum(0)
     tally.num_ties_E[span] += (num_tied_UE > 1).sum(0)
-    is_label_UV = classes_UV == tally.labels_N[rows_U].unsqueeze(1)
-    if draws_U is None:
+    is_label_UV = classes_UV == tile.labels_N[rows_U].unsqueeze(1)
+    if tile.draws_N is None:
         label_tied_UE = (tied_VUE & is_label_UV.T.unsqueeze(-1)).any(0)
         tally.grid(rows_U, span, label_tied_UE.double() / num_tied_UE)
         if tally.winners is None:
             return
         slots_UE = tied_VUE.int().argmax(0)
     else:
-        nth_UE = (draws_U.unsqueeze(1) * num_tied_UE).long().minimum(num_tied_UE - 1)
+        nth_UE = (tile.draws_N[rows_U].unsqueeze(1) * num_tied_UE).long().minimum(num_tied_UE - 1)
         slots_UE = (tied_VUE.cumsum(0) == nth_UE + 1).int().argmax(0)
         tally.grid(rows_U, span, is_label_UV.gather(1, slots_UE))
     tally.grid_winners(rows_U, span, classes_UV.gather(1, slots_UE))

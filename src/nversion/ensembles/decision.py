@@ -1,4 +1,4 @@
-"""The plain way to decide: every class of every member, one (ensemble, sample) pair a row."""
+"""The plain way to decide: every class of every member, one (sample, ensemble) pair a row."""
 
 from __future__ import annotations
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from nversion.core import UserError, chunk_length, generator, spans
 
-from .ballot import Ballots, evaluate_ballots
+from .ballot import BallotWay
 from .chunk import Chunk
-from .consensus import CONSENSUS, Consensus, PerClassRule, at_least_float32, ballots
-from .decision import decide, shares_ties
+from .consensus import CONSENSUS, Consensus, PerClassRule, ballots
+from .decision import shares_ties
 from .membership import Ensembles
-from .monotone import Scorer, evaluate_tile
-from .shortlist import Tile
+from .monotone import MonotoneWay
+from .plain import PlainWay
 from .tally import Evaluation, Tally
+from .tile import Tile
 
 DEFAULT_BUDGET_BYTES = 256 << 20
-_SAMPLES_AT_ONCE = 64  # of 14 models and 1000 classes: 3.4 MiB of logits, which stay in the cache
+_SAMPLES_AT_ONCE = 128  # of 14 models and 1000 classes: 7 MiB of logits, which stay in the cache
 
 
 def evaluate(
@@ -81,98 +83,107 @@ def evaluate_sizes(
         UserError: an unknown rule, models that do not fit the ensembles, a logit that is not a number,
             a label or block out of range.
     """
-    rules = {name: CONSENSUS[name] for name in consensus}
-    # Rules that differ only in how they finish have the same winners: computed once, named each.
-    first_of: dict[object, str] = {}
-    for name, rule in rules.items():
-        first_of.setdefault(_deciding_part(rule), name)
-    runs: list[_Run] | None = None
+    evaluator = Evaluator(
+        ensembles,
+        consensus,
+        num_blocks,
+        keep_winners=keep_winners,
+        draw_seed=draw_seed,
+        budget_bytes=budget_bytes,
+    )
     for chunk in chunks:
-        _check(chunk, ensembles, num_blocks)
-        if runs is None:
-            device = chunk.logits_MNC.device
-            runs = [
-                _Run(rules[name], ensembles, num_blocks, keep_winners, device) for name in first_of.values()
-            ]
-        draws_N = None if draw_seed is None else _draws(chunk, draw_seed)
-        num_models, num_samples, num_classes = chunk.logits_MNC.shape
-        # A tile's logits, values, deficits and their copies, at most 8 bytes wide, in half of the budget.
-        length = chunk_length(64 * num_models * num_classes, budget_bytes // 2, at_most=_SAMPLES_AT_ONCE)
-        for first, last in spans(num_samples, length):
-            logits_MNC = at_least_float32(chunk.logits_MNC[:, first:last])
-            for run in runs:
-                for tally in run.tallies:
-                    tally.open_tile(
-                        chunk.start + first, chunk.labels_N[first:last], chunk.blocks_N[first:last]
-                    )
-                run.add(logits_MNC, None if draws_N is None else draws_N[first:last], budget_bytes // 2)
-    if runs is None:
-        runs = [
-            _Run(rules[name], ensembles, num_blocks, keep_winners, torch.device("cpu"))
-            for name in first_of.values()
-        ]
-    run_of = dict(zip(first_of, runs, strict=True))
-    return [
-        {name: run_of[_deciding_part(rule)].tallies[i].result(name) for name, rule in rules.items()}
-        for i in range(len(ensembles))
-    ]
+        evaluator.update(chunk)
+    return evaluator.result()
 
 
-class _Run:
-    """One rule on its way through the samples, with a tally for each size."""
+class Evaluator:
+    """The stream behind `evaluate_sizes`, for a pass over the chunks that feeds other statistics too.
+
+    Takes the arguments of `evaluate_sizes` but the chunks; `update` with each of those.
+    """
 
     def __init__(
         self,
-        rule: Consensus,
         ensembles: Sequence[Ensembles],
+        consensus: Sequence[str],
         num_blocks: int,
-        keep_winners: bool,
-        device: torch.device,
+        *,
+        keep_winners: bool = False,
+        draw_seed: int | None = None,
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> None:
-        self.rule = rule
         self.ensembles = ensembles
-        self.tallies = [Tally(len(of_size), num_blocks, keep_winners, device) for of_size in ensembles]
-        if isinstance(rule, PerClassRule):
-            self.scorers = [Scorer(rule, of_size, device) for of_size in ensembles]
-            self.membership = [of_size.membership_EM().T.contiguous().to(device) for of_size in ensembles]
+        self.num_blocks = num_blocks
+        self.draw_seed = draw_seed
+        self.budget_bytes = budget_bytes
+        self._rules = {name: CONSENSUS[name] for name in consensus}
+        self._keep_winners = keep_winners
+        self._ways: dict[object, _Way] = {}
+        self._tallies: dict[object, list[Tally]] = {}
 
-    def add(self, logits_MNC: Tensor, draws_N: Tensor | None, budget_bytes: int) -> None:
-        """Add a tile of samples: by the quickest way that the rule allows."""
-        if isinstance(self.rule, PerClassRule) and self.rule.member_values is ballots and self.rule.is_mean:
-            votes = Ballots(logits_MNC)
-            for of_size, membership_ME, tally in zip(
-                self.ensembles, self.membership, self.tallies, strict=True
-            ):
-                tally.member_ties(votes.num_ties_M)
-                evaluate_ballots(votes, of_size, membership_ME, tally, draws_N, budget_bytes)
-        elif isinstance(self.rule, PerClassRule) and not shares_ties(self.rule):
-            tile = Tile(self.rule, logits_MNC)
-            for scorer, tally in zip(self.scorers, self.tallies, strict=True):
-                evaluate_tile(tile, logits_MNC, scorer, tally, budget_bytes)
-        else:
-            for of_size, tally in zip(self.ensembles, self.tallies, strict=True):
-                evaluate_plainly(self.rule, logits_MNC, of_size, tally, draws_N, budget_bytes)
+    def _start(self, device: torch.device) -> None:
+        for rule in self._rules.values():
+            # Rules that differ only in how they finish have the same winners: computed once, named each.
+            part = _deciding_part(rule)
+            self._ways[part] = _quickest_way(rule, self.ensembles, device)
+            self._tallies[part] = [
+                Tally(len(of_size), self.num_blocks, self._keep_winners, device) for of_size in self.ensembles
+            ]
+
+    def update(self, chunk: Chunk) -> None:
+        """Add the samples of a chunk.
+
+        Raises:
+            UserError: see `evaluate_sizes`.
+        """
+        _check(chunk, self.ensembles, self.num_blocks)
+        if not self._ways:
+            self._start(chunk.logits_MNC.device)
+        num_models, num_samples, num_classes = chunk.logits_MNC.shape
+        # A tile's logits, values, deficits and their copies, at most 8 bytes wide, take half of the budget.
+        half = self.budget_bytes // 2
+        length = chunk_length(64 * num_models * num_classes, half, at_most=_SAMPLES_AT_ONCE)
+        shape = (num_models, min(length, num_samples), num_classes)
+        dtype = torch.promote_types(chunk.logits_MNC.dtype, torch.float32)
+        logits, workspace = torch.empty(2, *shape, dtype=dtype, device=chunk.logits_MNC.device)
+        for first, last in spans(num_samples, length):
+            if last - first < shape[1]:
+                logits = logits.flatten()[: num_models * (last - first) * num_classes]
+                logits = logits.view(num_models, last - first, num_classes)
+            logits.copy_(chunk.logits_MNC[:, first:last])
+            _check_numbers(logits, chunk.start + first)
+            draws_N = None if self.draw_seed is None else _draws(self.draw_seed, chunk, first, last)
+            labels_N, blocks_N = chunk.labels_N[first:last], chunk.blocks_N[first:last]
+            work = workspace[:, : last - first]
+            tile = Tile(chunk.start + first, logits, work, labels_N, blocks_N, draws_N, half)
+            for part, way in self._ways.items():
+                for tally in self._tallies[part]:
+                    tally.open(tile)
+                way.add(tile, self._tallies[part])
+
+    def result(self) -> list[dict[str, Evaluation]]:
+        """The evaluation of everything seen so far: for each size, by the name of the rule."""
+        if not self._ways:
+            self._start(torch.device("cpu"))
+        return [
+            {name: self._tallies[_deciding_part(rule)][i].result(name) for name, rule in self._rules.items()}
+            for i in range(len(self.ensembles))
+        ]
 
 
-def evaluate_plainly(
-    rule: Consensus,
-    logits_MNC: Tensor,
-    ensembles: Ensembles,
-    tally: Tally,
-    draws_N: Tensor | None,
-    budget_bytes: int,
-) -> None:
-    """Every class of every member, as many (sample, ensemble) pairs at once as fit the budget."""
-    _, num_samples, num_classes = logits_MNC.shape
-    members_KE = ensembles.members_EK.T.to(logits_MNC.device)
-    at_once = chunk_length(32 * (ensembles.size + 1) * num_classes, budget_bytes)
-    for low, high in spans(num_samples * len(ensembles), at_once):
-        pairs_R = torch.arange(low, high, device=logits_MNC.device)
-        rows_R, ensembles_R = pairs_R // len(ensembles), pairs_R % len(ensembles)
-        logits_KRC = logits_MNC[members_KE[:, ensembles_R], rows_R]
-        draws_R = None if draws_N is None else draws_N[rows_R]
-        decisions = decide(rule, logits_KRC, tally.labels_N[rows_R], draws_R)
-        tally.pairs(rows_R, ensembles_R, decisions, list_near=not shares_ties(rule))
+class _Way(Protocol):
+    """How a rule is computed for every ensemble."""
+
+    def add(self, tile: Tile, tallies: Sequence[Tally]) -> None: ...
+
+
+def _quickest_way(rule: Consensus, ensembles: Sequence[Ensembles], device: torch.device) -> _Way:
+    if not isinstance(rule, PerClassRule):
+        return PlainWay(rule, ensembles, device)
+    if not shares_ties(rule):
+        return MonotoneWay(rule, ensembles, device)
+    is_vote = rule.member_values is ballots and rule.is_mean
+    return BallotWay(rule, ensembles, device) if is_vote else PlainWay(rule, ensembles, device)
 
 
 def _deciding_part(rule: Consensus) -> object:
@@ -188,16 +199,6 @@ def _check(chunk: Chunk, ensembles: Sequence[Ensembles], num_blocks: int) -> Non
                 found=f"logits of {num_models}",
                 next_step="build the ensembles from the models of these predictions",
             )
-    # The maximum is nan where any logit is, +inf where any is, -inf where no class is possible.
-    maxima_MN = chunk.logits_MNC.amax(-1)
-    if not bool(maxima_MN.isfinite().all()):
-        model, sample = (~maxima_MN.isfinite()).nonzero()[0].tolist()
-        where = f"of model {model} on sample {chunk.start + sample}"
-        raise UserError(
-            expected="logits that are numbers, with a finite one in every row",
-            found=f"a row with maximum {maxima_MN[model, sample].item()} {where}",
-            next_step="look at this model's outputs: a wrong preprocessing or an overflow in half precision",
-        )
     for what, values_N, limit in (
         ("labels", chunk.labels_N, num_classes),
         ("blocks", chunk.blocks_N, num_blocks),
@@ -211,7 +212,20 @@ def _check(chunk: Chunk, ensembles: Sequence[Ensembles], num_blocks: int) -> Non
             )
 
 
-def _draws(chunk: Chunk, seed: int) -> Tensor:
-    first = chunk.start
-    values = [generator("shared tie", seed, first + i).random() for i in range(len(chunk.labels_N))]
+def _check_numbers(logits_MNC: Tensor, start: int) -> None:
+    # The maximum is nan where any logit is, +inf where any is, -inf where no class is possible.
+    finite_MN = logits_MNC.amax(-1).isfinite()
+    if not bool(finite_MN.all()):
+        model, sample = (~finite_MN).nonzero()[0].tolist()
+        highest = logits_MNC[model, sample].amax().item()
+        raise UserError(
+            expected="logits that are numbers, with a finite one in every row",
+            found=f"a row with maximum {highest} of model {model} on sample {start + sample}",
+            next_step="look at this model's outputs: a wrong preprocessing or an overflow in half precision",
+        )
+
+
+def _draws(seed: int, chunk: Chunk, first: int, last: int) -> Tensor:
+    indices = range(chunk.start + first, chunk.start + last)
+    values = [generator("shared tie", seed, index).random() for index in indices]
     return torch.tensor(values, dtype=torch.float64, device=chunk.labels_N.device)

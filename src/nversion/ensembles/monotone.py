@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -12,8 +14,10 @@ from nversion.core import chunk_length, spans
 from .consensus import PerClassRule
 from .decision import NEAR, decide
 from .membership import Ensembles
-from .shortlist import FLOOR, Shortlist, Tile
+from .plain import bytes_per_pair
+from .shortlist import FLOOR, Shortlist, Shortlister
 from .tally import Tally
+from .tile import Tile
 
 SHORTLIST_LENGTHS = (8, 40)
 """Tried in turn for a sample. On 14 real models 9 of 10 samples need no more than the first, 99 of 100
@@ -52,7 +56,8 @@ class Scorer:
         if not self.rule.is_mean:
             values_MQU = values_MUQ.transpose(1, 2).contiguous()
             members_KE = self.members_KE[:, span]
-            scores = self.rule.combine(values_MQU[members_KE].flatten(2))  # K × E × QU, class by class
+            values_FX = values_MQU.flatten(1).index_select(0, members_KE.flatten())
+            scores = self.rule.combine(values_FX.view(*members_KE.shape, -1))  # K × E × QU, class by class
             return scores.view(members_KE.shape[1], *values_MQU.shape[1:]).permute(1, 2, 0).contiguous()
         values_QUM = values_MUQ.permute(2, 1, 0).contiguous()
         shares_ME = self.shares_ME[:, span].to(values_QUM.dtype)
@@ -60,48 +65,70 @@ class Scorer:
             scores_QUE = values_QUM @ shares_ME
             if self._exact_enough is None:
                 # A process may have set its float32 products to TF32 or bfloat16; the ways to ask differ
-                # between versions and devices, so the first product is checked.
-                error_QUE = (scores_QUE - values_QUM.double() @ shares_ME.double()).abs_()
-                limit_QU1 = _ROUNDINGS * self.size * values_QUM.abs().amax(-1, keepdim=True)
-                self._exact_enough = bool((error_QUE <= limit_QU1).all())
+                # between versions and devices, so a part of the first product is checked.
+                part_QVM, part_MF = values_QUM[:, :8].double(), shares_ME[:, :64].double()
+                error_QVF = (scores_QUE[:, :8, :64] - part_QVM @ part_MF).abs_()
+                limit_QV1 = _ROUNDINGS * self.size * part_QVM.abs().amax(-1, keepdim=True)
+                self._exact_enough = bool((error_QVF <= limit_QV1).all())
         if not self._exact_enough:
             scores_QUE = (values_QUM.double() @ shares_ME.double()).to(values_QUM.dtype)
         return scores_QUE
 
 
-def evaluate_tile(tile: Tile, logits_MNC: Tensor, scorer: Scorer, tally: Tally, budget_bytes: int) -> None:
-    """Tell `tally` about every (sample, ensemble) pair of a tile."""
-    rows_N = torch.arange(tile.values_MNC.shape[1], device=scorer.device)
+class MonotoneWay:
+    """For rules that decide class by class and are monotone."""
+
+    def __init__(self, rule: PerClassRule, ensembles: Sequence[Ensembles], device: torch.device) -> None:
+        self.rule = rule
+        self.scorers = [Scorer(rule, of_size, device) for of_size in ensembles]
+
+    def add(self, tile: Tile, tallies: Sequence[Tally]) -> None:
+        """Tell each size's tally about every pair of the tile."""
+        shortlister = Shortlister(self.rule, tile)
+        for scorer, tally in zip(self.scorers, tallies, strict=True):
+            _add(shortlister, tile, scorer, tally)
+
+
+def _add(shortlister: Shortlister, tile: Tile, scorer: Scorer, tally: Tally) -> None:
+    rows_U = torch.arange(len(tile.labels_N), device=scorer.device)
     if scorer.rule.is_mean:
-        rows_N = _settle_for_all(tile, rows_N, scorer, tally)
-    if not len(rows_N):
+        rows_U = _settle_for_all(shortlister, rows_U, scorer, tally)
+    if not len(rows_U):
         return
-    first = tile.shortlist(rows_N, SHORTLIST_LENGTHS[0])
-    num_columns = first.values_MUQ.shape[2] * (1 if scorer.rule.is_mean else 2 * scorer.size)
-    at_once = min(_SCORES_AT_ONCE, budget_bytes // 32)
-    width = chunk_length(num_columns * len(rows_N), at_once, at_most=scorer.num_ensembles)
+    shortest, *longer = SHORTLIST_LENGTHS
+    first = shortlister.list(rows_U, shortest)
+    # A mean has a score for each column; other rules first gather the members' values and may sort them.
+    columns = first.values_MUQ.shape[2] * (1 if scorer.rule.is_mean else 4 * scorer.size)
+    at_once = min(_SCORES_AT_ONCE, tile.budget_bytes // 32)
+    width = chunk_length(columns * len(rows_U), at_once, at_most=scorer.num_ensembles)
     for start, stop in spans(scorer.num_ensembles, width):
-        height = chunk_length(num_columns * (stop - start), at_once, at_most=len(rows_N))
-        for low, high in spans(len(rows_N), height):
-            positions = torch.arange(low, high, device=scorer.device)
-            part = first if high - low == len(rows_N) else first.take(positions)
-            for length in SHORTLIST_LENGTHS:
-                if length != SHORTLIST_LENGTHS[0]:
-                    part = tile.shortlist(part.rows_U, length)
-                last = length == SHORTLIST_LENGTHS[-1]
-                open_rows_U = _settle(part, logits_MNC, scorer, slice(start, stop), tally, budget_bytes, last)
-                if not len(open_rows_U):
+        height = chunk_length(columns * (stop - start), at_once, at_most=len(rows_U))
+        for low, high in spans(len(rows_U), height):
+            task = _Task(tile, scorer, tally, slice(start, stop))
+            open_U = _settle(task, first.part(low, high), last=not longer)
+            for length in longer:
+                if not len(open_U):
                     break
-                part = part.take(open_rows_U)
+                open_U = _settle(task, shortlister.list(open_U, length), last=length == longer[-1])
 
 
-def _settle_for_all(tile: Tile, rows_N: Tensor, scorer: Scorer, tally: Tally) -> Tensor:
+@dataclass(frozen=True)
+class _Task:
+    """A span of the ensembles, on a tile."""
+
+    tile: Tile
+    scorer: Scorer
+    tally: Tally
+    span: slice
+
+
+def _settle_for_all(shortlister: Shortlister, rows_N: Tensor, scorer: Scorer, tally: Tally) -> Tensor:
     """Settle the samples that one class wins under every ensemble; return the others.
 
     Of a mean, the narrowest lead of a class over the rest is that of the K members with the smallest
     leads: sorting M numbers answers for all ensembles.
     """
-    lone = tile.shortlist(rows_N, 1)
+    lone = shortlister.list(rows_N, 1)
     lead_MN = (lone.values_MUQ[..., 0] - lone.values_MUQ[..., 1]).sort(0).values
     settled_N = lead_MN[: scorer.size].mean(0) > scorer.tolerance_U(lone)
     settled_rows = settled_N.nonzero().squeeze(1)
@@ -109,20 +136,13 @@ def _settle_for_all(tile: Tile, rows_N: Tensor, scorer: Scorer, tally: Tally) ->
     return (~settled_N).nonzero().squeeze(1)
 
 
-def _settle(
-    shortlist: Shortlist,
-    logits_MNC: Tensor,
-    scorer: Scorer,
-    span: slice,
-    tally: Tally,
-    budget_bytes: int,
-    last: bool,
-) -> Tensor:
-    """Settle samples under a span of ensembles; return the positions of those left open.
+def _settle(task: _Task, shortlist: Shortlist, *, last: bool) -> Tensor:
+    """Settle samples under a span of ensembles; return the rows of those left open.
 
     A sample is left open where for some ensemble a class outside the list may win; with `last` none is,
     and such pairs are decided from all classes.
     """
+    scorer, tally, span = task.scorer, task.tally, task.span
     scores_QUE = scorer.scores_QUE(shortlist.values_MUQ, span)
     *listed, rest_UE = scores_QUE.unbind(0)
     best_UE, second_UE = _two_highest(listed)
@@ -130,18 +150,21 @@ def _settle(
     if shortlist.has_floor:
         limit_UE.masked_fill_(best_UE < FLOOR / 1e4, -torch.inf)  # every class is impossible for a member
     open_UE = rest_UE >= limit_UE
-    open_U = open_UE.any(1)
-    if not last and bool(open_U.any()):
-        kept = (~open_U).nonzero().squeeze(1)
+    is_open_U = open_UE.any(1) & (not last)
+    open_rows = shortlist.rows_U[is_open_U]
+    if len(open_rows):
+        kept = (~is_open_U).nonzero().squeeze(1)
         if not len(kept):
-            return open_U.nonzero().squeeze(1)
+            return open_rows
         shortlist = shortlist.take(kept)
-        scores_QUE, best_UE = scores_QUE[:, kept], best_UE[kept]
-        second_UE, limit_UE, open_UE = second_UE[kept], limit_UE[kept], open_UE[kept]
+        scores_QUE = scores_QUE.index_select(1, kept)
+        best_UE, second_UE, limit_UE, open_UE = (
+            table_UE.index_select(0, kept) for table_UE in (best_UE, second_UE, limit_UE, open_UE)
+        )
     close_UE = second_UE >= limit_UE
     plain_UE = close_UE | open_UE if last else close_UE
 
-    is_label_UP = shortlist.classes_UP == tally.labels_N[shortlist.rows_U].unsqueeze(1)
+    is_label_UP = shortlist.classes_UP == task.tile.labels_N[shortlist.rows_U].unsqueeze(1)
     slot_U = is_label_UP.int().argmax(1)
     of_label_UE = scores_QUE[slot_U, torch.arange(len(slot_U), device=slot_U.device)]
     right_UE = (of_label_UE == best_UE) & is_label_UP.any(1, keepdim=True)
@@ -151,8 +174,8 @@ def _settle(
     if tally.winners is not None:
         slots_UE = scores_QUE[:-1].argmax(0)
         tally.grid_winners(shortlist.rows_U, span, shortlist.classes_UP.gather(1, slots_UE))
-    _decide_pairs(plain_UE, shortlist, logits_MNC, scorer, span, tally, budget_bytes)
-    return open_U.nonzero().squeeze(1)[:0] if last else open_U.nonzero().squeeze(1)
+    _decide_pairs(task, shortlist.rows_U, plain_UE)
+    return open_rows
 
 
 def _two_highest(listed: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -166,21 +189,14 @@ def _two_highest(listed: list[Tensor]) -> tuple[Tensor, Tensor]:
     return best, second
 
 
-def _decide_pairs(
-    plain_UE: Tensor,
-    shortlist: Shortlist,
-    logits_MNC: Tensor,
-    scorer: Scorer,
-    span: slice,
-    tally: Tally,
-    budget_bytes: int,
-) -> None:
+def _decide_pairs(task: _Task, rows_U: Tensor, plain_UE: Tensor) -> None:
     """Decide the marked pairs by the plain rule on all classes, as many at once as fit the budget."""
+    tile, scorer = task.tile, task.scorer
     positions_R, offsets_R = plain_UE.nonzero().unbind(1)
-    rows_R, ensembles_R = shortlist.rows_U[positions_R], offsets_R + span.start
-    at_once = chunk_length(32 * (scorer.size + 1) * logits_MNC.shape[-1], budget_bytes)
+    rows_R, ensembles_R = rows_U[positions_R], offsets_R + task.span.start
+    at_once = chunk_length(bytes_per_pair(scorer.size, tile.logits_MNC.shape[-1]), tile.budget_bytes)
     for low, high in spans(len(rows_R), at_once):
         rows, ensembles = rows_R[low:high], ensembles_R[low:high]
-        logits_KRC = logits_MNC[scorer.members_KE[:, ensembles], rows]
-        decisions = decide(scorer.rule, logits_KRC, tally.labels_N[rows])
-        tally.pairs(rows, ensembles, decisions, list_near=True)
+        logits_KRC = tile.members_logits(scorer.members_KE[:, ensembles], rows)
+        decisions = decide(scorer.rule, logits_KRC, tile.labels_N[rows])
+        task.tally.pairs(rows, ensembles, decisions, list_near=True)

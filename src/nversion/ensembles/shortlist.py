@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .consensus import PerClassRule
+from .tile import Tile
 
 FLOOR = -1e30
 """Stands for -inf, which a product with a membership of 0 would turn into nan."""
@@ -38,51 +39,61 @@ class Shortlist:
     magnitude_U: Tensor
     has_floor: bool
 
+    def part(self, low: int, high: int) -> Shortlist:
+        """The samples at positions `low` to `high` of this list."""
+        if high - low == len(self.rows_U):
+            return self
+        return self.take(torch.arange(low, high, device=self.rows_U.device))
+
     def take(self, kept_V: Tensor) -> Shortlist:
         """The samples at positions `kept_V` of this list."""
         return Shortlist(
             self.rows_U[kept_V],
             self.classes_UP[kept_V],
-            self.values_MUQ[:, kept_V],
+            self.values_MUQ.index_select(1, kept_V),
             self.magnitude_U[kept_V],
             self.has_floor,
         )
 
 
-class Tile:
-    """The members' values of a few samples, and how promising each class is.
+class Shortlister:
+    """The members' values of a tile's samples, and how promising each class is; uses the tile's workspace.
 
-    Memory: twice the logits of the tile, three times where the rule's values are not the logits.
+    Memory: the tile's logits once more where the rule's values are not the logits, and a copy of those of
+    the samples asked for.
     """
 
-    def __init__(self, rule: PerClassRule, logits_MNC: Tensor) -> None:
-        self.values_MNC = rule.member_values(logits_MNC)
+    def __init__(self, rule: PerClassRule, tile: Tile) -> None:
+        self.values_MNC = rule.member_values(tile.logits_MNC).contiguous()
         self.highest_MN = self.values_MNC.amax(-1)
-        self.deficits_MNC = self.values_MNC - self.highest_MN.unsqueeze(-1)
+        self.deficits_MNC = tile.workspace_MNC
+        torch.sub(self.values_MNC, self.highest_MN.unsqueeze(-1), out=self.deficits_MNC)
         # A class wins where it is close to the top of all members, or at the top of some: measured on
         # real logits, the sum of both leaves fewer samples open than either, for two to five members.
         self.promise_NC = self.deficits_MNC.amax(0) + self.deficits_MNC.mean(0)
 
-    def shortlist(self, rows_U: Tensor, length: int) -> Shortlist:
+    def list(self, rows_U: Tensor, length: int) -> Shortlist:
         """The `length` most promising classes of these samples."""
         num_models, num_samples, num_classes = self.values_MNC.shape
         whole = len(rows_U) == num_samples
-        promise_UC = self.promise_NC if whole else self.promise_NC[rows_U]
+        promise_UC = self.promise_NC if whole else self.promise_NC.index_select(0, rows_U)
         if length == 1:
-            classes_UP = promise_UC.argmax(-1, keepdim=True)
+            classes_UP = promise_UC.max(-1, keepdim=True).indices
         else:
             chosen_UP = promise_UC.topk(min(length, num_classes), sorted=False).indices
             classes_UP = chosen_UP.sort(-1).values
         index_MUP = classes_UP.expand(num_models, *classes_UP.shape)
-        values_MUC = self.values_MNC if whole else self.values_MNC[:, rows_U]
-        deficits_MUC = self.deficits_MNC if whole else self.deficits_MNC[:, rows_U]
+        flat = (rows_U.unsqueeze(1) * num_classes + classes_UP).flatten()
+        listed_MUP = self.values_MNC.flatten(1).index_select(1, flat).view(index_MUP.shape)
         if whole:
-            taken_MUP = deficits_MUC.gather(2, index_MUP)
-        rest_MU = deficits_MUC.scatter_(2, index_MUP, -torch.inf).amax(-1)
-        if whole:
-            deficits_MUC.scatter_(2, index_MUP, taken_MUP)
-        rest_MU += self.highest_MN if whole else self.highest_MN[:, rows_U]
-        values_MUQ = torch.cat([values_MUC.gather(2, index_MUP), rest_MU.unsqueeze(-1)], -1)
+            taken_MUP = self.deficits_MNC.gather(2, index_MUP)
+            rest_MU = self.deficits_MNC.scatter_(2, index_MUP, -torch.inf).amax(-1)
+            self.deficits_MNC.scatter_(2, index_MUP, taken_MUP)
+            rest_MU += self.highest_MN
+        else:
+            rest_MU = self.deficits_MNC.index_select(1, rows_U).scatter_(2, index_MUP, -torch.inf).amax(-1)
+            rest_MU += self.highest_MN.index_select(1, rows_U)
+        values_MUQ = torch.cat([listed_MUP, rest_MU.unsqueeze(-1)], -1)
         at_floor_MUQ = values_MUQ <= FLOOR
         magnitude_U = values_MUQ.masked_fill(at_floor_MUQ, 0).abs().amax((0, 2))
         has_floor = bool(at_floor_MUQ.any())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .decision import Decisions
+from .tile import Tile
 
 MOST_LISTED = 1000
 """So many near ties of a rule are listed; all are counted."""
@@ -53,7 +54,7 @@ class Evaluation:
 class Tally:
     """The running sums of one rule over E ensembles of one size, on the device of the logits.
 
-    Samples are named by their row in the tile in hand, which `open_tile` announces.
+    Samples are named by their row in the tile in hand, which `open` announces.
     """
 
     def __init__(self, num_ensembles: int, num_blocks: int, keep_winners: bool, device: torch.device) -> None:
@@ -66,24 +67,24 @@ class Tally:
         self.num_member_ties_M: Tensor | None = None
         self.winners: list[Tensor] | None = [] if keep_winners else None
 
-    def open_tile(self, start: int, labels_N: Tensor, blocks_N: Tensor) -> None:
-        """Begin with the samples `start` and following; every (sample, ensemble) pair is to be told once."""
-        self.start, self.labels_N, self.blocks_N = start, labels_N, blocks_N
-        self.count_B.index_add_(0, blocks_N, torch.ones_like(blocks_N, dtype=torch.float64))
+    def open(self, tile: Tile) -> None:
+        """Begin with the samples of a tile; every (sample, ensemble) pair of it is to be told once."""
+        self.tile = tile
+        self.count_B.index_add_(0, tile.blocks_N, torch.ones_like(tile.blocks_N, dtype=torch.float64))
         if self.winners is not None:
-            shape = (len(labels_N), len(self.num_ties_E))
-            self.winners.append(torch.full(shape, -1, dtype=torch.int64, device=labels_N.device))
+            shape = (len(tile.labels_N), len(self.num_ties_E))
+            self.winners.append(torch.full(shape, -1, dtype=torch.int64, device=tile.labels_N.device))
 
     def same_for_all(self, rows_U: Tensor, winners_U: Tensor) -> None:
         """All ensembles agree on these samples, without a tie."""
-        right_U = (winners_U == self.labels_N[rows_U]).double()
-        self.correct_by_all_B.index_add_(0, self.blocks_N[rows_U], right_U)
+        right_U = (winners_U == self.tile.labels_N[rows_U]).double()
+        self.correct_by_all_B.index_add_(0, self.tile.blocks_N[rows_U], right_U)
         if self.winners is not None:
             self.winners[-1][rows_U] = winners_U.unsqueeze(1)
 
     def grid(self, rows_U: Tensor, span: slice, right_UE: Tensor) -> None:
         """The probability to be right of these samples and ensembles; 0 where `pairs` tells it."""
-        blocks_U = self.blocks_N[rows_U]
+        blocks_U = self.tile.blocks_N[rows_U]
         self.correct_BE[:, span].index_add_(0, blocks_U, right_UE.to(torch.float64))
 
     def grid_winners(self, rows_U: Tensor, span: slice, winners_UE: Tensor) -> None:
@@ -93,7 +94,7 @@ class Tally:
 
     def pairs(self, rows_R: Tensor, ensembles_R: Tensor, decisions: Decisions, *, list_near: bool) -> None:
         """Single (sample, ensemble) pairs, decided plainly."""
-        where = (self.blocks_N[rows_R], ensembles_R)
+        where = (self.tile.blocks_N[rows_R], ensembles_R)
         self.correct_BE.index_put_(where, decisions.right_R, accumulate=True)
         self.num_ties_E.index_add_(0, ensembles_R, decisions.tied_R.long())
         if self.winners is not None:
@@ -102,7 +103,7 @@ class Tally:
             near = decisions.near_R.nonzero().squeeze(1)
             self.num_near_ties += len(near)
             near = near[: max(0, MOST_LISTED - len(self.near_ties))]
-            samples = (rows_R[near] + self.start).tolist()
+            samples = (rows_R[near] + self.tile.start).tolist()
             self.near_ties += zip(ensembles_R[near].tolist(), samples, strict=True)
 
     def member_ties(self, num_ties_M: Tensor) -> None:
