@@ -453,3 +453,38 @@ def test_what_torchvision_cannot_open_is_told(tmp_path, settings, message):
 def test_every_source_refuses_unknown_settings(source):
     with pytest.raises(UserError, match=rf"expected a setting of a data set \({source}\), found 'colour'"):
         open_dataset({"source": source, "colour": "red"})
+
+
+def test_decoding_in_threads_gives_the_same_images(tree):
+    from concurrent.futures import ThreadPoolExecutor
+
+    dataset = open_dataset(folder_spec(tree[0]))
+    indices = [0, 1, 2, 3] * 25
+    with ThreadPoolExecutor(8) as pool:
+        images = list(pool.map(dataset.decode, indices))
+    assert all(np.array_equal(image, tree[2][i]) for image, i in zip(images, indices, strict=True))
+
+
+@pytest.mark.shared
+def test_the_real_data_sets_open(shared):
+    for folder, count in (("imagenet_val1300", 1300), ("nips2017_dev1000", 1000)):
+        spec = {"source": "folder", "path": f"data/{folder}", "label_space": "imagenet-1k"}
+        dataset = open_dataset(spec, shared)
+        assert (len(dataset), dataset.decode(0).shape[2]) == (count, 3)
+
+
+@pytest.mark.shared
+def test_tracks_of_traffic_signs_are_not_split(shared):
+    spec = {
+        "source": "npz",
+        "path": "data/gtsrb32.npz",
+        "x": "x_train",
+        "y": "y_train",
+        "label_space": "gtsrb",
+    }
+    train, test = (
+        open_dataset(spec | {"groups": "track_train", "split": split}, shared) for split in ("train", "test")
+    )
+    assert len(train) + len(test) == 13_069
+    assert train.label_space.num_classes == 43
+    assert set(np.unique(test.labels_N)) <= set(range(43))

@@ -78,6 +78,12 @@ def test_exif_orientation_is_applied(tmp_path, pixels):
     assert np.array_equal(upright, np.rot90(pixels, -1))
 
 
+def test_a_broken_exif_block_leaves_the_image_as_stored(tmp_path, pixels):
+    stored = saved(tmp_path, Image.fromarray(pixels), "a.jpg", quality=95)
+    saved_with_noise = saved(tmp_path, Image.fromarray(pixels), "b.jpg", quality=95, exif=b"Exif\0\0nonsense")
+    assert np.array_equal(saved_with_noise, stored)
+
+
 def test_first_frame_of_an_animation_is_read(tmp_path):
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from nversion.core import UserError
+from nversion.core.reasons import reason_of
 
 # Part of every data set's fingerprint: count up when the pixels of some file change meaning.
 DECODING = 1
@@ -55,17 +55,22 @@ def decode_image(path: Path) -> NDArray[np.uint8]:
             pixels, whose range is unknown.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            # Pillow's remarks on odd EXIF and transparency chunks; what matters raises.
-            warnings.simplefilter("ignore")
+        with Image.open(path) as image:
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            return np.array(to_rgb(upright, image.format))
+            return np.array(to_rgb(_upright(image), image.format))
     except FileNotFoundError as error:
         raise UnreadableImageError(path, "no such file") from error
     except _BROKEN as error:
-        reason = " ".join(str(error).split()).replace(f" '{path}'", "") or type(error).__name__
-        raise UnreadableImageError(path, reason) from error
+        # Pillow repeats the path, which the sentence names already.
+        raise UnreadableImageError(path, reason_of(error).replace(f" '{path}'", "")) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (SyntaxError, struct.error, ValueError, KeyError, TypeError, EOFError):
+        # The pixels are whole and only the EXIF block is not: without an orientation they stand as stored.
+        return image
 
 
 def to_rgb(image: Image.Image, file_format: str | None = None) -> Image.Image:

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nversion.core import UserError, fingerprint
 from nversion.core.label_spaces import IMAGENET, KNOWN_LABEL_SPACES, label_space_of
+from nversion.core.reasons import reason_of
 
 from .card import Card
 from .preprocessing import Preprocessing
@@ -157,10 +158,9 @@ def _run_once(module: nn.Module, preprocessing: Preprocessing, name: str) -> tup
         with torch.no_grad(), counter:
             logits = module(preprocessing(image))
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
             expected=f"the classifier {name!r} to run on 1×3×{size}×{size}",
-            found=f"{type(error).__name__}: {reason}",
+            found=reason_of(error, with_type=True),
             next_step="check the module and the `input_size` of its preprocessing",
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:

@@ -7,34 +7,32 @@ from __future__ import annotations
 
 import re
 
-# Pattern at the start of an architecture's name in timm or torchvision (a leading "tf_" is dropped).
+# Pattern in an architecture's name in timm or torchvision.
 FAMILIES = (
+    # Convolution and attention (or a state-space or pooling mixer in its place) in one network.
+    (
+        "hybrid",
+        r"coat|convit|levit|max_?x?vit|mobilevit|efficientformer|efficientvit|efficientvim|fastvit|edgenext"
+        r"|nextvit|visformer|caformer|poolformer|mambaout|repvit|tiny_vit|botnet|botnext|halo|lambda|bat_"
+        r"|vit_.*_r\d+_|shvit|swiftformer|iformer|lowformer|cpubone|mobilenetv4_hybrid",
+    ),
     # Found by architecture search, or scaled from a network that was.
     (
         "NAS",
-        r"efficientnet|mobilenet_?v3|mobilenet_edgetpu|mobilenetv4|mnasnet|semnasnet|fbnet|spnasnet"
-        r"|p?nasnet|tinynet|mixnet|hardcorenas|proxyless|ofa|rw_?nas|mobilenasnet|regnet",
+        r"efficientnet|mobilenet_?v3|mobilenet_edgetpu|mobilenetv4|mnasnet|fbnet|nasnet|tinynet|mixnet"
+        r"|hardcorenas|proxyless|gernet",
     ),
-    ("MLP", r"mixer|resmlp|gmlp|gmixer"),
-    # Convolution and attention in one network.
-    (
-        "hybrid",
-        r"coat|convit|levit|max_?vit|mobilevit|efficientformer|efficientvit|fastvit|edgenext|nextvit"
-        r"|visformer|caformer|convmixer_att|poolformer|mambaout|repvit|tiny_?vit|cvt|botnet|halonet"
-        r"|lambda|sebotnet|bat_|hiera_conv|vit_.*_r\d+_|starnet_att|shvit|swiftformer",
-    ),
+    ("MLP", r"mixer|resmlp|gmlp"),
     (
         "ViT",
-        r"vit|deit|swin|beit|cait|pvt|twins|eva|volo|xcit|pit_|crossvit|tnt|mvit|davit|gcvit|nest|jx_nest"
-        r"|sequencer|hiera|flexivit|samvit|naflexvit|test_vit|convformer_att|focalnet_att|dino|aimv2|pe_",
+        r"vit|deit|swin|beit|cait|pvt|twins|^eva|volo|xcit|^pit_|tnt|^nest|jx_nest|sequencer|hiera|aimv2|vit_pe"
+        r"|^pe_|dinov",
     ),
     (
         "CNN",
-        r"(wide_|se|legacy_|ecaresn|gc|sk|cs|i_)?(resnet|resnext|resnetv2|resnest|resnex)|seresnet|skresn"
-        r"|densenet|vgg|alexnet|googlenet|inception|xception|convnext|squeezenet|shufflenet|mobilenet"
-        r"|dpn|dla|res2n|repvgg|ghostnet|darknet|cspdarknet|cspres|vovnet|ese_vovnet|hrnet|rexnet"
-        r"|hgnet|lcnet|inception|nf_|nfnet|dm_nfnet|eca_nf|selecsls|tresnet|regnety|tiny_darknet|convmixer"
-        r"|starnet|focalnet|convformer|csatv2|rdnet|mobileone|bit_|adv_|ens_adv|ig_resn|ssl_resn|swsl_resn",
+        r"resn|res2n|regnet|dense|vgg|alexnet|googlenet|ception|conv|squeezenet|shuffle|mobilenet|mobileone|dpn"
+        r"|dla|darknet|edgenet|csp|vovnet|hrnet|rexnet|hgnet|lcnet|nfnet|^nf_|selecsls|senet|repvgg|ghostnet"
+        r"|starnet|focalnet|fasternet|rdnet|csatv2|byobnet",
     ),
 )
 
@@ -54,8 +52,8 @@ def guess_family(name: str) -> str:
     >>> [guess_family(n) for n in ("resnet50", "tf_efficientnet_lite0", "deit_tiny_patch16_224", "mine")]
     ['CNN', 'NAS', 'ViT', 'other']
     """
-    name = name.lower().removeprefix("tf_")
-    return next((family for family, pattern in FAMILIES if re.match(pattern, name)), "other")
+    name = name.lower()
+    return next((family for family, pattern in FAMILIES if re.search(pattern, name)), "other")
 
 
 def guess_training(name: str) -> str:

@@ -25,6 +25,7 @@ class Loaded:
         module: with its weights.
         preprocessing: that belongs to the weights; None: the settings must give it.
         name: of the classifier, where the settings give none.
+        architecture: from which the family is guessed; None: from the name.
         training: how it was trained.
         label_space: of its logits, where the source knows.
         code: fingerprint of the user's code that built it.
@@ -33,6 +34,7 @@ class Loaded:
     module: nn.Module
     preprocessing: Preprocessing | None
     name: str
+    architecture: str | None = None
     training: str = "unspecified"
     label_space: str | None = None
     code: str = ""
@@ -115,7 +117,7 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
         _preprocessing(loaded.preprocessing, common.preprocessing, name),
         name=name,
         source=source,
-        family=common.family or guess_family(loaded.name),
+        family=common.family or guess_family(loaded.architecture or loaded.name),
         training=common.training or loaded.training,
         label_space=common.label_space or loaded.label_space,
         code=loaded.code,
@@ -197,6 +199,8 @@ def _expand(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
             )
         return [shared]
     source = str(shared.get("source", ""))
+    if not pool.names:
+        raise UserError(expected="at least one name in `names`", found="none", next_step="add one")
     if "name" in shared:
         raise UserError(expected="`name` or `names` of a model", found="both", next_step="remove one of them")
     if "{name}" not in source and not source.startswith("python:"):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nversion.core import UserError, generator
 from nversion.core.label_spaces import label_space_of
+from nversion.core.reasons import reason_of
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.data.arrays import Arrays
@@ -127,6 +128,6 @@ def _read(path: Path, wanted: dict[str, str], class_names: str) -> dict[str, NDA
     except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
             expected=f"an .npz file of plain arrays in {path}",
-            found=" ".join(str(error).split()),
+            found=reason_of(error),
             next_step="write it with numpy.savez, without Python objects",
         ) from error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nversion.core import LabelSpace, UserError, fingerprint
 from nversion.core.label_spaces import IMAGENET, label_space_of
+from nversion.core.reasons import reason_of
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.data.dataset import DATASET_SOURCES, Dataset
@@ -38,7 +39,7 @@ class Wrapped(Dataset):
             return np.array(to_rgb(image))
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             where = f"{self.name} ({self.sample_ids[index]})"
-            raise UnreadableImageError(where, " ".join(str(error).split())) from error
+            raise UnreadableImageError(where, reason_of(error)) from error
 
     def content(self, index: int) -> str:
         return fingerprint(self.decode(index))
@@ -110,7 +111,7 @@ def _open(kind: Any, dataset: str, root: Path, split: str, download: bool) -> An
     try:
         return kind(root=str(root), **arguments)
     except (RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise UserError(
             expected=f"the files of torchvision's {dataset} in {root}",
             found=reason,
@@ -119,7 +120,7 @@ def _open(kind: Any, dataset: str, root: Path, split: str, download: bool) -> An
     except (ValueError, TypeError) as error:
         raise UserError(
             expected=f"settings that torchvision's {dataset} takes",
-            found=" ".join(str(error).split())[:200],
+            found=reason_of(error),
             next_step="correct `split`",
         ) from error
 

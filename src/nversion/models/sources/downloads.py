@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nversion.core import UserError
+from nversion.core.reasons import reason_of
 
 _NETWORK_PACKAGES = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib", "urllib3", "http")
 
@@ -23,7 +24,7 @@ def downloading(what: str, cache: str) -> Iterator[None]:
     except Exception as error:
         if not _is_download_failure(error):
             raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = reason_of(error)
         raise UserError(
             expected=f"to download {what}",
             found=reason,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nversion.core import UserError
 from nversion.core.files import whole_file
+from nversion.core.reasons import reason_of
 from nversion.core.settings import call_with_settings, resolve
 from nversion.models.loading import MODEL_SOURCES, Loaded
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
@@ -66,6 +67,7 @@ def load_file(
         built.module,
         preprocessing,
         name=path.stem,
+        architecture=built.architecture or built.name,
         training=facts.get("training", "unspecified"),
         label_space=facts.get("label_space"),
         code=built.code,
@@ -136,7 +138,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise UserError(
             expected=f"tensors by name in {path}",
-            found=" ".join(str(error).split())[:200],
+            found=reason_of(error),
             next_step="save the state_dict alone, with safetensors.torch.save_file; "
             "files that need unpickled code are not read",
         ) from error

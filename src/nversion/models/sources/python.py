@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from nversion.core import UserError, fingerprint, fingerprint_file
+from nversion.core.reasons import reason_of
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.models.loading import MODEL_SOURCES, Loaded
@@ -72,7 +73,7 @@ def load_python(
         except Exception as error:
             raise UserError(
                 expected=f"{call} of {where} to build a model",
-                found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+                found=reason_of(error, with_type=True),
                 next_step="correct the function or its arguments; --debug shows where it failed",
             ) from error
     network, preprocessing = _unpack(built, call, where)
@@ -147,7 +148,7 @@ def _importing(where: str, base: Path) -> Iterator[ModuleType]:
         except Exception as error:
             raise UserError(
                 expected=f"to import {where}",
-                found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+                found=reason_of(error, with_type=True),
                 next_step="correct it, or install what it needs; --debug shows where it failed",
             ) from error
         yield module

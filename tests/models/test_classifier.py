@@ -1,0 +1,161 @@
+"""Classifiers: what they count, what their fingerprint sees, and what they refuse."""
+
+import pytest
+import torch
+from torch import nn
+
+from nversion.core import LabelSpace, UserError
+from nversion.models import Preprocessing, fingerprint_of, make_classifier
+
+PREPARE = Preprocessing(8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def network(activation=nn.ReLU, seed=0):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1, bias=False),
+            nn.BatchNorm2d(4),
+            activation(),
+            nn.Flatten(),
+            nn.Linear(4 * 8 * 8, 5),
+        )
+
+
+def classifier(module=None, prepare=PREPARE, **settings):
+    settings = {"name": "small", "source": "test", "label_space": "five"} | settings
+    return make_classifier(module or network(), prepare, **settings)
+
+
+def test_macs_and_parameters_are_counted_by_hand():
+    card = classifier().card
+    assert card.macs == 4 * 27 * 64 + 256 * 5  # convolution, then linear layer
+    assert card.num_parameters == 4 * 27 + 2 * 4 + 256 * 5 + 5
+    assert (card.label_space, card.input_size) == (LabelSpace("five", 5), 8)
+
+
+def test_logits_are_of_the_preprocessed_image():
+    images_N3HW = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    small = classifier()
+    assert torch.equal(small(images_N3HW), small.module(PREPARE(images_N3HW)))
+    assert small.name == "small"
+
+
+def test_only_the_images_require_gradients():
+    small = classifier()
+    assert not any(p.requires_grad for p in small.parameters()) and not small.module.training
+    images_N3HW = torch.full((1, 3, 8, 8), 0.3, requires_grad=True)
+    small(images_N3HW)[0, 0].backward()
+    assert images_N3HW.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "images_N3HW",
+    [torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(3, 8, 8), torch.zeros(1, 1, 8, 8)],
+)
+def test_images_of_another_kind_are_refused(images_N3HW):
+    with pytest.raises(
+        ValueError,
+        match=r"expected floating-point images \(N, "
+        r"3, H, W\) in \[0, 1\], found",
+    ):
+        classifier()(images_N3HW)
+
+
+def test_a_thousand_outputs_are_imagenet_unless_said_otherwise():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(192, 1000))
+    assert classifier(module, label_space=None).card.label_space == LabelSpace("imagenet-1k", 1000)
+    assert classifier(module, label_space="mine").card.label_space == LabelSpace("mine", 1000)
+
+
+# --- fingerprint
+
+
+def test_equal_content_has_an_equal_fingerprint():
+    assert classifier().fingerprint == classifier(name="other", source="elsewhere").fingerprint
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: fingerprint_of(network(seed=1), PREPARE),
+        lambda: fingerprint_of(network(nn.GELU), PREPARE),  # the same weights
+        lambda: fingerprint_of(network().double(), PREPARE),
+        lambda: fingerprint_of(network(), Preprocessing(8, (0.5,) * 3, (0.4,) * 3)),
+        lambda: fingerprint_of(network(), Preprocessing(8, (0.5,) * 3, (0.5,) * 3, "bicubic")),
+        lambda: fingerprint_of(network(), PREPARE, code="edited"),
+    ],
+)
+def test_the_fingerprint_sees_weights_structure_preprocessing_and_code(other):
+    assert fingerprint_of(network(), PREPARE) != other()
+
+
+def test_the_fingerprint_sees_buffers():
+    module = network()
+    before = fingerprint_of(module, PREPARE)
+    module[1].running_mean += 1
+    assert fingerprint_of(module, PREPARE) != before
+
+
+def test_the_recorded_crop_changes_nothing():
+    cropped = Preprocessing(8, (0.5,) * 3, (0.5,) * 3, crop_pct=0.9)
+    assert fingerprint_of(network(), PREPARE) == fingerprint_of(network(), cropped)
+
+
+def test_bfloat16_scalars_and_booleans_have_a_fingerprint():
+    module = nn.Module()
+    for name, value in {"a": torch.tensor(1.5, dtype=torch.bfloat16), "b": torch.tensor([True])}.items():
+        module.register_buffer(name, value)
+    before = fingerprint_of(module, PREPARE)
+    module.a += 1
+    assert fingerprint_of(module, PREPARE) != before
+
+
+def test_memory_addresses_are_no_part_of_the_fingerprint():
+    class Odd(nn.Module):
+        def extra_repr(self):
+            return repr(object())
+
+    assert fingerprint_of(Odd(), PREPARE) == fingerprint_of(Odd(), PREPARE)
+
+
+# --- refusals
+
+
+class Returns(nn.Module):
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+
+    def forward(self, x):
+        return self.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"label_space": None},
+            "expected the label space of the classifier 'small', found none for 5 classes",
+        ),
+        (
+            {"label_space": "imagenet-1k"},
+            "found 1000 by the label space 'imagenet-1k', 5 by the width of the output",
+        ),
+        ({"num_classes": 6}, "found 6 by the setting `num_classes`, 5 by the width of the output"),
+        (
+            {"prepare": Preprocessing(9, (0.5,) * 3, (0.5,) * 3)},
+            "'small' to run on 1×3×9×9, found RuntimeError: .*mat1 and mat2",
+        ),
+        (
+            {"module": Returns((1, 2))},
+            r"logits of shape \(N, classes\) from the "
+            r"classifier 'small', found tuple",
+        ),
+        ({"module": Returns(torch.ones(1, 5, 7, 7))}, r"found shape \(1, 5, 7, 7\) for one image"),
+        ({"module": Returns(torch.full((1, 5), torch.nan))}, "finite logits from the classifier 'small'"),
+    ],
+)
+def test_a_module_that_is_no_classifier_is_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        classifier(**settings)
