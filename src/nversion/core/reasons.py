@@ -1,4 +1,4 @@
-r"""Another library's error as the short reason inside ours."""
+"""Another library's error as the short reason inside ours."""
 
 from __future__ import annotations
 
