@@ -95,7 +95,8 @@ def _add(shortlister: Shortlister, tile: Tile, scorer: Scorer, tally: Tally) -> 
         rows_U = _settle_for_all(shortlister, rows_U, scorer, tally)
     if not len(rows_U):
         return
-    shortest, *longer = SHORTLIST_LENGTHS
+    # Columns cost little under a mean, whose clear samples are settled by now.
+    shortest, *longer = SHORTLIST_LENGTHS if scorer.rule.is_mean else (2, *SHORTLIST_LENGTHS)
     first = shortlister.list(rows_U, shortest)
     # A mean has a score for each column; other rules first gather the members' values and may sort them.
     columns = first.values_MUQ.shape[2] * (1 if scorer.rule.is_mean else 4 * scorer.size)
