@@ -18,9 +18,11 @@ def ls(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the models that a study can name, with whether pretrained weights exist."""
+    from dataclasses import asdict
+
     from nversion.models import list_models
 
-    print_rows(list_models(pattern), as_json=as_json)
+    print_rows([asdict(listing) for listing in list_models(pattern)], as_json=as_json)
     if not as_json:
         next_command("nversion models show timm:NAME --no-pretrained")
 

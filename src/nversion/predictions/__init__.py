@@ -1,7 +1,7 @@
 """The inference loop, the store of logits, and the read-only view on it."""
 
 from .engine import Consumer, RenderedBatch, run
-from .logits import Inference, LogitsWriter, describe_condition, made_with, seconds_per_image
+from .logits import Inference, LogitsWriter, as_float, describe_condition, made_with, place, seconds_per_image
 from .view import Predictions, block_of_each_sample
 
 __all__ = [
@@ -10,9 +10,11 @@ __all__ = [
     "LogitsWriter",
     "Predictions",
     "RenderedBatch",
+    "as_float",
     "block_of_each_sample",
     "describe_condition",
     "made_with",
+    "place",
     "run",
     "seconds_per_image",
 ]

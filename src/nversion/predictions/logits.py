@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +41,10 @@ class Inference:
 
 
 def made_with(device: torch.device) -> dict[str, Any]:
-    """What bytes depend on beside the inputs: device, thread count and versions."""
+    """What bytes depend on beside the inputs: device and versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "device": name,
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "torch": torch.__version__.split("+")[0],
         "nversion": nversion.__version__,
     }
@@ -67,11 +67,27 @@ def describe_condition(dataset: Dataset, canonical: Canonical, condition: Condit
     }
 
 
+def place(classifiers: Sequence[Classifier], inference: Inference, device: torch.device) -> None:
+    """Move classifiers to the device, in the memory format that they will run in."""
+    for classifier in classifiers:
+        classifier.to(device)
+        if inference.channels_last:
+            classifier.to(memory_format=torch.channels_last)
+
+
+def as_float(images_N3HW: Tensor, inference: Inference) -> Tensor:
+    """uint8 images as float32 in [0, 1], in the memory format of the run."""
+    images_N3HW = images_N3HW.to(torch.float32).div_(255)
+    if inference.channels_last:
+        images_N3HW = images_N3HW.contiguous(memory_format=torch.channels_last)
+    return images_N3HW
+
+
 class LogitsWriter:
     """Consumer of rendered batches that fills one `PartedArray` for each (condition, classifier).
 
-    Folder layout: `root/CONDITION/MODEL-KEY/`, where KEY is a digest of everything the logits depend
-    on; classifiers or conditions that come later add folders and touch no others.
+    The classifiers are where `place` put them. Folder layout: `root/CONDITION/MODEL-KEY/`, where KEY
+    is a digest of everything the logits depend on; what comes later adds folders and touches no others.
     """
 
     def __init__(
@@ -110,7 +126,6 @@ class LogitsWriter:
                     inference.storage,
                 ).open()
         self._missing = {key: set(array.missing()) for key, array in self.arrays.items()}
-        self._on_device: set[str] = set()
 
     def needs(self, condition: Condition, batch: int) -> bool:
         return any(batch in self._missing[condition.name, c.name] for c in self.classifiers)
@@ -124,9 +139,7 @@ class LogitsWriter:
         return [name for array in self.arrays.values() for name in array.set_aside]
 
     def consume(self, rendered: RenderedBatch) -> None:
-        images_N3HW = rendered.images_N3HW.to(torch.float32).div_(255)
-        if self.inference.channels_last:
-            images_N3HW = images_N3HW.contiguous(memory_format=torch.channels_last)
+        images_N3HW = as_float(rendered.images_N3HW, self.inference)
         for classifier in self.classifiers:
             key = rendered.condition.name, classifier.name
             if rendered.batch in self._missing[key]:
@@ -144,7 +157,6 @@ class LogitsWriter:
             array.finish()
 
     def _logits(self, classifier: Classifier, images_N3HW: Tensor) -> Tensor:
-        self._place(classifier)
         amp = self.inference.amp
         with (
             torch.inference_mode(),
@@ -154,13 +166,6 @@ class LogitsWriter:
         ):
             logits_NC: Tensor = classifier(images_N3HW)
         return logits_NC.float().cpu()
-
-    def _place(self, classifier: Classifier) -> None:
-        if classifier.name not in self._on_device:
-            classifier.to(self.device)
-            if self.inference.channels_last:
-                classifier.to(memory_format=torch.channels_last)
-            self._on_device.add(classifier.name)
 
     def _to_storage(
         self, classifier: Classifier, rendered: RenderedBatch, logits_NC: Tensor
@@ -192,20 +197,16 @@ def _file_name(name: str) -> str:
 def seconds_per_image(
     classifiers: Sequence[Classifier], canonical: Canonical, inference: Inference, device: torch.device
 ) -> Mapping[str, float]:
-    """Measured seconds an image of each classifier: one small batch after a warm-up, for plans."""
-    import time
-
-    images_N3HW = torch.zeros(min(8, inference.batch_size), 3, canonical.size, canonical.size, device=device)
+    """Seconds an image of each classifier, the best of two small batches after a first; for plans."""
+    shape = min(8, inference.batch_size), 3, canonical.size, canonical.size
+    images_N3HW = as_float(torch.zeros(shape, dtype=torch.uint8, device=device), inference)
     taken = {}
     for classifier in classifiers:
-        classifier.to(device)
+        times = []
         with torch.inference_mode():
-            for _ in range(2):
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
+            for _ in range(3):
                 start = time.perf_counter()
-                classifier(images_N3HW)
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
-                taken[classifier.name] = (time.perf_counter() - start) / len(images_N3HW)
+                classifier(images_N3HW).cpu()  # the copy waits for the device
+                times.append(time.perf_counter() - start)
+        taken[classifier.name] = min(times[1:]) / len(images_N3HW)
     return taken

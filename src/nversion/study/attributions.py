@@ -15,7 +15,7 @@ from nversion.attribution import attribute_targets, gram
 from nversion.core import PartedArray, chunk_length, fingerprint, generator, spans
 from nversion.data import Canonical, Condition, Dataset
 from nversion.models import Classifier
-from nversion.predictions import RenderedBatch, describe_condition, made_with
+from nversion.predictions import Inference, RenderedBatch, as_float, describe_condition, made_with
 
 from .spec import AttributionTable
 
@@ -55,13 +55,14 @@ class GramWriter:
         conditions: Sequence[Condition],
         classifiers: Sequence[Classifier],
         spec: AttributionTable,
-        batch_size: int,
+        inference: Inference,
         device: torch.device,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.classifiers = list(classifiers)
         self.spec = spec
         self.device = device
+        self.inference = inference
         self.on_step = on_step
         self.samples = attributed_samples(dataset, spec)
         self.conditions = attributed_conditions(conditions, spec)
@@ -70,7 +71,7 @@ class GramWriter:
         )
         bounds = [
             (int(np.searchsorted(self.samples, start)), int(np.searchsorted(self.samples, stop)))
-            for start, stop in spans(len(dataset), batch_size)
+            for start, stop in spans(len(dataset), inference.batch_size)
         ]
         self.arrays: dict[tuple[str, str], PartedArray] = {}
         for condition in self.conditions:
@@ -85,7 +86,8 @@ class GramWriter:
                             "normalise": normalise,
                             "absolute": spec.absolute,
                             "images": [len(self.samples), spec.seed],
-                            "batch_size": batch_size,
+                            "batch_size": inference.batch_size,
+                            "channels_last": inference.channels_last,
                         }
                         folder = root / condition.name / f"{name}-{fingerprint(what)[:12]}"
                         num_models = len(classifiers)
@@ -126,7 +128,7 @@ class GramWriter:
     def consume(self, rendered: RenderedBatch) -> None:
         inside = (self.samples >= rendered.start) & (self.samples < rendered.stop)
         rows_n = torch.from_numpy(self.samples[inside] - rendered.start)
-        images_n3HW = rendered.images_N3HW[rows_n.to(self.device)].to(torch.float32).div_(255)
+        images_n3HW = as_float(rendered.images_N3HW[rows_n.to(self.device)], self.inference)
         labels_n = rendered.labels_N[rows_n.to(self.device)]
         for method in self.spec.methods:
             grams = [
@@ -154,7 +156,6 @@ class GramWriter:
             target: torch.empty(shape, device=self.device) for target in self.spec.targets
         }
         for model, classifier in enumerate(self.classifiers):
-            classifier.to(self.device)
             targets: dict[str, Tensor] = {
                 target: labels_n if target == "label" else _predicted(classifier, images_n3HW)
                 for target in self.spec.targets

@@ -43,7 +43,7 @@ def samples_table(
     datasets: dict[str, Dataset], canonical: Canonical, conditions: Sequence[Condition], count: int
 ) -> pl.DataFrame:
     """`count` images of each data set under each of its conditions, as PNG."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, dataset in datasets.items():
         for index in chosen_samples(dataset, count, "samples"):
             image_13HW = torch.from_numpy(canonical.render(dataset.decode(index))[None])
@@ -76,14 +76,13 @@ def maps_table(
 
     The map explains the class that the model predicts.
     """
-    rows = []
+    rows: list[dict[str, object]] = []
     for index in chosen_samples(dataset, count, "maps"):
         image_13HW = torch.from_numpy(canonical.render(dataset.decode(index))[None])
         image_13HW = condition.render(image_13HW, [dataset.sample_ids[index]])
         float_13HW = image_13HW.to(device, torch.float32) / 255
         label = int(dataset.labels_N[index])
         for classifier in classifiers:
-            classifier.to(device)
             with torch.inference_mode():
                 predicted_1 = classifier(float_13HW).argmax(-1)
             map_3HW = attribute(classifier, float_13HW, predicted_1, method, absolute)[0].cpu()

@@ -19,7 +19,7 @@ from nversion.data import Canonical, Condition, Dataset, open_dataset
 from nversion.diversity import PAIRWISE
 from nversion.ensembles import CONSENSUS, Ensembles
 from nversion.models import Classifier, check_label_space, expand_pool, load_classifier
-from nversion.predictions import Inference, LogitsWriter, seconds_per_image
+from nversion.predictions import Inference, LogitsWriter, place, seconds_per_image
 
 from .attributions import GramWriter, attributed_conditions
 from .spec import StudySpec
@@ -84,7 +84,7 @@ class OpenStudy:
             self.conditions_of(dataset),
             self.classifiers,
             self.spec.attribution,
-            self.inference.batch_size,
+            self.inference,
             self.device,
             on_step,
         )
@@ -183,6 +183,7 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         )
     run = spec.run
     inference = Inference(run.batch_size, run.storage, run.amp, run.channels_last)
+    place(classifiers, inference, device)
     return OpenStudy(spec, folder, device, datasets, canonical, conditions, classifiers, inference)
 
 

@@ -38,7 +38,7 @@ DIVERSITY: Schema = {
 CORRELATIONS: Schema = {
     "metric": pl.String, "size": pl.Int64, "consensus": pl.String, "diversity_condition": pl.String,
     "accuracy_condition": pl.String, "statistic": pl.String, "value": _F, "low": _F, "high": _F,
-    "n_ensembles": pl.Int64,
+    "n_ensembles": pl.Int64, "note": pl.String,
 }  # fmt: skip
 CONDITIONS: Schema = {
     "condition": pl.String, "dataset": pl.String, "corruption": pl.String, "severity": _F,
@@ -125,7 +125,7 @@ def ensembles_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -
                     consensus=pl.lit(consensus),
                     condition=pl.lit(result.condition),
                 )
-                frames.append(frame.select(ENSEMBLES).cast(ENSEMBLES))  # type: ignore[arg-type]
+                frames.append(frame.select(list(ENSEMBLES)).cast(pl.Schema(ENSEMBLES)))
     return pl.concat(frames)
 
 
@@ -166,7 +166,7 @@ def diversity_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -
                     condition=pl.lit(result.condition),
                     metric=pl.lit(metric),
                 )
-                frames.append(frame.select(DIVERSITY).cast(DIVERSITY))  # type: ignore[arg-type]
+                frames.append(frame.select(list(DIVERSITY)).cast(pl.Schema(DIVERSITY)))
     return pl.concat(frames)
 
 

@@ -60,6 +60,7 @@ def _rows(diversity: ConditionResult, accuracy: ConditionResult) -> Iterator[dic
                         "low": estimate.low,
                         "high": estimate.high,
                         "n_ensembles": estimate.n_ensembles,
+                        "note": estimate.note,
                     }
 
 
