@@ -89,7 +89,7 @@ def run(
     ):
         ids = dataset.sample_ids[start:stop]
         images_N3HW = torch.from_numpy(images).to(device)
-        labels_N = torch.from_numpy(dataset.labels_N[start:stop]).to(device)
+        labels_N = torch.tensor(dataset.labels_N[start:stop], device=device)
         readable_N = torch.from_numpy(readable)
         for condition in conditions:
             takers = [consumer for consumer in consumers if consumer.needs(condition, batch)]
