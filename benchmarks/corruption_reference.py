@@ -1,8 +1,8 @@
 """The reference implementation of the corruptions, loaded from the user's own checkout.
 
-`facebookresearch/augmentation-corruption`, file imagenet_c_bar/corrupt.py. Only the four classes are run, with
-the names they need; that keeps its old dependencies (wand, OpenCV) out and mends `np.int`, which NumPy removed.
-It needs scikit-image.
+`facebookresearch/augmentation-corruption`, file imagenet_c_bar/corrupt.py. Only the four classes are run,
+with the names they need; that keeps its old dependencies (wand, OpenCV) out and mends `np.int`, which NumPy
+removed. It needs scikit-image.
 """
 
 from __future__ import annotations

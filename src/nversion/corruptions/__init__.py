@@ -5,6 +5,7 @@ from .checkerboard import CheckerboardCutout
 from .lines import Lines
 from .plasma import PlasmaNoise
 from .severities import LEVELS_CIFAR, LEVELS_IMAGENET, PAPER_STRENGTHS_CIFAR, PAPER_STRENGTHS_IMAGENET
+from .sheet import contact_sheet
 from .water import WaterDrop
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "Lines",
     "PlasmaNoise",
     "WaterDrop",
+    "contact_sheet",
     "create",
 ]

@@ -110,7 +110,7 @@ class Corruption(ABC):
         thread count and worker. All per-pixel arithmetic is made of operations that IEEE 754 rounds
         correctly (add, multiply, divide, square root, round; no fused ones) or of integers, so they are the
         same on CPU and GPU, too. Memory beyond the output is bounded by the chunk: one image or
-        `PIXELS_PER_CHUNK_…` pixels, whichever is more, times about 100 bytes.
+        `PIXELS_PER_CHUNK_…` pixels, whichever is more, times at most about 250 bytes.
 
         Raises:
             UserError: images that are not uint8 N×3×H×W with H, W ≥ 1; not one mapping for each image; a

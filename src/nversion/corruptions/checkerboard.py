@@ -23,6 +23,7 @@ from .base import (
     row_vector,
     severity_share,
 )
+from .scratch import scratch
 
 GREY = 128
 
@@ -31,14 +32,15 @@ GREY = 128
 class CheckerboardCutout(Corruption):
     """Cells of one colour of a turned checkerboard become grey, each with a probability (Mintun et al. 2021).
 
-    The cell of pixel (row, column) is `i = (row·cos angle + column·sin angle)/scales[0]`, `j = (−row·sin angle +
-    column·cos angle)/scales[1]`. It becomes 128 when floor(i) and floor(j) are both even or both odd and its
-    number in `RandomState(seed).uniform(...)` is below `fraction`. As in the reference that table is indexed by
-    i and j cut towards zero and wraps at negative ones, so cells on both sides of an axis can share a number.
+    The cell of pixel (row, column) is `i = (row·cos angle + column·sin angle)/scales[0]`, `j = (−row·sin
+    angle + column·cos angle)/scales[1]`. It becomes 128 when floor(i) and floor(j) are both even or both odd
+    and its number in `RandomState(seed).uniform(...)` is below `fraction`. As in the reference that table is
+    indexed by i and j cut towards zero and wraps at negative ones, so cells on both sides of an axis can
+    share a number.
 
-    Parameters: angle (radians, U(0, 2π)), scales (pixels, two equal numbers, U(0.1, 0.25) of the shorter side,
-    at least 1), fraction (severity/10), seed (whole, below 2³²). The table has 4 times the longer side of the
-    image, in cells.
+    Parameters: angle (radians, U(0, 2π)), scales (pixels, two equal numbers, U(0.1, 0.25) of the shorter
+    side, at least 1), fraction (severity/10), seed (whole, below 2³²). The table has 4 times the longer side
+    of the image, in cells.
 
     Limit: 6 bytes a pixel read and written, no transcendental per pixel; two float64 divisions and a look-up.
 
@@ -84,27 +86,33 @@ class CheckerboardCutout(Corruption):
         )
         side = tables.shape[1]
         cosine, sine = np.cos(columns["angle"])[:, None], np.sin(columns["angle"])[:, None]
-        code = _code(cosine, sine, columns["scales"][:, 0], images_n3HW).mul_(side)
-        code.add_(_code(-sine, cosine, columns["scales"][:, 1], images_n3HW))
+        code = _code("i", cosine, sine, columns["scales"][:, 0], images_n3HW).mul_(side)
+        code.add_(_code("j", -sine, cosine, columns["scales"][:, 1], images_n3HW))
         first = np.arange(len(tables)) * float(side * side) + 2 * reach * (side + 1)
         code.add_(plane(first, code, torch.float64))
-        kept = (
-            torch.from_numpy(tables).to(code.device).view(-1).index_select(0, code.to(torch.int64).view(-1))
-        )
+        index = scratch("index", tuple(code.shape), torch.int64, code.device).copy_(code).view(-1)
+        kept = scratch("kept", tuple(index.shape), torch.uint8, code.device)
+        torch.index_select(torch.from_numpy(tables).to(code.device).view(-1), 0, index, out=kept)
         kept_n1HW = kept.view(-1, 1, height, width)
         torch.bitwise_and(images_n3HW, kept_n1HW, out=out_n3HW)
         out_n3HW.bitwise_or_(kept_n1HW.bitwise_not_().bitwise_and_(GREY))
 
 
-def _code(per_row: NDArray[np.float64], per_column: NDArray[np.float64], scale: Any, like: Tensor) -> Tensor:
+def _code(
+    axis: str, per_row: NDArray[np.float64], per_column: NDArray[np.float64], scale: Any, like: Tensor
+) -> Tensor:
     # floor + ceil of the cell's coordinate tells both its floor and its cut towards zero, which differ only
     # below zero. float64 as in the reference, because a cell's edge is a jump.
     height, width = like.shape[2:]
-    cell = column_vector(per_row * np.arange(height), like, torch.float64) + row_vector(
-        per_column * np.arange(width), like, torch.float64
+    shape = (len(like), height, width)
+    cell, upper = (scratch(name, shape, torch.float64, like.device) for name in (axis, "upper"))
+    torch.add(
+        column_vector(per_row * np.arange(height), like, torch.float64),
+        row_vector(per_column * np.arange(width), like, torch.float64),
+        out=cell,
     )
     cell.div_(plane(scale, like, torch.float64))  # by a tensor: a scalar divisor becomes a reciprocal on GPUs
-    upper = torch.ceil(cell)
+    torch.ceil(cell, out=upper)
     return cell.floor_().add_(upper)
 
 

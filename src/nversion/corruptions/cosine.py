@@ -1,8 +1,8 @@
 """A cosine whose bytes are the same on every device: made only of correctly rounded operations.
 
-Libraries' cosines differ in the last bits between CPU and GPU, and between the vector body and the scalar tail
-of one loop, so that a pixel would depend on its place in the batch. Angles here are in turns, where taking off
-whole turns is exact in floating point.
+Libraries' cosines differ in the last bits between CPU and GPU, and between the vector body and the scalar
+tail of one loop, so that a pixel would depend on its place in the batch. Angles here are in turns, where
+taking off whole turns is exact in floating point.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .base import plane
 
-# Odd polynomial for sin(2πd), |d| ≤ 1/4, of smallest greatest error (linear programme on 4000 points): the error
-# of the polynomial is 4e-9, in float32 arithmetic 2e-7.
+# Odd polynomial for sin(2πd), |d| ≤ 1/4, of smallest greatest error (linear programme on 4000 points): the
+# error of the polynomial is 4e-9, in float32 arithmetic 2e-7.
 SINE_OF_TURNS = (
     6.283185159820103,
     -41.341654833356394,

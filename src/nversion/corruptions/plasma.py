@@ -22,22 +22,24 @@ from .base import (
     severity_share,
 )
 from .cosine import cosine_of_turns_, in_turns, scaled_cosine
+from .scratch import scratch
 
 
 @CORRUPTIONS.register("plasma_noise")
 class PlasmaNoise(Corruption):
     """Three colour waves over coordinates that are warped 4 to 6 times (Mintun et al. 2021, plasma noise).
 
-    With (x, y) = (column, row)/scale and step s = 0, 1, …, iterations − 1:
-    `a = cos(y·1.93^s + time/1.15^s)/(2.25 − sharpness)^s`, `b = sin(x·1.93^s + time/1.15^s)/(2.25 − sharpness)^s`,
-    `x += a − 0.3b`, `y += b + 0.3a`; then red = sin(x − time), green = sin((x + y + sin(time))/2),
-    blue = sin(y + time), and a pixel is `(1 − intensity/255)·pixel + intensity·colour`, cut to [0, 255].
+    With (x, y) = (column, row)/scale and step s = 0, 1, …, iterations − 1: `a = cos(y·1.93^s +
+    time/1.15^s)/(2.25 − sharpness)^s`, `b = sin(x·1.93^s + time/1.15^s)/(2.25 − sharpness)^s`, `x += a −
+    0.3b`, `y += b + 0.3a`; then red = sin(x − time), green = sin((x + y + sin(time))/2), blue = sin(y +
+    time), and a pixel is `(1 − intensity/255)·pixel + intensity·colour`, cut to [0, 255].
 
-    Parameters: time (radians, U(0, 6π)), iterations (4, 5 or 6), sharpness (U(0.5, 1)), scale (pixels, U(0.075,
-    0.2) of the shorter side), intensity (grey levels, 6.4·severity).
+    Parameters: time (radians, U(0, 6π)), iterations (4, 5 or 6), sharpness (U(0.5, 1)), scale (pixels,
+    U(0.075, 0.2) of the shorter side), intensity (grey levels, 6.4·severity).
 
-    Limit: (2·iterations + 1) cosines a pixel, two of them per row and column only; 6 bytes a pixel read and written.
-    Planes are float32; against float64 a pixel differs by at most 1 (truncation) for the drawn iterations.
+    Limit: 2·iterations + 1 cosines a pixel (the first step needs them per row and column only); 6 bytes read and
+    written. Planes are float32; against float64 a pixel differs by at most 1 (truncation) for the drawn
+    iterations.
 
     >>> rng = np.random.default_rng(0)
     >>> sorted(PlasmaNoise(4.0).sample_parameters(rng, size=(224, 224)))
@@ -64,7 +66,10 @@ class PlasmaNoise(Corruption):
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         x, y = _first_step(images_n3HW, columns)
-        turns, square, a, b = (torch.empty_like(x) for _ in range(4))
+        turns, square, a, b = (
+            scratch(name, x.shape, x.dtype, x.device) for name in ("turns", "square", "a", "b")
+        )
+        whole = scratch("whole", x.shape, torch.int32, x.device)
         for step in range(1, int(columns["iterations"].max())):
             per_radian, shift, cosine = _step(step, columns, x)
             torch.mul(y, per_radian, out=turns).add_(shift)
@@ -85,7 +90,7 @@ class PlasmaNoise(Corruption):
             angle.mul_(half_turns / (2 * math.pi)).add_(plane(in_turns(offset) - 0.25, x))
             cosine_of_turns_(angle, cosine, square, out=a)
             turns.copy_(images_n3HW[:, channel]).mul_(kept).add_(a).clamp_(0.0, 255.0)
-            out_n3HW[:, channel] = turns.to(torch.int32)  # truncates on every device
+            out_n3HW[:, channel] = whole.copy_(turns)  # float to int32 truncates on every device
 
 
 def _first_step(images_n3HW: Tensor, columns: Columns) -> tuple[Tensor, Tensor]:
@@ -94,8 +99,10 @@ def _first_step(images_n3HW: Tensor, columns: Columns) -> tuple[Tensor, Tensor]:
     scale, time = columns["scale"][:, None], columns["time"][:, None]
     y_nH, x_nW = np.arange(height) / scale, np.arange(width) / scale
     a_nH, b_nW = np.cos(y_nH + time), np.sin(x_nW + time)
-    x = column_vector(a_nH, images_n3HW) + row_vector(x_nW - 0.3 * b_nW, images_n3HW)
-    y = column_vector(y_nH + 0.3 * a_nH, images_n3HW) + row_vector(b_nW, images_n3HW)
+    shape = (len(images_n3HW), height, width)
+    x, y = (scratch(name, shape, torch.float32, images_n3HW.device) for name in ("x", "y"))
+    torch.add(column_vector(a_nH, x), row_vector(x_nW - 0.3 * b_nW, x), out=x)
+    torch.add(column_vector(y_nH + 0.3 * a_nH, y), row_vector(b_nW, y), out=y)
     return x, y
 
 

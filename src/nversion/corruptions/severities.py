@@ -1,8 +1,8 @@
 """Severities in use: raw strengths by corruption, the paper's four and the reference's ten levels.
 
-The scale is the one of `Corruption.severity`. The levels are those of the candidate pools from which Mintun et
-al. (2021) drew CIFAR-10-C̄ (32 pixels) and ImageNet-C̄ (224 pixels); `lines` and `water_drop` are not among the
-released ImageNet-C̄ files.
+The scale is the one of `Corruption.severity`. The levels are those of the candidate pools from which Mintun
+et al. (2021) drew CIFAR-10-C̄ (32 pixels) and ImageNet-C̄ (224 pixels); `lines` and `water_drop` are not
+among the released ImageNet-C̄ files.
 
 >>> LEVELS_IMAGENET["plasma_noise"].index(PAPER_STRENGTHS_IMAGENET["plasma_noise"]) + 1
 2
