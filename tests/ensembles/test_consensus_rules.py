@@ -76,6 +76,13 @@ def test_one_member_keeps_its_winner(name: str) -> None:
     assert torch.equal(CONSENSUS[name](logits_KNC).argmax(-1), logits_KNC[0].argmax(-1))
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_a_samples_scores_do_not_depend_on_the_samples_beside_it(name: str) -> None:
+    logits_KNC = torch.randn(9, 21, 45, generator=torch.Generator().manual_seed(4))
+    alone_NC = torch.cat([CONSENSUS[name](logits_KNC[:, n : n + 1]) for n in range(21)])
+    assert torch.equal(CONSENSUS[name](logits_KNC), alone_NC)
+
+
 @given(logits_KNC=member_logits())
 def test_geometric_mean_is_the_softmax_of_the_mean_logits(logits_KNC: Tensor) -> None:
     scores_NC = CONSENSUS["geometric_mean"](logits_KNC)

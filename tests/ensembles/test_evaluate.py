@@ -83,6 +83,16 @@ def test_every_winner_is_that_of_a_loop_over_ensembles(size: int, seed: int) -> 
     assert_as_the_loop(realistic(seed), Ensembles.all_of(6, size), LOWEST_WINS)
 
 
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+def test_the_average_elects_the_argmax_of_the_mean_logits(size: int) -> None:
+    # On a grid of 1/16 as half-precision stores have it; 24 × 64 numbers are whole vector registers.
+    logits_MNC = (realistic(17, c=64, noise=0.7) * 16).round() / 16
+    ensembles = Ensembles.all_of(6, size)
+    result = evaluate(chunked(logits_MNC, torch.arange(24)), ensembles, ["average"], 3, keep_winners=True)
+    for e, members in enumerate(ensembles.members_EK.tolist()):
+        assert torch.equal(result["average"].winners_NE[:, e], logits_MNC[members].mean(0).argmax(-1))
+
+
 @given(
     seed=st.integers(0, 10**6),
     num_models=st.integers(1, 6),

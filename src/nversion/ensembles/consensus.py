@@ -95,8 +95,15 @@ def per_class(
 
 
 def mean_of_members(values_KNC: Tensor) -> Tensor:
-    """The mean over the members."""
-    return values_KNC.mean(0)
+    """The mean over the members, summed one after the other.
+
+    `Tensor.mean` adds the last columns of a tensor in another order than the others, so that from five
+    members on a sample's exact tie would depend on the samples beside it.
+    """
+    total_NC = values_KNC[0]
+    for values_NC in values_KNC[1:]:
+        total_NC = total_NC + values_NC
+    return total_NC / len(values_KNC)
 
 
 def median_of_members(values_KNC: Tensor) -> Tensor:
