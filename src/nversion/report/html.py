@@ -1,0 +1,109 @@
+"""One page with everything in it: styles, script, data and pictures; nothing is loaded."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+
+import jinja2
+from markupsafe import Markup, escape
+
+from . import views
+from .figures import Figure, render
+from .figures.figure import vega_lite_version
+from .findings import findings
+from .images import data_uri, light_png
+from .packing import Store
+from .tables import Study
+
+_STATIC_SVG_LIMIT = 160_000  # bytes; a larger drawing is lighter, and quicker on paper, as pixels
+_STATIC_PNG_WIDTH = 1440
+_JOINT = re.compile(r"(?<=\w)(_|[/.:](?=[A-Za-z]))(?=\w)")
+
+
+def page(study: Study, figures: Mapping[str, Figure], drawn: Mapping[str, Mapping[str, bytes]]) -> str:
+    """The report of a study as HTML.
+
+    Args:
+        study: what is told.
+        figures: what is shown, by name.
+        drawn: figures that are drawn already, by name and format; the others are drawn here.
+    """
+    store = Store()
+    shown = {
+        name: {
+            "figure": figure,
+            "still": _still(figure, drawn.get(name, {})),
+            "live": {
+                "spec": figure.spec(),
+                "data": {key: store.add(frame) for key, frame in figure.data.items()},
+                "panel": figure.panel_width,
+            },
+        }
+        for name, figure in figures.items()
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["script"] = _script
+    environment.filters["breakable"] = _breakable
+    return environment.get_template("report.html.j2").render(
+        study=study,
+        question=study.manifest.get("question") or "",
+        findings=findings(study),
+        resilience=views.resilience(study),
+        correlations=views.correlation_tables(study),
+        shares=views.share_table(study),
+        fronts=views.fronts(study),
+        samples=views.sample_grid(study),
+        maps=views.map_grids(study),
+        notes=views.notes(study),
+        provenance=views.provenance(study),
+        glossary=views.glossary(study),
+        intervals=views.interval_words(study),
+        figures=shown,
+        live=json.dumps({name: entry["live"] for name, entry in shown.items()}, separators=(",", ":")),
+        data=store.json(),
+        style=_template("report.css"),
+        behaviour=_template("report.js"),
+        library=_library() if shown else "",
+    )
+
+
+def _still(figure: Figure, drawn: Mapping[str, bytes]) -> str:
+    """The figure as an image that stands in the page: for paper, and where no script runs."""
+    spec = figure.complete_spec()
+    svg = drawn.get("svg") or render(spec, "svg")
+    if len(svg) <= _STATIC_SVG_LIMIT:
+        return data_uri(svg, "image/svg+xml")
+    return data_uri(light_png(drawn.get("png") or render(spec, "png"), _STATIC_PNG_WIDTH), "image/png")
+
+
+def _template(name: str) -> str:
+    return (files(__package__) / "templates" / name).read_text(encoding="utf-8")
+
+
+def _breakable(text: object) -> str:
+    """Escaped text that may break after the joints of a name, never within a number.
+
+    >>> str(_breakable("swin_tiny.ms_in1k: 81.5"))
+    'swin_<wbr>tiny.<wbr>ms_<wbr>in1k: 81.5'
+    """
+    return Markup(_JOINT.sub(r"\1<wbr>", str(escape(str(text)))))
+
+
+def _script(text: str) -> str:
+    """Text that may stand inside a script element: nothing in it can end the element."""
+    return Markup(text.replace("</", "<\\/").replace("<!--", "<\\!--"))
+
+
+@functools.cache
+def _library() -> str:
+    """Vega, Vega-Lite and vega-embed for the page's script, from the installed package."""
+    import vl_convert
+
+    bundle: Callable[..., str] = vl_convert.javascript_bundle  # its stub asks for the optional snippet
+    return bundle(vl_version=vega_lite_version())

@@ -1,0 +1,165 @@
+"""How things are called and numbers are written in the report. Percent begins here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from .tables import MEAN_ACCURACY, Study
+
+UNDEFINED = "undefined"
+NO_BREAK = "\u00a0"
+"""A space that a line may not break at: between a number and its unit."""
+_ATTRIBUTION = re.compile(r"attribution_(.+)_(predicted|label|ensemble)_(\w+)")
+_TARGETS = {"predicted": "predicted class", "label": "true class", "ensemble": "ensemble's class"}
+_NORMALISE = {"none": "raw", "l2": "unit length", "sum": "unit sum"}
+_METRICS = {
+    "disagreement": "Disagreement",
+    "q": "Q statistic",
+    "rho": "Failure correlation ρ",
+    "double_fault": "Double fault",
+    MEAN_ACCURACY: "Mean member accuracy",
+}
+_STATISTICS = {
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "partial": "Partial (mean member accuracy held fixed)",
+}
+
+
+def metric_label(metric: str) -> str:
+    """A metric's name for readers.
+
+    >>> metric_label("attribution_saliency_predicted_l2")
+    'Attribution (saliency, predicted class, unit length)'
+    >>> metric_label("label_disagreement")
+    'Label disagreement'
+    """
+    match = _ATTRIBUTION.fullmatch(metric)
+    if match:
+        method = match[1].replace("_", " ")
+        return f"Attribution ({method}, {_TARGETS[match[2]]}, {_NORMALISE.get(match[3], match[3])})"
+    text = metric.replace("_", " ")
+    return _METRICS.get(metric, text[:1].upper() + text[1:])
+
+
+def short_metric_label(metric: str) -> str:
+    """The same where room is short.
+
+    >>> short_metric_label("attribution_saliency_predicted_none")
+    'Attribution'
+    >>> short_metric_label("attribution_saliency_label_l2")
+    'Attribution (true class, unit length)'
+    """
+    match = _ATTRIBUTION.fullmatch(metric)
+    if not match:
+        return metric_label(metric)
+    facts = [_TARGETS[match[2]]] * (match[2] != "predicted") + [_NORMALISE.get(match[3], match[3])] * (
+        match[3] != "none"
+    )
+    return f"Attribution ({', '.join(facts)})" if facts else "Attribution"
+
+
+def consensus_label(consensus: str) -> str:
+    return consensus.replace("_", " ")
+
+
+def statistic_label(statistic: str) -> str:
+    return _STATISTICS.get(statistic, statistic)
+
+
+def corruption_label(study: Study, condition: str) -> str:
+    """Corruption and strength without the data set: "water drop 7", "clean"."""
+    fact = study.fact(condition)
+    if fact["corruption"] is None:
+        return "clean"
+    strength = "" if fact["severity"] is None else f" {fact['severity']:g}"
+    seed = f", seed {fact['seed']}" if fact["seed"] else ""
+    return f"{fact['corruption'].replace('_', ' ')}{strength}{seed}"
+
+
+def condition_label(study: Study, condition: str) -> str:
+    """The condition's name; the data set is named only where the study has several."""
+    label = corruption_label(study, condition)
+    several = study.conditions["dataset"].n_unique() > 1
+    return f"{study.fact(condition)['dataset']}: {label}" if several else label
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as percent; "undefined" for nan.
+
+    >>> percent(0.12345).replace(NO_BREAK, " "), percent(float("nan"))
+    ('12.3 %', 'undefined')
+    """
+    return UNDEFINED if is_undefined(value) else f"{_number(100 * float(value or 0), digits)}{NO_BREAK}%"
+
+
+def points(value: float | None, digits: int = 1) -> str:
+    """A difference of fractions as signed percentage points.
+
+    >>> points(-0.0512)
+    '−5.1'
+    """
+    if is_undefined(value):
+        return UNDEFINED
+    text = _number(100 * float(value or 0), digits)
+    return text if text.startswith("−") or float(text) == 0 else f"+{text}"
+
+
+def coefficient(value: float | None, digits: int = 2) -> str:
+    """A correlation.
+
+    >>> coefficient(-0.4)
+    '−0.40'
+    """
+    return UNDEFINED if is_undefined(value) else _number(float(value or 0), digits)
+
+
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """
+    >>> interval(-0.5, 0.25)
+    '[−0.50, 0.25]'
+    """
+    if is_undefined(low) or is_undefined(high):
+        return "[interval undefined]"
+    return f"[{coefficient(low, digits)}, {coefficient(high, digits)}]"
+
+
+def count(value: float | None) -> str:
+    """Parameters and multiply-adds, three figures.
+
+    >>> [count(n).replace(NO_BREAK, " ") for n in (25_600_000, 4_100_000_000, None)]
+    ['25.6 M', '4.1 G', 'unknown']
+    """
+    if is_undefined(value):
+        return "unknown"
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(float(value or 0)) >= size:
+            return f"{float(value or 0) / size:.3g}{NO_BREAK}{unit}"
+    return f"{float(value or 0):g}"
+
+
+def listed(words: Sequence[str], joiner: str = "and") -> str:
+    """
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joiner} {words[-1]}" if words else ""
+
+
+def plural(number: int, noun: str) -> str:
+    """
+    >>> plural(1, "image"), plural(1300, "image")
+    ('1 image', '1,300 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def is_undefined(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+def _number(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")

@@ -1,0 +1,110 @@
+"""Studies for the report's tests: made-up ones on disk, and hand-made ones in memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+import pytest
+
+from nversion.report.tables import SCHEMAS, Study
+
+
+def _load_synthetic() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "report_synthetic", Path(__file__).with_name("synthetic.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """The generator of made-up study folders: `write_study(folder, Shape(...))`."""
+    return _load_synthetic()
+
+
+@pytest.fixture(scope="session")
+def small_study(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five models, one data set, clean and two corruptions, ensembles of 2 and 3."""
+    shape = synthetic.Shape(num_models=5, num_images=200, datasets=("val",), num_corruptions=2, sizes=(2, 3))
+    folder: Path = synthetic.write_study(tmp_path_factory.mktemp("study"), shape)
+    return folder
+
+
+MODELS = {"a": 0.8, "b": 0.7, "c": 0.6}
+
+
+def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=SCHEMAS[name]) if rows else pl.DataFrame(schema=SCHEMAS[name])
+
+
+def _hand_made(
+    improvements: dict[str, float] | None = None,
+    pearson: dict[str, tuple[float, float, float]] | None = None,
+    manifest: dict[str, Any] | None = None,
+    stderr: float = 0.01,
+) -> Study:
+    """Models a, b, c on 1,000 images, clean and `d/lines-1` (0.2 lower); pairs combined by averaging."""
+    improvements = {"a + b": 0.03, "a + c": -0.01} if improvements is None else improvements
+    conditions = [
+        {"condition": "d/clean", "dataset": "d", "corruption": None, "severity": None},
+        {"condition": "d/lines-1", "dataset": "d", "corruption": "lines", "severity": 1.0},
+    ]
+    conditions = [row | {"seed": 0, "n": 1000, "excluded": 0} for row in conditions]
+    models, ensembles = [], []
+    for condition, loss in (("d/clean", 0.0), ("d/lines-1", 0.2)):
+        for i, (model, top1) in enumerate(MODELS.items()):
+            models.append(
+                {"model": model, "family": "CNN", "training": "supervised", "params": 10**6 * (i + 1)}
+                | {"macs": 10**9 * (i + 1), "condition": condition, "n": 1000, "top1": top1 - loss}
+                | {"top1_low": top1 - loss - 0.02, "top1_high": top1 - loss + 0.02, "top5": 0.9}
+            )
+        for name, gain in improvements.items():
+            best = max(MODELS[m] for m in name.split(" + ")) - loss
+            ensembles.append(
+                {"ensemble": name, "size": 2, "consensus": "average", "condition": condition}
+                | {"top1": best + gain, "best_member_top1": best, "mean_member_top1": best - 0.05}
+                | {"improvement": gain, "improvement_stderr": stderr, "ties": 0, "params": 3 * 10**6}
+                | {"macs": 3 * 10**9}
+            )
+    diversity = [
+        {"ensemble": name, "size": 2, "condition": c["condition"], "metric": "disagreement"}
+        | {"value": 0.1 * (k + 1), "n_undefined": 0}
+        for k, name in enumerate(improvements)
+        for c in conditions
+    ]
+    correlations = [
+        {"metric": metric, "size": 2, "consensus": "average", "statistic": "pearson", "n_ensembles": 2}
+        | {"diversity_condition": c["condition"], "accuracy_condition": c["condition"]}
+        | {"value": value, "low": low, "high": high}
+        for metric, (value, low, high) in (pearson or {}).items()
+        for c in conditions
+    ]
+    frames = {
+        "conditions": conditions,
+        "models": models,
+        "ensembles": ensembles,
+        "diversity": diversity,
+        "correlations": correlations,
+        "samples": [],
+        "maps": [],
+        "metrics": [],
+    }
+    tables = {name: _frame(name, rows) for name, rows in frames.items()}
+    return Study(Path("study"), manifest or {}, **tables)
+
+
+@pytest.fixture
+def hand_made() -> Callable[..., Study]:
+    """A builder of studies small enough to check by hand."""
+    return _hand_made

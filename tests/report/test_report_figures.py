@@ -1,0 +1,131 @@
+"""Figures draw exactly the data written beside them, in every format, and never take nan for 0."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nversion.core import UserError
+from nversion.report import Study, all_figures, build_report, read_study
+from nversion.report.figures import Figure, records, render
+from nversion.report.figures.trends import trend_rows
+from nversion.report.packing import Store, pack, unpack
+
+BEGINNINGS = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG"}
+
+
+@pytest.fixture(scope="module")
+def report(small_study: Path) -> Path:
+    return build_report(small_study)
+
+
+@pytest.fixture(scope="module")
+def study(small_study: Path) -> Study:
+    return read_study(small_study)
+
+
+@pytest.fixture(scope="module")
+def figures(study: Study) -> dict[str, Figure]:
+    return all_figures(study)
+
+
+def test_a_full_study_has_every_figure(figures: dict[str, Figure]) -> None:
+    assert list(figures) == [
+        "accuracy_by_condition",
+        "improvement_average",
+        "improvement_vote",
+        "improvement_explorer",
+        "trend_grid",
+        "correlations",
+        "share_above_zero",
+        "deployment",
+    ]
+
+
+@pytest.mark.parametrize("form", BEGINNINGS)
+def test_every_figure_is_written_in_every_format(report: Path, figures: dict[str, Figure], form: str) -> None:
+    for name in figures:
+        content = (report.parent / "figures" / f"{name}.{form}").read_bytes()
+        assert content.startswith(BEGINNINGS[form]), name
+
+
+def test_the_parquet_beside_a_figure_is_what_it_draws(report: Path, figures: dict[str, Figure]) -> None:
+    for name, figure in figures.items():
+        drawn = figure.complete_spec()["datasets"]
+        for key in figure.data:
+            suffix = "" if key == "rows" else f".{key}"
+            written = pl.read_parquet(report.parent / "figures" / f"{name}{suffix}.parquet")
+            assert records(written) == drawn[key], (name, key)
+
+
+def test_charts_hold_no_data_but_the_named_one(figures: dict[str, Figure]) -> None:
+    for figure in figures.values():
+        text = json.dumps(figure.spec())
+        assert '"values": [{' not in text
+        assert '"url"' not in text
+
+
+def test_the_paper_scatter_has_a_point_an_ensemble_and_metric(
+    study: Study, figures: dict[str, Figure]
+) -> None:
+    rows = figures["improvement_average"].data["rows"]
+    assert rows.height == 10 * 2  # of 5 models, 3 are chosen in 10 ways; attribution and disagreement
+    first = rows.row(0, named=True)
+    source = study.ensembles.filter(
+        ensemble=first["ensemble"], consensus="average", condition="val/clean", size=3
+    )
+    assert first["improvement"] == source["improvement"].item()
+
+
+def test_the_grid_draws_the_least_squares_line_through_all_ensembles(study: Study) -> None:
+    panel = trend_rows(study, "average", 3).filter(row="Disagreement", column="clean")
+    slope, at_0 = np.polyfit(panel["x"].to_numpy(), panel["improvement"].to_numpy(), 1)
+    assert panel["line_at_0"][0] == pytest.approx(at_0)
+    assert panel["line_at_1"][0] == pytest.approx(at_0 + slope)
+
+
+def test_shares_of_a_rule_and_condition_sum_to_one(figures: dict[str, Figure]) -> None:
+    rows = figures["share_above_zero"].data["rows"]
+    sums = rows.group_by("size", "consensus", "condition").agg(pl.col("share").sum())
+    assert sums["share"].to_list() == pytest.approx([1.0] * sums.height)
+
+
+def test_an_all_undefined_metric_is_drawn_as_undefined(hand_made: Callable[..., Study]) -> None:
+    study = hand_made(pearson={"disagreement": (math.nan,) * 3})
+    study = replace(study, diversity=study.diversity.with_columns(pl.lit(math.nan).alias("value")))
+    figures = all_figures(study)
+    svg = render(figures["correlations"].complete_spec(), "svg").decode()
+    assert svg.count(">undefined<") == 2  # one a condition
+    panels = figures["trend_grid"].data["rows"].filter(row="Disagreement")
+    assert set(panels["said"]) == {"undefined"}
+    assert panels["line_at_0"].is_nan().all()
+    explorer = figures["improvement_explorer"].complete_spec()
+    assert all(row["x_disagreement"] is None for row in explorer["datasets"]["diversity"])
+    assert "2 ensembles undefined, not drawn" in render(explorer, "svg").decode()
+
+
+def test_without_ensembles_only_models_are_drawn(hand_made: Callable[..., Study]) -> None:
+    assert list(all_figures(hand_made({}))) == ["accuracy_by_condition"]
+
+
+def test_an_unknown_format_is_named_before_anything_is_written(small_study: Path) -> None:
+    with pytest.raises(UserError, match="figure formats out of svg, pdf, png, found 'gif'"):
+        build_report(small_study, formats=("svg", "gif"))
+
+
+def test_packed_rows_come_out_as_they_went_in() -> None:
+    frame = pl.DataFrame({"name": ["a", None, "a"], "x": [0.1, math.nan, 2.0], "n": [1, 2, 3]})
+    assert unpack(pack(frame)) == records(frame)
+
+
+def test_the_same_frame_is_kept_once() -> None:
+    store = Store()
+    assert store.add(pl.DataFrame({"x": [1]})) == store.add(pl.DataFrame({"x": [1]}))
+    assert len(store.texts) == 1

@@ -1,0 +1,121 @@
+"""The five sentences say what the tables say, and no more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import polars as pl
+
+from nversion.report.findings import (
+    findings,
+    scope,
+    what_corruptions_cost,
+    what_diversity_tells,
+    what_ensembles_bring,
+    what_to_deploy,
+)
+from nversion.report.labels import NO_BREAK
+from nversion.report.tables import Study
+
+Build = Callable[..., Study]
+
+
+def plain(sentence: str) -> str:
+    return sentence.replace(NO_BREAK, " ")
+
+
+def test_there_are_five_sentences(hand_made: Build) -> None:
+    said = findings(hand_made(pearson={"disagreement": (-0.5, -0.8, -0.1)}))
+    assert len(said) == 5
+    assert all(sentence.endswith(".") for sentence in said)
+
+
+def test_the_scope_states_the_counts(hand_made: Build) -> None:
+    assert scope(hand_made()) == (
+        "We measured 3 models of one family on 1,000 images of d under 1 clean condition and 1 corrupted "
+        "one, which make 2 ensembles of 2."
+    )
+
+
+def test_the_cost_of_corruption_is_the_mean_drop_and_the_best_model_has_its_interval(
+    hand_made: Build,
+) -> None:
+    said = plain(what_corruptions_cost(hand_made()))
+    assert (
+        "The hardest corruption, lines 1, takes the models' mean top-1 accuracy from 70.0 % to 50.0 %" in said
+    )
+    assert "holds up best is a, whose lowest accuracy over all conditions is 60.0 % [58.0, 62.0]" in said
+
+
+def test_without_corruptions_none_is_claimed(hand_made: Build) -> None:
+    study = hand_made()
+    clean = pl.col("condition") == "d/clean"
+    study = replace(study, models=study.models.filter(clean), conditions=study.conditions.filter(clean))
+    assert plain(what_corruptions_cost(study)) == (
+        "Nothing was corrupted in this study; the most accurate model on clean is a with 80.0 % [78.0, 82.0]."
+    )
+
+
+def test_ensembles_that_gain_are_told_with_their_interval(hand_made: Build) -> None:
+    said = plain(what_ensembles_bring(hand_made()))
+    assert said == (
+        "Averaging is more accurate than the best member in 50 % of the ensembles of 2 on clean and 50 % "
+        "over the 1 corrupted condition; on clean the median ensemble gains +1.0 points and the best of them +3.0 "
+        "[+1.0, +5.0]."
+    )
+
+
+def test_a_gain_within_its_error_is_not_distinguishable_from_zero(hand_made: Build) -> None:
+    said = what_ensembles_bring(hand_made({"a + b": 0.01}))
+    assert "+1.0 [−1.0, +3.0] (not distinguishable from zero)" in said
+
+
+def test_a_relation_whose_interval_covers_zero_is_not_distinguishable_from_it(hand_made: Build) -> None:
+    said = what_diversity_tells(hand_made(pearson={"disagreement": (-0.4, -0.8, 0.1)}))
+    assert "disagreement −0.40 [−0.80, 0.10] (not distinguishable from zero)" in said
+    assert "disagreement on none" in said
+
+
+def test_a_relation_whose_interval_excludes_zero_is_stated_with_its_sign(hand_made: Build) -> None:
+    said = what_diversity_tells(
+        hand_made(pearson={"disagreement": (-0.4, -0.8, -0.1), "mean_member_accuracy": (0.5, 0.2, 0.7)})
+    )
+    assert "with disagreement −0.40 [−0.80, −0.10] and the mean accuracy of the members 0.50" in said
+    assert "disagreement on 1 (negative) and the mean accuracy of the members on 1 (positive)" in said
+    assert "not distinguishable" not in said
+
+
+def test_an_undefined_relation_is_called_undefined(hand_made: Build) -> None:
+    said = what_diversity_tells(hand_made(pearson={"disagreement": (math.nan,) * 3}))
+    assert "with disagreement undefined" in said
+
+
+def test_what_was_not_measured_is_said_to_be_unmeasured(hand_made: Build) -> None:
+    assert what_diversity_tells(hand_made()) == "How improvement goes with diversity was not measured."
+
+
+def test_without_ensembles_nothing_is_said_of_them(hand_made: Build) -> None:
+    study = hand_made({})
+    assert "no ensembles" in scope(study)
+    assert what_ensembles_bring(study).startswith("No ensembles were formed")
+    assert what_to_deploy(study).startswith("With no ensembles there is nothing to weigh")
+
+
+def test_the_ensemble_to_deploy_is_weighed_against_the_best_single_model(hand_made: Build) -> None:
+    assert plain(what_to_deploy(hand_made())) == (
+        "The ensemble with the best worst condition, a + b, reaches 63.0 % there, +3.0 points against the "
+        "best single model, a, with 3.0 times its 1 M parameters; 1 of the 2 choices that nothing cheaper matches "
+        "is an ensemble; all were chosen on the images they are reported on."
+    )
+
+
+def test_no_ensemble_is_recommended_where_none_is_better(hand_made: Build) -> None:
+    said = plain(what_to_deploy(hand_made({"b + c": -0.1})))
+    assert said.startswith("No ensemble beats the best single model, a with 60.0 %, on its worst condition")
+
+
+def test_a_split_selection_is_not_called_optimistic(hand_made: Build) -> None:
+    study = hand_made(manifest={"settings": {"selection": {"images": 500}}})
+    assert "chosen on the images" not in what_to_deploy(study)
