@@ -1,8 +1,8 @@
 """Are the pixels the reference's? `python -m benchmarks.corruption_parity --reference PATH`.
 
-For random parameters at the paper's strengths and at the strongest level, at 224 and 32 pixels, counts how far
-our bytes lie from those of the reference, given the same image and parameters. `--write-goldens FILE` makes
-the small file that the tests read, from the reference's pixels alone.
+For random parameters at the paper's strengths and at the strongest level, at 224 and 32 pixels, counts how
+far our bytes lie from those of the reference, given the same image and parameters. `--write-goldens FILE`
+makes the small file that the tests read, from the reference's pixels alone.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def run(reference: Path, num_images_224: int = 10, num_images_32: int = 200) -> 
 
 def write_goldens(reference: Path, file: Path) -> None:
     """Write parameters (JSON) and the reference's pixels of a few small images to an npz file."""
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     for name, construct in corruption_reference.load(reference).items():
         for side, count in GOLDENS:
             for draw in range(count):

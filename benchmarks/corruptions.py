@@ -1,16 +1,18 @@
 """Corruption speed: `python -m benchmarks.corruptions --reference PATH`, one thread, 224×224, per image.
 
-Ours and the reference corrupt the same images with the same parameters, in turn. The limit beside them is the
-decoding of one JPEG of that size: below it a corruption is no longer what a study waits for. What bounds each:
+Ours and the reference corrupt the same images with the same parameters, in turn. The limit beside them is
+the decoding of one JPEG of that size: below it a corruption is no longer what a study waits for. What bounds
+each:
 
-- plasma_noise: about 200 passes of 50 176 float32 numbers in cache, for 2·iterations + 1 cosines of 13 passes
-  each; a pass is 5 µs, so 1.0 ms of arithmetic.
+- plasma_noise: about 200 passes of 50 176 float32 numbers in cache, for 2·iterations + 1 cosines of 13
+  passes each; a pass is 5 µs, so 1.0 ms of arithmetic.
 - checkerboard_cutout: 11 passes of float64 (10–20 µs each), a look-up, 3 passes of bytes: 0.3 ms.
-- water_drop: 13 passes for the sine, 4 gathers of 8 bytes (33 µs each), 13 passes of int64 (10–30 µs): 0.8 ms.
+- water_drop: 13 passes for the sine, 4 gathers of 8 bytes (33 µs each), 13 passes of int64 (10–30 µs):
+  0.8 ms.
 - lines: 35 lines one after another, six small operations each (about 1.5 µs to start one): 0.35 ms, and as
   much for the geometry of about 6 000 steps.
 
-Each reads 3 and writes 3 bytes a pixel: 0.3 MB, 0.03 ms at 10 GB/s. No corruption is near that; the passes are.
+Each reads 3 and writes 3 bytes a pixel: 0.3 MB, 0.03 ms at 10 GB/s; the passes are what it takes.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def decode_seconds() -> float:
 
 
 def run(reference: Path | None = None) -> list[Row]:
-    """One row a corruption at the paper's strength, seconds an image; the reference where its path is given."""
+    """A row for each corruption at the paper's strength, in seconds an image, beside the reference."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

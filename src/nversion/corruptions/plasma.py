@@ -37,8 +37,8 @@ class PlasmaNoise(Corruption):
     Parameters: time (radians, U(0, 6π)), iterations (4, 5 or 6), sharpness (U(0.5, 1)), scale (pixels,
     U(0.075, 0.2) of the shorter side), intensity (grey levels, 6.4·severity).
 
-    Limit: 2·iterations + 1 cosines a pixel (the first step needs them per row and column only); 6 bytes read and
-    written. Planes are float32; against float64 a pixel differs by at most 1 (truncation) for the drawn
+    Limit: 2·iterations + 1 cosines a pixel (the first step needs them per row and column only); 6 bytes read
+    and written. Planes are float32; against float64 a pixel differs by at most 1 (truncation) for the drawn
     iterations.
 
     >>> rng = np.random.default_rng(0)
