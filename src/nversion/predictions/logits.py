@@ -186,8 +186,7 @@ class LogitsWriter:
                 else "check its weights and preprocessing, or leave it out; finished batches are kept",
             )
         changed = int(((stored_NC.float().argmax(-1) != logits_NC.argmax(-1)) & readable_N).sum())
-        stored_NC[~readable_N] = torch.nan
-        return stored_NC.numpy(), changed
+        return torch.where(readable_N[:, None], stored_NC, torch.nan).numpy(), changed
 
 
 def _file_name(name: str) -> str:
