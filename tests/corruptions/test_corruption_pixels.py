@@ -1,4 +1,4 @@
-"""The pixels against the reference's (stored) and against its definitions, written out one pixel at a time."""
+"""The pixels against the reference's (stored) and against the definitions, one pixel at a time."""
 
 import json
 import math
@@ -13,8 +13,9 @@ from skimage.draw import line_aa
 
 from nversion.corruptions import create
 
-# Made by `python -m benchmarks.corruption_parity --reference CHECKOUT --write-goldens FILE`: the pixels of
-# facebookresearch/augmentation-corruption for `synthetic_image` at 32 and 48 pixels and the stored parameters.
+# Made by `python -m benchmarks.corruption_parity --reference CHECKOUT --write-goldens FILE`: what the checkout
+# of facebookresearch/augmentation-corruption makes of `synthetic_image` at 32 and 48 pixels with the
+# parameters stored beside it.
 GOLDENS = np.load(Path(__file__).with_name("goldens.npz"), allow_pickle=False)
 CASES = sorted(key.rsplit("/", 1)[0] for key in GOLDENS.files if key.endswith("pixels_HW3"))
 

@@ -24,6 +24,7 @@ from .base import (
     severity_share,
 )
 from .scratch import scratch
+from .seeded import legacy_random
 
 GREY = 128
 
@@ -121,7 +122,7 @@ def _kept_by_code(
 ) -> NDArray[np.uint8]:
     # 255 where a cell's pixels stay and 0 where they are cut out, at [code + 2·reach] of both axes.
     sides = [int(4 * longer // scale) for scale in scales]
-    grid = np.random.RandomState(seed).uniform(size=sides) < fraction
+    grid = legacy_random(seed).uniform(size=sides) < fraction
     code = np.arange(-2 * reach, 2 * reach + 1)
     floor, towards_zero = code // 2, (code + (code < 0)) // 2
     same_colour = (floor[:, None] - floor[None, :]) % 2 == 0

@@ -15,6 +15,7 @@ from nversion.core import spans
 
 from .base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
 from .scratch import scratch
+from .seeded import legacy_random
 
 GREY = 128.0
 BORDER = 2  # spare pixels around the canvas: a line's neighbours need no test whether they are inside
@@ -60,29 +61,29 @@ class Lines(Corruption):
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         height, width = images_n3HW.shape[2:]
-        shape = (len(images_n3HW), 3, height + 2 * BORDER, width + 2 * BORDER)
+        shape = (3, len(images_n3HW), height + 2 * BORDER, width + 2 * BORDER)
         canvas = scratch("canvas", shape, torch.uint8, images_n3HW.device).zero_()
-        inner = canvas[..., BORDER:-BORDER, BORDER:-BORDER]
-        inner.copy_(images_n3HW)
-        flat = canvas.view(-1)
-        turn_Q, runs_Q = _runs(columns, height, width)
+        inner_n3HW = canvas[..., BORDER:-BORDER, BORDER:-BORDER].transpose(0, 1)
+        inner_n3HW.copy_(images_n3HW)
+        canvas_3p = canvas.view(3, -1)
+        turn_Q, runs_Q7 = _runs(columns, height, width)
         # As many lines at once as have about the pixels of the chunk.
         for first, last in spans(int(turn_Q.max(initial=-1)) + 1, max(1, min(height, width) // 2)):
             start, stop = np.searchsorted(turn_Q, [first, last])
-            place_p, coverage_p = _covered(runs_Q[start:stop], shape[2] * shape[3], canvas.device)
-            kept_p = torch.sub(
-                1.0, coverage_p, out=scratch("kept", coverage_p.shape, torch.float64, canvas.device)
+            runs = runs_Q7[start:stop]
+            place_p, coverage_p = _covered(runs, canvas.device)
+            kept_p, grey_p = 1.0 - coverage_p, coverage_p * GREY
+            per_turn = np.bincount(
+                turn_Q[start:stop] - first, weights=3 * runs[:, STEPS], minlength=last - first
             )
-            grey_p = coverage_p.mul_(GREY)
-            lengths_Q = 9 * runs_Q[start:stop, STEPS].astype(np.int64)
-            per_turn = np.bincount(turn_Q[start:stop] - first, weights=lengths_Q, minlength=last - first)
             sizes = per_turn.astype(np.int64).tolist()
             for place, kept, grey in zip(
                 *(torch.split(of_all, sizes) for of_all in (place_p, kept_p, grey_p)), strict=True
             ):
-                blended = flat.index_select(0, place).to(torch.float64).mul_(kept).add_(grey)
-                flat.scatter_(0, place, blended.to(torch.uint8))
-        out_n3HW.copy_(inner)
+                place_3P = place.expand(3, -1)
+                blended_3P = canvas_3p.gather(1, place_3P).double().mul_(kept).add_(grey)
+                canvas_3p.scatter_(1, place_3P, blended_3P.byte())
+        out_n3HW.copy_(inner_n3HW)
 
 
 # Columns of a run: the part of a line inside the image. Steps go along the line's longer extent.
@@ -96,7 +97,7 @@ def _runs(columns: Columns, height: int, width: int) -> tuple[NDArray[np.int64],
     for sample, count in enumerate(counts_n):
         ends_L4 = _ends({name: column[sample] for name, column in columns.items()}, int(count), height, width)
         runs.append(_inside(ends_L4, height, width))
-        place = 3 * sample * (height + 2 * BORDER) * (width + 2 * BORDER)
+        place = sample * (height + 2 * BORDER) * (width + 2 * BORDER)
         runs[-1][:, PLACE] += place
     turn_Q = np.concatenate([np.arange(count) for count in counts_n])
     order = np.argsort(turn_Q, kind="stable")
@@ -105,7 +106,7 @@ def _runs(columns: Columns, height: int, width: int) -> tuple[NDArray[np.int64],
 
 def _ends(parameters: Mapping[str, Any], count: int, height: int, width: int) -> NDArray[np.int64]:
     """Row and column of both ends of the lines of one image, (L, 4)."""
-    numbers_L3 = np.random.RandomState(int(parameters["seed"])).uniform(size=(count, 3))
+    numbers_L3 = legacy_random(int(parameters["seed"])).uniform(size=(count, 3))
     row, column = height * numbers_L3[:, 0], width * numbers_L3[:, 1]
     angle = parameters["angle"] + 2 * np.pi * parameters["angle_variation"] * (numbers_L3[:, 2] - 0.5)
     reach = parameters["length"] * min(height, width)
@@ -143,36 +144,43 @@ def _inside(ends_L4: NDArray[np.int64], height: int, width: int) -> NDArray[np.f
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _covered(runs_Q7: NDArray[np.float64], plane: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Places on the canvas that runs cover, run after run, and how much: (9·steps,) int64, float64 in [0, 1].
+def _covered(runs_Q7: NDArray[np.float64], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Places on the canvas that runs cover, run after run, and how much: (3·steps,) int64, float64 in [0, 1].
 
     With M ≥ m the line's extents, step k along the longer one has its pixel at j = floor(m(2k+1)/(2M)) along
     the shorter, |jM − km|/length away from the line; its neighbours at j + 1 and j − 1 are (j+1)M − km and
     km − (j−1)M away. Coverage is 1 − distance, none beyond 1. The line's first pixel has no neighbour behind,
-    its last none ahead. All but the quotients are whole numbers, exact in float64. Each pixel comes for three
-    channels, `plane` places apart; a line covers no pixel twice.
+    its last none ahead. All but the quotients are whole numbers, exact in float64. A line covers no
+    pixel twice.
     """
-    runs = torch.from_numpy(np.ascontiguousarray(runs_Q7.T)).to(device)
-    steps = runs[STEPS].to(torch.int64)
-    run_T = torch.repeat_interleave(steps)
-    before = steps.cumsum(0).sub_(steps)
-    longer, shorter = runs[LONGER], runs[SHORTER]
-    length = (longer * longer + shorter * shorter).sqrt_().clamp_(min=1.0)
-    k = torch.arange(len(run_T), dtype=torch.float64, device=device).add_((runs[FIRST] - before)[run_T])
-    longer_T, shorter_T = longer[run_T], shorter[run_T]
-    j = (2.0 * k).add_(1.0).mul_(shorter_T).div_((2.0 * longer.clamp(min=0.5))[run_T]).floor_()
-    away = j * longer_T - k * shorter_T
-    ahead = (away + longer_T).masked_fill_(k == longer_T, math.inf)
-    behind = (longer_T - away).masked_fill_(k == 0, math.inf)
-    distance_T3 = torch.stack([away.abs_(), ahead, behind], 1).div_(length[run_T, None])
-    coverage_T31 = (1.0 - distance_T3).clamp_(min=0.0)[..., None]
+    runs_7Q = np.ascontiguousarray(runs_Q7.T)
+    runs = torch.from_numpy(runs_7Q).to(device)
+    steps_Q = runs_7Q[STEPS].astype(np.int64)
+    behind_Q = np.cumsum(steps_Q)
+    starts = (behind_Q - steps_Q)[(runs_7Q[FIRST] == 0) & (steps_Q > 0)]
+    ends = (behind_Q - 1)[(runs_7Q[FIRST] + steps_Q == runs_7Q[LONGER] + 1) & (steps_Q > 0)]
+    run_T = torch.repeat_interleave(runs[STEPS].to(torch.int64), output_size=int(steps_Q.sum()))
 
-    beside_T = runs[STRIDE_BESIDE][run_T]
-    place_T = k.mul_(runs[STRIDE][run_T]).add_(runs[PLACE][run_T]).add_(j.mul_(beside_T)).to(torch.int64)
-    beside_T = beside_T.to(torch.int64)
-    place_T31 = torch.stack([place_T, place_T + beside_T, place_T - beside_T], 1)[..., None]
-    shape = (len(run_T), 3, 3)
-    place_T33 = scratch("place", shape, torch.int64, device)
-    torch.add(place_T31, torch.arange(3, device=device) * plane, out=place_T33)
-    coverage_T33 = scratch("coverage", shape, torch.float64, device).copy_(coverage_T31)
-    return place_T33.view(-1), coverage_T33.view(-1)
+    def along(values_Q: Tensor) -> Tensor:
+        return values_Q.index_select(0, run_T)
+
+    num_steps = len(run_T)
+    longer, shorter = along(runs[LONGER]), along(runs[SHORTER])
+    length = (runs[LONGER].square() + runs[SHORTER].square()).sqrt_().clamp_(min=1.0)
+    k = torch.arange(num_steps, dtype=torch.float64, device=device)
+    k.add_(along(runs[FIRST] - torch.from_numpy(behind_Q - steps_Q).to(device)))
+    j = (2.0 * k).add_(1.0).mul_(shorter).div_((2.0 * longer).clamp_(min=1.0)).floor_()
+    away = (j * longer).sub_(k * shorter)
+    ahead, behind = longer + away, longer - away
+    ahead.index_fill_(0, torch.from_numpy(ends).to(device), math.inf)
+    behind.index_fill_(0, torch.from_numpy(starts).to(device), math.inf)
+    length_T, beside = along(length), along(runs[STRIDE_BESIDE])
+    place = k.mul_(along(runs[STRIDE])).add_(along(runs[PLACE])).add_(j.mul_(beside))
+
+    place_T3 = scratch("place", (num_steps, 3), torch.int64, device)
+    coverage_T3 = scratch("coverage", (num_steps, 3), torch.float64, device)
+    places = (place, place + beside, place - beside)
+    for pixel, distance in enumerate((away.abs_(), ahead, behind)):
+        place_T3[:, pixel] = places[pixel]
+        coverage_T3[:, pixel] = distance.div_(length_T).neg_().add_(1.0).clamp_(min=0.0)
+    return place_T3.view(-1), coverage_T3.view(-1)
