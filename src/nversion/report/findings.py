@@ -134,7 +134,7 @@ def what_diversity_tells(study: Study) -> str:
     size, consensus = study.default_size, study.default_consensus
     if size is None or consensus is None or study.correlations.is_empty():
         return "How improvement goes with diversity was not measured."
-    said = []
+    said, measured = [], []
     for metric in study.headline_metrics:
         row = relation(
             study,
@@ -145,6 +145,7 @@ def what_diversity_tells(study: Study) -> str:
             statistic="pearson",
         )
         if row is not None:
+            measured.append(metric)
             said.append(f"{_metric_words(metric)} {_related(row)}")
     if not said:
         return "How improvement goes with diversity was not measured."
@@ -152,15 +153,14 @@ def what_diversity_tells(study: Study) -> str:
         f"On {condition_label(study, study.first_condition)} the Pearson correlation of the improvement is, "
         f"with {listed(said)}"
     )
-    counts = [
-        f"{_metric_words(metric)} on {_distinguishable(study, metric, size, consensus)}"
-        for metric in study.headline_metrics
-    ]
-    if study.corrupted and any(counts):
-        text += (
-            f"; under the {plural(len(study.corrupted), 'corruption')} it is distinguishable from zero for "
-            f"{listed(counts)}"
-        )
+    if study.corrupted:
+        counts = {m: _distinguishable(study, m, size, consensus) for m in measured}
+        text += f"; under the {plural(len(study.corrupted), 'corruption')} "
+        if set(counts.values()) == {"none"}:
+            text += "none of these is distinguishable from zero"
+        else:
+            told = [f"{_metric_words(metric)} on {number}" for metric, number in counts.items()]
+            text += f"it is distinguishable from zero for {listed(told)}"
     return text + "."
 
 

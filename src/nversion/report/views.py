@@ -36,6 +36,8 @@ from .labels import (
 )
 from .tables import Study
 
+# Said among the notes, above the findings, or of use to the program alone.
+_NOT_FACTS = ("notes", "identities", "study", "question", "logits")
 MAX_PICTURED_IMAGES = 8
 MAX_PICTURED_MODELS = 16
 
@@ -257,7 +259,8 @@ def map_grids(study: Study) -> list[dict[str, Any]]:
                         "right": bool(row["right"]) if row else None,
                     }
                 )
-            rows.append({"label": labels.get(sample) or sample, "id": sample, "cells": cells})
+            named = part.filter(sample_id=sample).row(0, named=True).get("label_name")
+        rows.append({"label": named or labels.get(sample) or sample, "id": sample, "cells": cells})
         known = condition in set(study.conditions["condition"])
         grids.append(
             {
@@ -308,7 +311,8 @@ def notes(study: Study) -> list[str]:
             f"{plural(undefined, 'pair value')} behind the diversities are undefined (0/0); they are left "
             "out of the means and never counted as 0."
         )
-    said += [f"{name}: {text}" if name else text for name, text in _pairs(study.manifest.get("identities"))]
+    identities = [f"{k}: {text}" if k else text for k, text in _pairs(study.manifest.get("identities"))]
+    said += [text for text in identities if not text.startswith("geometric_mean")]  # said above
     said += [f"{name}: {text}" if name else text for name, text in _pairs(study.manifest.get("notes"))]
     return said
 
@@ -318,7 +322,7 @@ def provenance(study: Study) -> dict[str, Any]:
     tables = []
     facts = []
     for key, value in study.manifest.items():
-        if key in ("notes", "identities"):
+        if key in _NOT_FACTS:
             continue
         if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
             tables.append(_table(key, value))
@@ -391,7 +395,7 @@ def _text(value: Any) -> str:
     >>> _text({"mean": [0.485, 0.456], "size": 224})
     'mean 0.485, 0.456; size 224'
     """
-    if value is None:
+    if value is None or (isinstance(value, str | Mapping | Sequence) and not value):
         return "—"
     if isinstance(value, Mapping):
         return "; ".join(f"{name} {_text(entry)}" for name, entry in value.items())

@@ -12,7 +12,9 @@ from .figure import ACCENT, ROWS, Figure, percent_axis, select
 
 
 def baseline(study: Study) -> str:
-    """The model in the foreground at first: a ResNet-50 as in the paper, or else the first model."""
+    """The model in the foreground at first: the study's own, a ResNet-50 as in the paper, or the first."""
+    if study.manifest.get("baseline") in study.model_names:
+        return str(study.manifest["baseline"])
     return min(study.model_names, key=lambda m: (m.lower() != "resnet50", "resnet50" not in m.lower()))
 
 
