@@ -153,3 +153,7 @@ def test_a_study_that_lacks_something_still_makes_a_page(
 def test_the_report_imports_no_torch() -> None:
     code = "import sys, nversion.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_first_correlation_table_is_of_the_size_that_the_findings_speak_of(text: str) -> None:
+    assert re.findall(r'data-name="([^"]*)"', text)[0] == "Pearson, average, 3 members"

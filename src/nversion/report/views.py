@@ -111,7 +111,8 @@ def _drop(study: Study, measured: Mapping[str, Mapping[str, Any] | None]) -> dic
 
 def correlation_tables(study: Study) -> list[dict[str, Any]]:
     """One table a size, consensus and statistic: metrics down, conditions across."""
-    rows = relation_rows(study).filter(measured_on=SAME)
+    other_size = pl.col("size") != (study.default_size or 0)  # the size that the findings speak of is first
+    rows = relation_rows(study).filter(measured_on=SAME).sort(other_size, maintain_order=True)
     labels = [condition_label(study, c) for c in study.condition_names]
     metrics = rows["metric"].unique(maintain_order=True).to_list()
     several_sizes = rows["size"].n_unique() > 1
