@@ -10,8 +10,13 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
+
+# The first example of a test compiles and loads; a deadline on it says nothing about the code.
+hypothesis.settings.register_profile("nversion", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("nversion")
 
 SHARED = Path(__file__).parents[2] / "shared"
 
