@@ -9,7 +9,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from . import corruptions, demo, doctor, models, report, study
+from . import corruptions, demo, doctor, models, report, select, study
 
 app = typer.Typer(
     name="nversion",
@@ -24,6 +24,7 @@ app.add_typer(corruptions.app, name="corruptions")
 app.add_typer(models.app, name="models")
 demo.add_to(app)
 report.add_to(app)
+select.add_to(app)
 doctor.add_to(app)
 
 

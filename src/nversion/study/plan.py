@@ -22,7 +22,7 @@ from nversion.models import Classifier, check_label_space, expand_pool, load_cla
 from nversion.predictions import Inference, LogitsWriter, place, seconds_per_image
 
 from .attributions import GramWriter, attributed_conditions
-from .spec import StudySpec
+from .spec import EnsemblesTable, StudySpec
 
 BACKWARD_COST = 4.0  # passes of forward cost for one sample's maps: forward for the target, forward, backward
 
@@ -50,15 +50,7 @@ class OpenStudy:
 
     def ensembles(self) -> list[Ensembles]:
         """One family of ensembles for each size asked for."""
-        asked, num_models = self.spec.ensembles, len(self.classifiers)
-        families = []
-        for size in asked.sizes:
-            total = comb(num_models, size)
-            if asked.sample is None or asked.sample >= total:
-                families.append(Ensembles.all_of(num_models, size))
-            else:
-                families.append(Ensembles.sample(num_models, size, asked.sample, asked.seed))
-        return families
+        return ensembles_of(self.spec.ensembles, len(self.classifiers))
 
     def logits_writer(self, dataset: str, on_step: Callable[[str], None] = lambda _: None) -> LogitsWriter:
         """The consumer that fills the store of logits for one data set."""
@@ -112,6 +104,17 @@ class Plan:
     bytes_missing: int
     bytes_free: int
     set_aside: list[str]
+
+
+def ensembles_of(asked: EnsemblesTable, num_models: int) -> list[Ensembles]:
+    """One family of ensembles of `num_models` models for each size asked for: all, or a seeded sample."""
+    families = []
+    for size in asked.sizes:
+        if asked.sample is None or asked.sample >= comb(num_models, size):
+            families.append(Ensembles.all_of(num_models, size))
+        else:
+            families.append(Ensembles.sample(num_models, size, asked.sample, asked.seed))
+    return families
 
 
 def choose_device(name: str) -> torch.device:

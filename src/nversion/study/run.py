@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import nversion
 from nversion.core import only_run, write_text
-from nversion.predictions import LogitsWriter, Predictions, block_of_each_sample
+from nversion.predictions import LogitsWriter, Predictions
 from nversion.predictions import run as run_models
 
 from . import tables
@@ -25,6 +25,7 @@ from .measure import ConditionResult, measure_condition
 from .pictures import maps_table, models_of_different_families, samples_table
 from .plan import OpenStudy, Plan, check_disk, make_plan, open_study, provenance, study_hash
 from .spec import StudySpec
+from .stored import align
 from .trends import correlations
 
 
@@ -141,22 +142,13 @@ def compute_missing(study: OpenStudy, plan: Plan, reporter: Reporter) -> dict[st
 
 def open_predictions(study: OpenStudy) -> dict[str, Predictions]:
     """The finished logits of every condition, by its name; unreadable samples left out."""
-    views = {}
+    views: dict[str, Predictions] = {}
     for name, dataset in study.datasets.items():
-        writer = study.logits_writer(name)
-        arrays = {key: array.read() for key, array in writer.arrays.items()}
-        rows_N = np.flatnonzero(_readable(list(arrays.values()), len(dataset)))
-        ids = [dataset.sample_ids[i] for i in rows_N]
-        blocks_N = block_of_each_sample(ids, study.spec.ensembles.num_blocks)
-        for condition in study.conditions_of(name):
-            views[condition.name] = Predictions(
-                condition.name,
-                study.model_names,
-                tuple(arrays[condition.name, model] for model in study.model_names),
-                rows_N,
-                dataset.labels_N[rows_N],
-                blocks_N,
-            )
+        arrays = {key: array.read() for key, array in study.logits_writer(name).arrays.items()}
+        conditions = [condition.name for condition in study.conditions_of(name)]
+        ids, labels_N = dataset.sample_ids, dataset.labels_N
+        num_blocks = study.spec.ensembles.num_blocks
+        views |= align(arrays, conditions, study.model_names, ids, labels_N, num_blocks)
     return views
 
 
@@ -210,8 +202,12 @@ def write_tables(
         for c in study.conditions
     }
     changed: dict[tuple[str, str], int] = {}
+    logits: dict[str, dict[str, str]] = {}
     for name in study.datasets:
-        changed |= {key: array.note for key, array in study.logits_writer(name).arrays.items()}
+        for (condition, model), array in study.logits_writer(name).arrays.items():
+            changed[condition, model] = array.note
+            place = array.folder.relative_to(study.folder).as_posix()
+            logits.setdefault(condition, {})[model] = place
     num_samples = {c.dataset: r.num_samples for c, r in zip(study.conditions, results, strict=True)}
     excluded = {name: len(study.datasets[name]) - n for name, n in num_samples.items()}
     reporter.start("Correlations and pictures", 1)
@@ -222,6 +218,7 @@ def write_tables(
         "diversity": tables.diversity_table(results, cards),
         "correlations": correlations(results, clean),
         "conditions": tables.conditions_table(study.conditions, num_samples, excluded),
+        "labels": tables.labels_table(study.datasets),
         "metrics": tables.metrics_table(_attribution_formulas(study)),
         "samples": samples_table(study.datasets, study.canonical, study.conditions, study.spec.report.images),
     }
@@ -241,6 +238,7 @@ def write_tables(
         "excluded": excluded,
         "unreadable": {name: dict(reasons) for name, reasons in unreadable.items() if reasons},
         "changed_top1": sum(changed.values()),
+        "logits": logits,
         "near_ties": {
             r.condition: {
                 f"{size.ensembles.size}/{rule}": e.num_near_ties
@@ -299,19 +297,12 @@ def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], secon
         if "geometric_mean" in spec.ensembles.consensus
         else [],
         "storage": {"dtype": spec.run.storage, "changed_top1": facts["changed_top1"]},
+        "logits": facts["logits"],
         "near_ties": facts["near_ties"],
         "unreadable": facts["unreadable"],
         "seconds": round(seconds, 1),
     }
     write_text(study.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
-
-
-def _readable(arrays: list[NDArray[Any]], num_samples: int) -> NDArray[np.bool_]:
-    """Samples that no array has as nan; only unreadable images are stored so."""
-    readable_N = np.ones(num_samples, bool)
-    for array in arrays:
-        readable_N &= ~np.isnan(array[:, 0])
-    return readable_N
 
 
 def _maps(study: OpenStudy) -> pl.DataFrame | None:

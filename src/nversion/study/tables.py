@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from nversion.core import UserError, whole_file
-from nversion.data import Condition
+from nversion.data import Condition, Dataset
 from nversion.diversity import PAIRWISE
 from nversion.models import Card
 from nversion.reliability import block_jackknife_stderr, proportion_interval
@@ -44,6 +44,7 @@ CONDITIONS: Schema = {
     "condition": pl.String, "dataset": pl.String, "corruption": pl.String, "severity": _F,
     "seed": pl.Int64, "n": pl.Int64, "excluded": pl.Int64,
 }  # fmt: skip
+LABELS: Schema = {"dataset": pl.String, "sample_id": pl.String, "label": pl.Int64}
 SAMPLES: Schema = {
     "sample_id": pl.String, "label": pl.Int64, "label_name": pl.String, "condition": pl.String,
     "png": pl.Binary,
@@ -187,6 +188,16 @@ def conditions_table(
         for c in conditions
     ]
     return pl.DataFrame(rows, schema=CONDITIONS)
+
+
+def labels_table(datasets: Mapping[str, Dataset]) -> pl.DataFrame:
+    """A row for each sample, unreadable ones too: row n of a data set is row n of its stored logits."""
+    columns = {
+        name: {"sample_id": dataset.sample_ids, "label": dataset.labels_N.copy()}
+        for name, dataset in datasets.items()
+    }
+    frames = [pl.DataFrame(c).select(pl.lit(name).alias("dataset"), pl.all()) for name, c in columns.items()]
+    return pl.concat(frames).cast(pl.Schema(LABELS))
 
 
 def metrics_table(attribution_metrics: Mapping[str, str]) -> pl.DataFrame:

@@ -1,0 +1,131 @@
+"""`nversion select`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import ConsoleReporter, examples, next_command, print_rows
+
+if TYPE_CHECKING:
+    from nversion.study.select import Selection
+
+ROLES = {
+    "chosen": "chosen",
+    "best_single_model": "best single model",
+    "average_ensemble": "average ensemble",
+    "best_in_hindsight": "best in hindsight",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog=examples(
+            "nversion select runs/my-study",
+            "nversion select runs/my-study --size 3 --unseen water_drop --max-params 60e6",
+        )
+    )(select)
+
+
+def select(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A finished study.")],
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Members of the ensemble; every size of the study if left out."),
+    ] = None,
+    consensus: Annotated[str, typer.Option("--consensus", help="How the ensembles decide.")] = "average",
+    unseen: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unseen",
+            metavar="PATTERN",
+            help="Conditions or corruptions that have no say in the choice, as a shell pattern; may be "
+            "repeated. Left out: the later half of the corruptions.",
+        ),
+    ] = None,
+    criterion: Annotated[
+        str, typer.Option("--criterion", help="worst or mean accuracy over the seen conditions.")
+    ] = "worst",
+    max_params: Annotated[
+        float | None, typer.Option("--max-params", min=0, help="Parameters of all members together.")
+    ] = None,
+    max_macs: Annotated[
+        float | None, typer.Option("--max-macs", min=0, help="MACs an image of all members together.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the two halves of the images.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Choose an ensemble on one half of the images and the seen conditions; report it on the rest.
+
+    No model runs: everything comes from the logits that the study left.
+    """
+    from nversion.study.select import Request, select
+
+    request = Request(size, consensus, criterion, tuple(unseen or ()), seed, max_params, max_macs)
+    with ConsoleReporter() as reporter:
+        selection = select(folder, request, reporter)
+    if as_json:
+        print(json.dumps({**selection.facts(), "rows": selection.table.to_dicts()}, indent=1))
+        return
+    _print(selection, ConsoleReporter())
+    typer.echo(f"Table: {folder / 'tables' / 'selection.parquet'}")
+    next_command(f"nversion report {folder}, or another split: nversion select {folder} --seed {seed + 1}")
+
+
+def _print(selection: Selection, reporter: ConsoleReporter) -> None:
+    request = selection.request
+    reporter.say(f"Chosen on: {', '.join(selection.seen)}; half of the images, seed {request.seed}")
+    by_default = "" if request.unseen else " (the later half of the corruptions; --unseen names others)"
+    reporter.say(f"Without a say: {', '.join(selection.unseen)}{by_default}; the other half of the images")
+    reporter.say(
+        f"Rule: highest {request.criterion} accuracy over the conditions among "
+        f"{selection.candidates:,} ensembles, consensus {request.consensus}\n"
+    )
+    print_rows(_lines(selection), as_json=False)
+    differences = []
+    for scope in ("seen", "unseen"):
+        row = selection.row("chosen", "held_out", scope, request.criterion)
+        low, high = _points(row["difference_low"]), _points(row["difference_high"])
+        differences.append(f"{_points(row['difference'])} [{low}, {high}] under {scope} conditions")
+    reporter.say(
+        f"\nChosen less best single model, held-out images, in points: {'; '.join(differences)} "
+        "(paired, 95 %: jackknife over blocks of images)"
+    )
+    reporter.say(
+        f"Optimism of the choice: {_points(selection.optimism)} points. From the half that chose it to the "
+        f"other it lost {100 * selection.drop:.1f}; the average ensemble, which nobody chose, "
+        f"{100 * selection.average_drop:.1f}"
+    )
+    reporter.say(
+        f"Hindsight would have given {_points(selection.regret_seen)} points under seen conditions, "
+        f"{_points(selection.regret_unseen)} under unseen ones"
+    )
+
+
+def _lines(selection: Selection) -> list[dict[str, Any]]:
+    """Percent with 95 % intervals, one line a contender; the best in hindsight may be one for each part."""
+    columns = {
+        "selection half, seen": ("selection", "seen"),
+        "held out, seen": ("held_out", "seen"),
+        "held out, unseen": ("held_out", "unseen"),
+    }
+    lines: dict[tuple[str, str | None], dict[str, Any]] = {}
+    statistic = selection.request.criterion
+    for row in selection.table.iter_rows(named=True):
+        if row["statistic"] == statistic:
+            blank = {"": ROLES[row["role"]], "ensemble": row["ensemble"] or f"of {row['size']}"}
+            line = lines.setdefault((row["role"], row["ensemble"]), {**blank, **dict.fromkeys(columns)})
+            part = next(name for name, key in columns.items() if key == (row["half"], row["scope"]))
+            line[part] = (
+                f"{100 * row['top1']:.1f} [{100 * row['top1_low']:.1f}, {100 * row['top1_high']:.1f}]"
+            )
+    order = list(ROLES.values())
+    return sorted(lines.values(), key=lambda line: order.index(line[""]))
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:+.1f}"

@@ -1,0 +1,293 @@
+"""Honest selection: what has a say, what has none, and that the numbers are plain counts."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from nversion.core import UserError
+from nversion.data import Condition
+from nversion.predictions import Predictions, block_of_each_sample
+from nversion.reliability import proportion_interval
+from nversion.study import Silent
+from nversion.study.halves import HALVES, Counts, halves, jackknife_interval
+from nversion.study.select import PARTS, SELECTION, Request, choose, select_in, split_conditions
+from nversion.study.spec import EnsemblesTable
+from nversion.study.stored import StoredStudy, align
+
+CONDITIONS = tuple(
+    Condition("val", name, None if name is None else 1.0)
+    for name in (None, "plasma_noise", "checkerboard_cutout", "water_drop", "lines")
+)
+SEEN = ("val/clean", "val/plasma_noise-1", "val/checkerboard_cutout-1")
+NUM_SAMPLES, NUM_MODELS, NUM_CLASSES = 90, 5, 4
+
+
+def study_of(logits, labels_N, sizes=(2, 3), params=(50, 10, 40, 20, 30), conditions=CONDITIONS):
+    """A stored study from logits_MNC by name of the condition."""
+    ids = [str(i) for i in range(len(labels_N))]
+    names = tuple("abcdefgh"[: len(params)])
+    predictions = {
+        c.name: Predictions(
+            c.name,
+            names,
+            tuple(logits[c.name]),
+            np.arange(len(labels_N)),
+            labels_N,
+            block_of_each_sample(ids, 10),
+        )
+        for c in conditions
+    }
+    params_M = np.array(params)
+    asked = EnsemblesTable(sizes=list(sizes), num_blocks=10)
+    return StoredStudy("test", "0", asked, conditions, names, params_M, 7 * params_M, predictions)
+
+
+@pytest.fixture
+def labels_N():
+    return np.random.default_rng(0).integers(NUM_CLASSES, size=NUM_SAMPLES)
+
+
+@pytest.fixture
+def logits(labels_N):
+    """Mediocre models that differ by condition."""
+    rng = np.random.default_rng(1)
+    found = {}
+    for condition in CONDITIONS:
+        logits_MNC = rng.normal(size=(NUM_MODELS, NUM_SAMPLES, NUM_CLASSES)).astype(np.float32)
+        logits_MNC[:, np.arange(NUM_SAMPLES), labels_N] += rng.uniform(0.3, 1.5, (NUM_MODELS, 1))
+        found[condition.name] = logits_MNC
+    return found
+
+
+def top1(logits_MNC, labels_N, members, keep_N):
+    """The oracle: mean logits, argmax, share of right ones."""
+    return (logits_MNC[list(members)].mean(0).argmax(-1) == labels_N)[keep_N].mean()
+
+
+def chosen(selection):
+    return selection.row("chosen", "selection", "seen", "worst")["ensemble"]
+
+
+def test_models_that_are_sure_where_the_other_fails_are_found(logits, labels_N):
+    even_N = np.arange(NUM_SAMPLES) % 2 == 0
+    for logits_MNC in logits.values():
+        for model, good_N in ((1, even_N), (3, ~even_N)):
+            logits_MNC[model] = 0
+            logits_MNC[model, good_N, labels_N[good_N]] = 9
+            logits_MNC[model, ~good_N, (labels_N[~good_N] + 1) % NUM_CLASSES] = 1
+    selection = select_in(study_of(logits, labels_N, sizes=[2]), Request(), Silent())
+    assert chosen(selection) == "b + d"
+    assert all(selection.row("chosen", *part, "worst")["top1"] == 1 for part in PARTS)
+    assert selection.regret_seen == selection.regret_unseen == 0
+
+
+@pytest.mark.parametrize("criterion", ["worst", "mean"])
+def test_choice_and_every_number_equal_brute_force(logits, labels_N, criterion):
+    selection = select_in(study_of(logits, labels_N), Request(criterion=criterion, seed=3), Silent())
+    held_out_N = halves("val", NUM_SAMPLES, seed=3)
+    kept = {"selection": ~held_out_N, "held_out": held_out_N}
+    parts = {"seen": SEEN, "unseen": [c.name for c in CONDITIONS if c.name not in SEEN]}
+    reduce = {"worst": np.min, "mean": np.mean}
+    every = [m for size in (2, 3) for m in itertools.combinations(range(NUM_MODELS), size)]
+
+    def best(contenders, half, scope):
+        by_worth = [
+            reduce[criterion]([top1(logits[name], labels_N, m, kept[half]) for name in parts[scope]])
+            for m in contenders
+        ]
+        return contenders[int(np.argmax(by_worth))], sorted(by_worth)[-1] - sorted(by_worth)[-2]
+
+    members, lead = best(every, "selection", "seen")
+    assert lead > 1e-9  # of these numbers; so that ties have no part in this test
+    assert chosen(selection) == " + ".join("abcde"[i] for i in members)
+    model = selection.row("best_single_model", "selection", "seen", criterion)["ensemble"]
+    singles = [(m,) for m in range(NUM_MODELS)]
+    assert model == "abcde"[best(singles, "selection", "seen")[0][0]]
+    for row in selection.table.iter_rows(named=True):
+        names = parts[row["scope"]] if row["condition"] is None else [row["condition"]]
+        groups = [["abcde".index(m) for m in row["members"]]] if row["members"] else []
+        groups = groups or [m for m in every if len(m) == row["size"]]
+        each = [
+            np.mean([top1(logits[name], labels_N, m, kept[row["half"]]) for m in groups]) for name in names
+        ]
+        assert row["top1"] == pytest.approx(reduce.get(row["statistic"], np.mean)(each), abs=1e-12)
+        assert row["n"] == NUM_SAMPLES // 2
+        if row["role"] == "best_in_hindsight" and row["statistic"] == criterion:
+            expected = max(
+                reduce[criterion]([top1(logits[name], labels_N, m, kept[row["half"]]) for name in names])
+                for m in every
+            )
+            assert row["top1"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_held_out_images_and_unseen_conditions_have_no_say(logits, labels_N):
+    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    before = select_in(study_of(logits, labels_N), Request(), Silent())
+    rng = np.random.default_rng(5)
+    for name, logits_MNC in logits.items():
+        changed_N = held_out_N if name in SEEN else np.ones(NUM_SAMPLES, bool)
+        logits_MNC[:, changed_N] = rng.normal(size=(NUM_MODELS, int(changed_N.sum()), NUM_CLASSES))
+    after = select_in(study_of(logits, labels_N), Request(), Silent())
+    assert before.table.filter(half="selection").equals(after.table.filter(half="selection"))
+    assert not before.table.filter(half="held_out").equals(after.table.filter(half="held_out"))
+
+
+def test_selection_images_have_a_say(logits, labels_N):
+    chosen_on_N = np.flatnonzero(~halves("val", NUM_SAMPLES, seed=0))
+    for pair in ([0, 4], [1, 2]):
+        for name in SEEN:
+            wrong_NC = 20 * np.eye(NUM_CLASSES)[(labels_N[chosen_on_N] + 1) % NUM_CLASSES]
+            logits[name][:, chosen_on_N] = wrong_NC
+            for model in pair:  # right together, overruled by anyone else
+                logits[name][model, chosen_on_N] = 9 * np.eye(NUM_CLASSES)[labels_N[chosen_on_N]]
+        selection = select_in(study_of(logits, labels_N, sizes=[2]), Request(), Silent())
+        assert selection.row("chosen", "selection", "seen", "worst")["members"] == ["abcde"[m] for m in pair]
+
+
+def test_a_seed_is_a_choice_and_another_seed_another_half(logits, labels_N):
+    once, again, other = (
+        select_in(study_of(logits, labels_N), Request(seed=seed), Silent()).table for seed in (4, 4, 5)
+    )
+    assert once.equals(again)
+    assert not once.equals(other)
+
+
+def test_halves_are_halves_and_do_not_depend_on_the_condition():
+    held_out_N = halves("val", 101, seed=0)
+    assert held_out_N.sum() == 51
+    assert (halves("val", 101, seed=0) == held_out_N).all()
+    assert (halves("train", 101, seed=0) != held_out_N).any()
+
+
+def test_members_and_single_models_keep_to_the_budget(logits, labels_N):
+    for logits_MNC in logits.values():  # a, the largest, is by far the best
+        logits_MNC[0, np.arange(NUM_SAMPLES), labels_N] += 20
+    free = select_in(study_of(logits, labels_N), Request(), Silent())
+    assert "a" in free.row("chosen", "selection", "seen", "worst")["members"]
+    bound = select_in(study_of(logits, labels_N), Request(max_params=49, max_macs=7 * 45), Silent())
+    row = bound.row("chosen", "selection", "seen", "worst")
+    assert row["params"] <= 45
+    assert row["macs"] == 7 * row["params"]
+    assert bound.row("best_single_model", "selection", "seen", "worst")["ensemble"] != "a"
+    # Of the pairs with at most 45: b+d 30, b+e 40; no three members have less than 60.
+    assert bound.candidates == 2
+
+
+def test_of_equals_the_better_other_criterion_then_fewer_parameters_then_the_first():
+    top1_TX = torch.tensor([[0.5, 0.5, 0.5, 0.5], [0.6, 0.7, 0.7, 0.7]])
+    assert choose(top1_TX, "worst", np.array([1, 9, 3, 3])) == 2
+
+
+def test_the_interval_of_one_condition_is_wilsons(logits, labels_N):
+    table = select_in(study_of(logits, labels_N), Request(), Silent()).table
+    row = table.filter(role="chosen", half="held_out", condition="val/lines-1").row(0, named=True)
+    low, high = proportion_interval(round(row["top1"] * row["n"]), row["n"])
+    assert (row["top1_low"], row["top1_high"]) == (low, high)
+
+
+def test_the_paired_interval_of_single_images_is_that_of_the_mean_difference():
+    rng = np.random.default_rng(2)
+    right_XN = rng.random((2, 40)) < np.array([[0.8], [0.6]])
+    counts = [
+        Counts("val", torch.tensor(right_XN[x]).double().view(1, 40, 1), torch.ones(1, 40)) for x in (0, 1)
+    ]
+    value, (low, high) = jackknife_interval(lambda x: x.mean(0)[0] - x.mean(0)[1], [counts], 0)
+    difference_N = right_XN[0].astype(float) - right_XN[1]
+    reach = 2.0226909 * difference_N.std(ddof=1) / np.sqrt(40)  # Student's 97.5 % point of 39 degrees
+    assert value == pytest.approx(difference_N.mean())
+    assert (low, high) == pytest.approx((value - reach, value + reach), abs=1e-6)
+
+
+def test_variances_of_two_data_sets_add():
+    right = torch.tensor([1.0, 0, 1, 1, 0, 1, 1, 1]).double()
+    rows = [[Counts(name, right.view(1, 8, 1), torch.ones(1, 8))] for name in ("a", "b")]
+    _, one = jackknife_interval(lambda x: x.mean(0)[0], rows[:1], 0)
+    _, both = jackknife_interval(lambda x: x.mean(0)[0], rows, 0)
+    assert both.high - both.low == pytest.approx((one.high - one.low) / np.sqrt(2))
+
+
+def test_the_difference_is_told_for_the_chosen_on_the_held_out_half_only(logits, labels_N):
+    table = select_in(study_of(logits, labels_N), Request(), Silent()).table
+    told = table.filter(table["difference"].is_not_null())
+    assert set(told["role"]) == {"chosen"} and set(told["half"]) == {"held_out"}
+    assert (told["difference_low"] <= told["difference"]).all()
+    single = table.filter(role="best_single_model", half="held_out")
+    assert np.allclose(told["top1"] - single["top1"], told["difference"])
+
+
+def test_optimism_is_the_drop_beyond_that_of_the_average_ensemble(logits, labels_N):
+    selection = select_in(study_of(logits, labels_N), Request(), Silent())
+
+    def drop(role):
+        return np.subtract(*(selection.row(role, half, "seen", "worst")["top1"] for half in HALVES))
+
+    assert selection.drop == pytest.approx(drop("chosen"))
+    assert selection.optimism == pytest.approx(drop("chosen") - drop("average_ensemble"))
+    assert selection.regret_seen >= 0 and selection.regret_unseen >= 0
+
+
+def test_the_columns_are_the_documented_ones(logits, labels_N):
+    table = select_in(study_of(logits, labels_N), Request(consensus="vote"), Silent()).table
+    assert dict(table.schema) == SELECTION
+    # 4 roles and 3 parts, less hindsight on the first; 2 sums each, and conditions 3, 3 and 2.
+    assert table.height == 3 * (2 + 3) + 4 * (2 + 3) + 4 * (2 + 2)
+
+
+def test_the_later_half_of_the_corruptions_is_unseen_by_default():
+    seen, unseen = split_conditions(CONDITIONS, ())
+    assert seen == SEEN
+    assert unseen == ("val/water_drop-1", "val/lines-1")
+
+
+@pytest.mark.parametrize("pattern", ["lines", "lines-*", "val/li*"])
+def test_patterns_match_names_with_and_without_the_data_set_and_corruptions(pattern):
+    assert split_conditions(CONDITIONS, [pattern])[1] == ("val/lines-1",)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Request(consensus="averge"), "a known consensus rule, found 'averge'; did you mean 'average'"),
+        (Request(criterion="wurst"), "a known criterion, found 'wurst'; did you mean 'worst'"),
+        (Request(unseen=("linse",)), "--unseen 'linse'; did you mean 'lines'"),
+        (Request(unseen=("*",)), "conditions to choose on and others to hold out, found all 5 held out"),
+        (Request(size=4), "a size of this study: 2, 3, found --size 4"),
+        (Request(max_params=29), "the budget of 29 parameters, found none: the smallest has 30 parameters"),
+        (Request(size=3, max_macs=1), "the budget of 1 MACs, found none: .* the quickest takes 420 MACs"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_sentence(logits, labels_N, request_, message):
+    with pytest.raises(UserError, match=message):
+        select_in(study_of(logits, labels_N), request_, Silent())
+
+
+def test_one_condition_leaves_none_to_hold_out():
+    with pytest.raises(UserError, match=r"at least 2 conditions, .* found val/clean"):
+        split_conditions(CONDITIONS[:1], ())
+
+
+def test_three_images_are_too_few(logits, labels_N):
+    few = {name: logits_MNC[:, :3] for name, logits_MNC in logits.items()}
+    with pytest.raises(UserError, match="at least 4 images of 'val', two for each half, found 3"):
+        select_in(study_of(few, labels_N[:3]), Request(), Silent())
+
+
+def test_two_data_sets_are_halved_each_and_counted_together(logits, labels_N):
+    conditions = tuple(dataclasses.replace(c, dataset=d) for d in ("val", "far") for c in CONDITIONS[:3])
+    both = {c.name: logits[dataclasses.replace(c, dataset="val").name] for c in conditions}
+    study = study_of(both, labels_N, conditions=conditions)
+    selection = select_in(study, Request(unseen=("far/*",)), Silent())
+    assert selection.row("chosen", "held_out", "unseen", "mean")["n"] == NUM_SAMPLES // 2
+    mixed = select_in(study, Request(unseen=("plasma_noise",)), Silent())
+    assert mixed.row("chosen", "held_out", "unseen", "mean")["n"] == NUM_SAMPLES
+
+
+def test_a_sample_that_one_condition_lacks_is_left_out_of_all():
+    readable, lacking = np.zeros((3, 2), np.float32), np.array([[0, 0], [np.nan, np.nan], [0, 0]], np.float32)
+    arrays = {("clean", "a"): readable, ("lines", "a"): lacking}
+    views = align(arrays, ["clean", "lines"], ["a"], ["x", "y", "z"], np.array([0, 1, 1]), num_blocks=2)
+    assert [view.rows_N.tolist() for view in views.values()] == [[0, 2], [0, 2]]
+    assert views["clean"].labels_N.tolist() == [0, 1]
