@@ -9,7 +9,7 @@ each:
 - checkerboard_cutout: 11 passes of float64 (10–20 µs each), a look-up, 3 passes of bytes: 0.3 ms.
 - water_drop: 13 passes for the sine, 4 gathers of 8 bytes (33 µs each), 13 passes of int64 (10–30 µs):
   0.8 ms.
-- lines: 35 lines one after another, six small operations each (about 2 µs): 0.5 ms, and as much for the
+- lines: 35 lines one after another, six small operations each (about 1.5 µs): 0.3 ms, and as much for the
   geometry of about 6 000 steps and the places of the lines.
 
 Each reads 3 and writes 3 bytes a pixel: 0.3 MB, 0.03 ms at 10 GB/s; the passes are what it takes.

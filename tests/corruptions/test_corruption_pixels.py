@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from skimage.draw import line_aa
 
 from nversion.corruptions import create
+from nversion.corruptions import lines as lines_module
 
-# Made by `python -m benchmarks.corruption_parity --reference CHECKOUT --write-goldens FILE`: what the checkout
-# of facebookresearch/augmentation-corruption makes of `synthetic_image` at 32 and 48 pixels with the
+# Made by `python -m benchmarks.corruption_parity --reference CHECKOUT --write-goldens FILE`: what the
+# checkout of facebookresearch/augmentation-corruption makes of `synthetic_image` at 32 and 48 pixels with the
 # parameters stored beside it.
 GOLDENS = np.load(Path(__file__).with_name("goldens.npz"), allow_pickle=False)
 CASES = sorted(key.rsplit("/", 1)[0] for key in GOLDENS.files if key.endswith("pixels_HW3"))
@@ -175,3 +176,12 @@ def lines_drawn(image, length, density, angle, angle_variation, seed):
 def test_lines_are_drawn_one_over_the_other_as_scikit_image_draws_each(size, **kind):
     image = noise_image(*size)
     assert np.array_equal(corrupted("lines", image, kind), lines_drawn(image, **kind))
+
+
+def test_both_ways_to_blend_lines_give_the_same_bytes(monkeypatch):
+    corruption = create("lines", 4.0)
+    images = torch.from_numpy(noise_image(3 * 40, 56).reshape(3, 3, 40, 56))
+    parameters = [corruption.sample_parameters(np.random.default_rng(i), (40, 56)) for i in range(3)]
+    on_cpu = corruption.apply(images, parameters)
+    monkeypatch.setattr(lines_module, "_blend_on_cpu", lines_module._blend_anywhere)
+    assert torch.equal(corruption.apply(images, parameters), on_cpu)

@@ -72,18 +72,38 @@ class Lines(Corruption):
             start, stop = np.searchsorted(turn_Q, [first, last])
             runs = runs_Q7[start:stop]
             place_p, coverage_p = _covered(runs, canvas.device)
-            kept_p, grey_p = 1.0 - coverage_p, coverage_p * GREY
             per_turn = np.bincount(
                 turn_Q[start:stop] - first, weights=3 * runs[:, STEPS], minlength=last - first
             )
-            sizes = per_turn.astype(np.int64).tolist()
-            for place, kept, grey in zip(
-                *(torch.split(of_all, sizes) for of_all in (place_p, kept_p, grey_p)), strict=True
-            ):
-                place_3P = place.expand(3, -1)
-                blended_3P = canvas_3p.gather(1, place_3P).double().mul_(kept).add_(grey)
-                canvas_3p.scatter_(1, place_3P, blended_3P.byte())
+            blend = _blend_on_cpu if canvas.device.type == "cpu" else _blend_anywhere
+            blend(canvas_3p, place_p, coverage_p, per_turn.astype(np.int64).tolist())
         out_n3HW.copy_(inner_n3HW)
+
+
+def _blend_anywhere(canvas_3p: Tensor, place_p: Tensor, coverage_p: Tensor, sizes: list[int]) -> None:
+    """Blend lines onto the canvas one after another; the next `sizes[i]` places are those of line i."""
+    kept_p, grey_p = 1.0 - coverage_p, coverage_p * GREY
+    for place, kept, grey in zip(
+        *(torch.split(of_all, sizes) for of_all in (place_p, kept_p, grey_p)), strict=True
+    ):
+        place_3P = place.expand(3, -1)
+        blended_3P = canvas_3p.gather(1, place_3P).double().mul_(kept).add_(grey)
+        canvas_3p.scatter_(1, place_3P, blended_3P.byte())
+
+
+def _blend_on_cpu(canvas_3p: Tensor, place_p: Tensor, coverage_p: Tensor, sizes: list[int]) -> None:
+    """`_blend_anywhere` with NumPy, the same bytes: starting its small operations takes half as long."""
+    canvas = canvas_3p.numpy().reshape(-1)
+    kept_p, grey_p = (1.0 - coverage_p).numpy(), (coverage_p * GREY).numpy()
+    channels_31, places = canvas_3p.shape[1] * np.arange(3)[:, None], place_p.numpy()
+    start = 0
+    for size in sizes:
+        line = slice(start, start + size)
+        place_3P = channels_31 + places[line]
+        blended_3P = canvas.take(place_3P) * kept_p[line]
+        blended_3P += grey_p[line]
+        canvas[place_3P] = blended_3P.astype(np.uint8)
+        start += size
 
 
 # Columns of a run: the part of a line inside the image. Steps go along the line's longer extent.
