@@ -99,14 +99,14 @@ def spoil_after(tiny, root, data, models, parts):
     """Stop a run after `parts` written parts, as an exception would; how many were written."""
     written = 0
 
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     def count(_):
         nonlocal written
         written += 1
         if written == parts:
-            raise Enough
+            raise EnoughError
 
     from nversion.predictions import LogitsWriter, place
 
@@ -114,7 +114,7 @@ def spoil_after(tiny, root, data, models, parts):
     writer = LogitsWriter(
         root, data, tiny.CANONICAL, tiny.CONDITIONS, models, tiny.FLOAT32, tiny.CPU, on_step=count
     )
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         run(data, tiny.CANONICAL, tiny.CONDITIONS, [writer], batch_size=4, device=tiny.CPU)
     return written
 

@@ -1,4 +1,4 @@
-"""Builders for tests of the inference loop: images from a generator, untrained networks of one layer or two."""
+"""Builders for tests of the inference loop: generated images, untrained networks of two layers."""
 
 import numpy as np
 import torch

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ import torch
 
 from nversion.attribution import METHODS
 from nversion.core import UserError, did_you_mean, fingerprint
-from nversion.corruptions import CORRUPTIONS
+from nversion.corruptions import CORRUPTIONS, create
 from nversion.data import Canonical, Condition, Dataset, open_dataset
 from nversion.diversity import PAIRWISE
 from nversion.ensembles import CONSENSUS, Ensembles
 from nversion.models import Classifier, check_label_space, expand_pool, load_classifier
 from nversion.predictions import Inference, LogitsWriter, place, seconds_per_image
 
-from .attributions import GramWriter, attributed_conditions
+from .attributions import GramWriter
 from .spec import EnsemblesTable, StudySpec
 
 BACKWARD_COST = 4.0  # passes of forward cost for one sample's maps: forward for the target, forward, backward
@@ -147,6 +148,9 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
     _check_names("consensus rule", spec.ensembles.consensus, list(CONSENSUS))
     _check_names("pairwise metric", spec.ensembles.diversity, list(PAIRWISE))
     _check_names("corruption", list(spec.conditions.corruptions), list(CORRUPTIONS))
+    for corruption, severities in spec.conditions.corruptions.items():
+        for severity in severities:
+            create(corruption, severity)  # a severity out of range is told before anything is loaded
     if spec.attribution is not None:
         _check_names("attribution method", spec.attribution.methods, list(METHODS))
     device = choose_device(spec.run.device)
@@ -168,22 +172,22 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         ]
     ]
     _check_once("condition", [c.name for c in conditions])
-    classifiers = [load_classifier(model, base) for model in expand_pool(spec.models, base)]
-    _check_once("model name", [c.name for c in classifiers])
-    check_label_space(classifiers, list(datasets.values()))
-    for size in spec.ensembles.sizes:
-        if size > len(classifiers):
-            raise UserError(
-                expected=f"ensembles of at most {len(classifiers)} members, the number of models",
-                found=f"sizes = {spec.ensembles.sizes}",
-                next_step="ask for smaller ensembles or name more models",
-            )
-    if spec.attribution is not None and not attributed_conditions(conditions, spec.attribution):
+    _check_patterns(spec, [c.name for c in conditions])
+    pool = expand_pool(spec.models, base)
+    if max(spec.ensembles.sizes) > len(pool):
         raise UserError(
-            expected="patterns that match a condition under attribution.conditions",
-            found=repr(spec.attribution.conditions),
-            next_step=did_you_mean(spec.attribution.conditions[0], [c.name for c in conditions]),
+            expected=f"ensembles of at most {len(pool)} members, the number of models",
+            found=f"sizes = {spec.ensembles.sizes}",
+            next_step="ask for smaller ensembles or name more models",
         )
+    classifiers = [load_classifier(model, base) for model in pool]
+    names = [c.name for c in classifiers]
+    _check_once("model name", names)
+    _check_names(
+        "model as study.baseline", [] if spec.study.baseline is None else [spec.study.baseline], names
+    )
+    _check_names("model under report.map_models", spec.report.map_models, names)
+    check_label_space(classifiers, list(datasets.values()))
     run = spec.run
     inference = Inference(run.batch_size, run.storage, run.amp, run.channels_last)
     place(classifiers, inference, device)
@@ -257,6 +261,16 @@ def check_disk(plan: Plan, folder: Path) -> None:
             found=f"{plan.bytes_free / 1e9:.1f} GB",
             next_step='free some space, store float16, or name another folder with "--folder"',
         )
+
+
+def _check_patterns(spec: StudySpec, conditions: list[str]) -> None:
+    for pattern in spec.attribution.conditions if spec.attribution is not None else ():
+        if not any(fnmatchcase(name, pattern) for name in conditions):
+            raise UserError(
+                expected="patterns that match a condition under attribution.conditions",
+                found=repr(pattern),
+                next_step=did_you_mean(pattern, conditions),
+            )
 
 
 def _check_names(kind: str, asked: Sequence[str], known: list[str]) -> None:

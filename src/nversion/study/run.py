@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 import nversion
-from nversion.core import only_run, write_text
+from nversion.core import UserError, only_run, write_text
 from nversion.predictions import LogitsWriter, Predictions
 from nversion.predictions import run as run_models
 
@@ -77,8 +77,6 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
         reporter.say("Opening data sets and models")
         study = open_study(spec, folder, base)
         plan = make_plan(study)
-        for name in plan.set_aside:
-            reporter.say(f"Set aside, it does not match its manifest and is computed again: {name}")
         say_plan(plan, study, reporter)
         check_disk(plan, folder)
         unreadable = compute_missing(study, plan, reporter)
@@ -89,8 +87,10 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
 
 
 def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
-    """Tell what is cached, what will run, how long and how much disk."""
+    """Tell what is cached, what was set aside, what will run, how long and how much disk."""
     spec = study.spec
+    for name in plan.set_aside:
+        reporter.say(f"Set aside, it does not match its manifest and is computed again: {name}")
     counts = ", ".join(f"{count:,} of {size} members" for size, count in plan.ensembles.items())
     reporter.say(
         f"{len(study.classifiers)} models, {len(study.conditions)} conditions, "
@@ -141,7 +141,11 @@ def compute_missing(study: OpenStudy, plan: Plan, reporter: Reporter) -> dict[st
 
 
 def open_predictions(study: OpenStudy) -> dict[str, Predictions]:
-    """The finished logits of every condition, by its name; unreadable samples left out."""
+    """The finished logits of every condition, by its name; unreadable samples left out.
+
+    Raises:
+        UserError: a sample is to be left out and `unreadable` is "stop", or fewer than two remain.
+    """
     views: dict[str, Predictions] = {}
     for name, dataset in study.datasets.items():
         arrays = {key: array.read() for key, array in study.logits_writer(name).arrays.items()}
@@ -149,6 +153,18 @@ def open_predictions(study: OpenStudy) -> dict[str, Predictions]:
         ids, labels_N = dataset.sample_ids, dataset.labels_N
         num_blocks = study.spec.ensembles.num_blocks
         views |= align(arrays, conditions, study.model_names, ids, labels_N, num_blocks)
+        rows_N = views[conditions[0]].rows_N
+        excluded_N = np.setdiff1d(np.arange(len(dataset)), rows_N)
+        if len(excluded_N) and study.spec.run.unreadable == "stop":
+            dataset.decode(
+                int(excluded_N[0])
+            )  # an earlier run excluded it; now its error is to stop this one
+        if len(rows_N) < 2:
+            raise UserError(
+                expected=f"at least two readable images in the data set {name!r}",
+                found=f"{len(rows_N)} of {len(dataset)}",
+                next_step="replace the files, or name another data set",
+            )
     return views
 
 

@@ -29,7 +29,7 @@ class CanonicalTable(_Table):
     size: int = Field(224, ge=1, le=4096)
     mode: Literal["crop", "squash"] = "crop"
     resize: int | None = Field(None, ge=1)
-    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
 
 
 class ConditionsTable(_Table):
@@ -48,7 +48,10 @@ class ConditionsTable(_Table):
 
     @model_validator(mode="after")
     def _at_least_one(self) -> ConditionsTable:
-        if not self.clean and not any(self.corruptions.values()):
+        for name, severities in self.corruptions.items():
+            if not severities:
+                raise ValueError(f"{name} has no severity: name one, or take the line out")
+        if not self.clean and not self.corruptions:
             raise ValueError("no condition is asked for: set clean = true or name a corruption")
         return self
 
@@ -80,7 +83,7 @@ class AttributionTable(_Table):
     absolute: bool = True
     images: int | None = Field(None, ge=1)  # of each data set, a seeded part; None means all
     seed: int = Field(0, ge=0)
-    conditions: list[str] = ["*"]  # names or shell patterns
+    conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
 
 
 class RunTable(_Table):
@@ -123,7 +126,11 @@ def read_spec(path: Path) -> StudySpec:
         UserError: the file is missing, is no TOML, or says something that a study does not know.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            expected=f"UTF-8 text in {path}", found="other bytes", next_step="save the file as UTF-8"
+        ) from error
     except OSError as error:
         raise UserError(
             expected="a study file",

@@ -1,0 +1,136 @@
+"""The tables of a finished study: columns, ranges, facts, and what they must say of each other."""
+
+import json
+import math
+
+import polars as pl
+import pytest
+
+import nversion
+from nversion.core import UserError
+from nversion.study import tables
+from nversion.study.tables import read_table
+
+SCHEMAS = {
+    "models": tables.MODELS,
+    "labels": tables.LABELS,
+    "ensembles": tables.ENSEMBLES,
+    "pairs": tables.PAIRS,
+    "diversity": tables.DIVERSITY,
+    "correlations": tables.CORRELATIONS,
+    "conditions": tables.CONDITIONS,
+    "samples": tables.SAMPLES,
+    "maps": tables.MAPS,
+    "metrics": tables.METRICS,
+}
+CONTRACT = {
+    "models": "model family training params macs condition n top1 top1_low top1_high top5 nll ece",
+    "labels": "dataset sample_id label",
+    "ensembles": "ensemble members size consensus condition top1 best_member_top1 mean_member_top1 "
+    "improvement improvement_stderr ties params macs",
+    "pairs": "model_a model_b condition metric value",
+    "diversity": "ensemble size condition metric value stderr n_undefined",
+    "correlations": "metric size consensus diversity_condition accuracy_condition statistic value low high "
+    "n_ensembles",
+    "conditions": "condition dataset corruption severity seed n excluded",
+    "samples": "sample_id label label_name condition png",
+    "maps": "sample_id condition model family predicted_name right png",
+    "metrics": "metric low_bound high_bound higher_is_more_diverse formula undefined_when",
+}
+FRACTIONS = {
+    "models": ["top1", "top1_low", "top1_high", "top5", "ece"],
+    "ensembles": ["top1", "best_member_top1", "mean_member_top1"],
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_table_has_the_columns_that_readers_rely_on(finished, name):
+    frame = read_table(finished, name)
+    assert dict(frame.schema) == dict(pl.Schema(SCHEMAS[name]))
+    assert set(CONTRACT[name].split()) <= set(frame.columns)
+    assert len(frame) > 0
+
+
+@pytest.mark.parametrize(("name", "column"), [(n, c) for n, columns in FRACTIONS.items() for c in columns])
+def test_shares_are_fractions(finished, name, column):
+    values = read_table(finished, name)[column]
+    assert values.is_between(0, 1).all()
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_tables_file_says_where_it_comes_from(finished, name):
+    facts = pl.read_parquet_metadata(finished / "tables" / f"{name}.parquet")
+    manifest = json.loads((finished / "manifest.json").read_text())
+    assert facts["study"] == "small"
+    assert facts["study_hash"] == manifest["study_hash"]
+    assert facts["nversion"] == nversion.__version__
+    assert facts["units"] == "fractions in [0, 1]"
+
+
+def test_every_model_condition_ensemble_and_metric_has_its_row(finished):
+    rules, metrics = 5, 4 + 2 * 2  # pairwise metrics; attribution targets × normalisations
+    ensembles = math.comb(4, 2) + math.comb(4, 3)
+    assert len(read_table(finished, "models")) == 4 * 2
+    assert len(read_table(finished, "ensembles")) == ensembles * rules * 2
+    assert len(read_table(finished, "pairs")) == 6 * 4 * 2
+    assert len(read_table(finished, "diversity")) == ensembles * metrics * 2
+    # Clean with clean, corrupted with corrupted, clean diversity with corrupted gain; two sizes. The mean
+    # accuracy of the members has no partial correlation at equal mean accuracy.
+    assert len(read_table(finished, "correlations")) == 3 * 2 * rules * (metrics * 4 + 3)
+    assert len(read_table(finished, "samples")) == 2 * 2
+    assert len(read_table(finished, "maps")) == 2 * 4
+    assert len(read_table(finished, "metrics")) == metrics
+
+
+def test_an_ensembles_row_agrees_with_those_of_its_members(finished):
+    models = read_table(finished, "models")
+    for row in read_table(finished, "ensembles").iter_rows(named=True):
+        members = models.filter(pl.col("model").is_in(row["members"]), condition=row["condition"])
+        assert row["ensemble"] == " + ".join(row["members"])
+        assert len(members) == row["size"]
+        assert row["best_member_top1"] == members["top1"].max()
+        assert row["mean_member_top1"] == pytest.approx(members["top1"].mean())
+        assert row["improvement"] == pytest.approx(row["top1"] - members["top1"].max())
+        assert (row["params"], row["macs"]) == (members["params"].sum(), members["macs"].sum())
+
+
+def test_the_geometric_mean_gives_the_rows_of_average(finished):
+    frame = read_table(finished, "ensembles")
+    same = [c for c in frame.columns if c != "consensus"]
+    average, geometric = (frame.filter(consensus=rule)[same] for rule in ("average", "geometric_mean"))
+    assert average.equals(geometric)
+    assert "that of average" in json.loads((finished / "manifest.json").read_text())["identities"][0]
+
+
+def test_diversity_of_a_pair_is_its_pairwise_value(finished):
+    pairs = read_table(finished, "pairs").with_columns(
+        ensemble=pl.concat_str("model_a", "model_b", separator=" + ")
+    )
+    both = read_table(finished, "diversity").join(
+        pairs, on=["ensemble", "condition", "metric"], suffix="_of_pair"
+    )
+    assert len(both) == 6 * 4 * 2
+    assert both["value"].equals(both["value_of_pair"], check_names=False)
+
+
+def test_the_conditions_table_tells_corruption_severity_and_counts(finished):
+    assert read_table(finished, "conditions").rows() == [
+        ("d/clean", "d", None, None, 0, 12, 0),
+        ("d/lines-1", "d", "lines", 1.0, 0, 12, 0),
+    ]
+
+
+def test_the_manifest_holds_what_a_repetition_needs(finished):
+    manifest = json.loads((finished / "manifest.json").read_text())
+    assert [m["name"] for m in manifest["models"]] == ["a", "bb", "ccc", "dddd"]
+    assert all(len(m["fingerprint"]) == 32 for m in manifest["models"])
+    assert manifest["datasets"][0]["n"] == 12
+    assert manifest["settings"]["attribution"]["absolute"] is True
+    assert manifest["settings"]["ensembles_of_each_size"] == {"2": 6, "3": 4}
+
+
+def test_a_folder_without_tables_is_told_how_to_get_them(tmp_path):
+    with pytest.raises(
+        UserError, match=r"a finished study in .*, found no tables/models.parquet; run it first with"
+    ):
+        read_table(tmp_path, "models")
