@@ -110,6 +110,17 @@ def test_an_unfinished_array_of_another_make_is_started_again(tmp_path):
     assert array(tmp_path, made_with={"torch": "3"}).missing() == [0, 1, 2]
 
 
+def test_looking_at_an_array_of_another_make_deletes_nothing(tmp_path):
+    fill(array(tmp_path), parts=[0])
+    before = contents(tmp_path)
+    other = array(tmp_path, made_with={"torch": "3"})
+    assert contents(tmp_path) == before
+    fill(other)
+    other.finish()
+    assert json.loads((tmp_path / "a" / "manifest.json").read_text())["made_with"] == {"torch": "3"}
+    assert np.array_equal(other.read(), ROWS)
+
+
 def test_a_finished_array_of_another_make_is_kept(tmp_path):
     parted = array(tmp_path)
     fill(parted)

@@ -103,11 +103,13 @@ def plan(
     """Say what is cached, what will run, how long it takes and how much disk, and stop."""
     from dataclasses import asdict
 
+    from nversion.core import only_run
     from nversion.study import make_plan, open_study, say_plan
 
     content, target = _read(spec, folder)
-    opened = open_study(content, target, spec.parent)
-    planned = make_plan(opened)
+    with only_run(target):
+        opened = open_study(content, target, spec.parent)
+        planned = make_plan(opened)
     if as_json:
         print_rows([asdict(planned)], as_json=True)
         return
@@ -127,9 +129,10 @@ def run(
     from nversion.study import run_study
 
     content, target = _read(spec, folder)
+    text = spec.read_bytes()  # now: someone may edit the file while the models run
     with ConsoleReporter() as reporter:
         run_study(content, target, spec.parent, reporter)
-        write_copy(spec, target)
+        _keep_copy(text, spec, target)
     typer.echo(f"Tables: {target / 'tables'}")
     if no_report:
         next_command(f"nversion report {target}")
@@ -140,13 +143,13 @@ def run(
         next_command(f"nversion report {target} --open")
 
 
-def write_copy(spec: Path, folder: Path) -> None:
+def _keep_copy(text: bytes, spec: Path, folder: Path) -> None:
     """Keep the study file beside its results."""
-    from nversion.core import write_text
+    from nversion.core import write_bytes
 
     copy = folder / "study.toml"
     if copy.resolve() != spec.resolve():
-        write_text(copy, spec.read_text())
+        write_bytes(copy, text)
 
 
 def _read(path: Path, folder: Path | None) -> tuple[StudySpec, Path]:

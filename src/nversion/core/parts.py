@@ -49,6 +49,7 @@ class PartedArray:
     _parts: dict[int, tuple[Path, int]] = field(default_factory=dict)
     _complete: bool = False
     _opened: bool = False
+    _of_another_make: bool = False
 
     @property
     def num_rows(self) -> int:
@@ -61,7 +62,7 @@ class PartedArray:
 
     def open(self) -> PartedArray:
         """Look at the folder: accept what matches, set aside what does not. Returns self."""
-        self._parts, self._complete, self._opened = {}, False, True
+        self._parts, self._complete, self._opened, self._of_another_make = {}, False, True, False
         if not self.folder.is_dir():
             return self
         manifest = self._read_manifest()
@@ -76,7 +77,7 @@ class PartedArray:
             else:
                 self._move_aside(self.folder)
         elif manifest["made_with"] != dict(self.made_with):
-            shutil.rmtree(self.folder)
+            self._of_another_make = True  # gone with the first part that is written: looking deletes nothing
         else:
             self._find_parts()
         return self
@@ -99,6 +100,9 @@ class PartedArray:
         start, stop = self.bounds[part]
         assert rows.shape == (stop - start, *self.row_shape), f"{rows.shape} for {stop - start} rows"
         assert rows.dtype == np.dtype(self.dtype)
+        if self._of_another_make:
+            shutil.rmtree(self.folder)
+            self._of_another_make = False
         if not (self.folder / "manifest.json").exists():
             self._write_manifest(None)
         buffer = io.BytesIO()
