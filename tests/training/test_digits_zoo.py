@@ -157,8 +157,8 @@ def test_a_study_loads_the_pool_by_its_specs(pool, digits):
     classifier = load_classifier(specs["shufflenet"])
     assert (classifier.card.family, classifier.card.training) == ("ShuffleNetV2", "supervised")
     assert classifier.card.label_space.num_classes == NUM_CLASSES
-    # The file knows as much by itself.
-    alone = load_classifier({"source": specs["shufflenet"]["source"]})
+    # The file knows what it is by itself, so a study may call it by another name.
+    alone = load_classifier({"source": specs["shufflenet"]["source"], "name": "mine"})
     images_N3HW = digits[0][:4].float() / 255
     assert torch.equal(classifier(images_N3HW), alone(images_N3HW))
 

@@ -68,6 +68,8 @@ class _Task:
 def pool_specs(folder: Path, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """The `[[models]]` tables of a study over the pool that `train_pool` left in `folder`.
 
+    Architecture and preprocessing stand in the weight files.
+
     >>> spec = pool_specs(Path("models"))[0]
     >>> spec["source"], spec["family"], spec["training"]
     ('file:models/resnet.safetensors', 'ResNet', 'supervised')
@@ -75,14 +77,10 @@ def pool_specs(folder: Path, names: Sequence[str] | None = None) -> list[dict[st
     return [
         {
             "source": f"file:{(folder / name).as_posix()}.safetensors",
-            "arch": ARCHITECTURE,
             "name": name,
             "family": ZOO[name].family,
             "training": ZOO[name].training,
             "label_space": LABEL_SPACE,
-            "input_size": INPUT_SIZE,
-            "mean": list(_PREPROCESSING.mean),
-            "std": list(_PREPROCESSING.std),
         }
         for name in names or ZOO
     ]
