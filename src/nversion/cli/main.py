@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from nversion.core.errors import UserError
 
 from . import corruptions, demo, doctor, models, report, select, study
+
+INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
 app = typer.Typer(
     name="nversion",
@@ -48,13 +50,26 @@ def _options(
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit code 2."""
+    debug = "--debug" in sys.argv  # wherever it stands: people add it to the end of what failed
     try:
-        app()
+        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
     except UserError as error:
-        if "--debug" in sys.argv:
+        if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted: what is finished is kept; run the same command to go on", file=sys.stderr)
-        sys.exit(130)
+        _fail(str(error))
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        _fail(
+            f"expected {error.filename} to be a file or folder that can be used, "
+            f"found {error.strerror!r}; correct the path or its permissions"
+        )
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("interrupted: what is finished is kept; run the same command to go on", file=sys.stderr)
+        raise
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)

@@ -107,14 +107,14 @@ def plan(
     from nversion.study import make_plan, open_study, say_plan
 
     content, target = _read(spec, folder)
-    with only_run(target):
+    with only_run(target):  # looking at a store tidies it, which a run in progress must not meet
         opened = open_study(content, target, spec.parent)
         planned = make_plan(opened)
     if as_json:
         print_rows([asdict(planned)], as_json=True)
         return
     say_plan(planned, opened, ConsoleReporter())
-    next_command(f"nversion study run {spec}")
+    next_command(f"nversion study run {spec}" + (f" --folder {folder}" if folder else ""))
 
 
 @app.command(

@@ -1,0 +1,198 @@
+"""Commands answer quickly, end with examples or the next command, and tell a mistake in one sentence."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from PIL import Image
+
+from nversion.cli.main import app
+from nversion.core import UserError
+from nversion.study import read_spec
+
+
+def commands():
+    """Every command with its words, groups included."""
+    found = {(): typer.main.get_command(app)}
+    for name, command in typer.main.get_command(app).commands.items():
+        found[name,] = command
+        for inner, leaf in getattr(command, "commands", {}).items():
+            found[name, inner] = leaf
+    return found
+
+
+LEAVES = [words for words, command in commands().items() if not hasattr(command, "commands")]
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_a_commands_help_ends_with_two_examples_of_it(call, words):
+    code, out, _ = call(*words, "--help")
+    tail = out[out.index("Examples:") :]
+    assert code == 0
+    assert tail.count("nversion " + " ".join(words)) == 2
+
+
+def test_help_ends_with_two_examples(call):
+    code, out, _ = call("--help")
+    assert code == 0
+    assert out[out.index("Examples:") :].count("nversion ") == 2
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys; sys.argv = ['nversion', '--help']\n"
+        "from nversion.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = 'torch torchvision timm captum polars altair scipy sklearn pydantic jinja2 PIL'.split()\n"
+        "print('heavy:', [name for name in heavy if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "heavy: []"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["studdy"], "No such command 'studdy'. Did you mean 'study'?"),
+        (["study", "plna"], "No such command 'plna'. Did you mean 'plan'?"),
+        (["corruptions", "sohw"], "No such command 'sohw'. Did you mean 'show'?"),
+        (["doctor", "--jsno"], "No such option: --jsno"),
+        (["study", "plan"], "Missing argument 'STUDY.toml'"),
+        (
+            ["corruptions", "show", "waterdrop"],
+            "error: expected a known corruption, found 'waterdrop'; did you mean 'water_drop'?\n",
+        ),
+        (
+            ["models", "show", "tim:resnet18"],
+            "error: expected a known model source, found 'tim'; did you mean 'timm'?\n",
+        ),
+        (["models", "ls", "resnat50"], "found 'resnat50'; did you mean 'resnet50'"),
+        (["study", "run", "none.toml"], "write one with: nversion study new none.toml\n"),
+        (["report", "nothing"], "expected a finished study in nothing"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_exit_code_two(call, tmp_path, monkeypatch, arguments, answer):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert answer in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--debug", "study", "plan", "x.toml"], ["study", "plan", "x.toml", "--debug"]]
+)
+def test_debug_anywhere_shows_the_traceback(monkeypatch, tmp_path, arguments):
+    from nversion.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["nversion", *arguments])
+    with pytest.raises(UserError, match="expected a study file"):
+        main()
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(call, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = call("study", "new", tmp_path / "file" / "study.toml")
+    assert code == 2
+    assert err.startswith(f"error: expected {tmp_path / 'file'}") and err.count("\n") == 1
+    assert err.endswith("; correct the path or its permissions\n")
+
+
+def test_the_version_is_told(call):
+    import nversion
+
+    assert call("--version") == (0, f"nversion {nversion.__version__}\n", "")
+
+
+def test_a_new_study_file_is_a_study_and_is_not_overwritten(call, tmp_path):
+    path = tmp_path / "mine.toml"
+    code, out, _ = call("study", "new", path)
+    assert code == 0
+    assert out.splitlines()[-1] == f"Next: edit it, then: nversion study plan {path}"
+    assert read_spec(path).ensembles.sizes == [2, 3]
+    path.write_text("mine")
+    code, _, err = call("study", "new", path)
+    assert (code, err) == (
+        2,
+        f"error: expected a new file, found {path}, which exists; name another, or add --force\n",
+    )
+    assert path.read_text() == "mine"
+    assert call("study", "new", path, "--force")[0] == 0
+    assert read_spec(path).study.name == "my-study"
+
+
+def test_corruptions_are_listed_as_json(call):
+    rows = json.loads(call("corruptions", "ls", "--json")[1])
+    assert {row["corruption"]: row["paper strength, 224 px"] for row in rows}["lines"] == 1.6
+
+
+def test_corruptions_are_listed_as_a_table_with_the_next_command(call):
+    code, out, _ = call("corruptions", "ls")
+    assert code == 0
+    assert "checkerboard_cutout" in out
+    assert out.splitlines()[-1] == "Next: nversion corruptions show"
+
+
+def test_models_are_listed_as_json(call):
+    rows = json.loads(call("models", "ls", "torchvision:resnet1*", "--json")[1])
+    assert [row["source"] for row in rows] == [f"torchvision:resnet{n}" for n in (101, 152, 18)]
+    assert "IMAGENET1K_V1" in rows[0]["pretrained"]
+
+
+def test_a_models_card_is_shown_without_weights(call):
+    code, out, _ = call("models", "show", "timm:mobilenetv3_small_050", "--no-pretrained", "--json")
+    (card,) = json.loads(out)
+    assert code == 0
+    assert (card["model"], card["classes"], round(card["macs"] / 1e6)) == ("mobilenetv3_small_050", 1000, 24)
+
+
+def test_the_doctor_tells_versions_and_devices_as_json(call):
+    import torch
+
+    facts = {row["what"]: row["value"] for row in json.loads(call("doctor", "--json")[1])}
+    assert facts["torch"] == torch.__version__.split("+")[0]
+    assert {"cpu cores", "memory", "free disk here", "hugging face cache"} <= facts.keys()
+
+
+def test_names_with_brackets_are_printed_as_they_are(capsys):
+    from nversion.cli.console import print_rows
+
+    print_rows([{"data": "val[red]"}], as_json=False)
+    assert "val[red]" in capsys.readouterr().out
+
+
+def test_a_contact_sheet_is_a_png(call, tmp_path):
+    path = tmp_path / "sheet.png"
+    code, out, _ = call("corruptions", "show", "lines", "--size", 32, "--out", path)
+    assert code == 0
+    assert f"Wrote {path}" in out
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+
+
+def test_a_contact_sheet_of_ones_own_image(call, tmp_path):
+    Image.new("RGB", (40, 30), "orange").save(tmp_path / "photo.jpg")
+    path = tmp_path / "sheet.png"
+    assert call("corruptions", "show", "--image", tmp_path / "photo.jpg", "--size", 32, "--out", path)[0] == 0
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            ["--out", "sheet.jpg"],
+            "error: expected a .png file to write, found sheet.jpg; name it sheet.png, say\n",
+        ),
+        (["--image", "none.png"], "error: expected a whole image in none.png, found no such file; "),
+    ],
+)
+def test_a_contact_sheet_that_cannot_be_made_is_told(call, tmp_path, monkeypatch, options, sentence):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call("corruptions", "show", *options)
+    assert code == 2
+    assert err.startswith(sentence)
