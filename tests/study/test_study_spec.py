@@ -82,6 +82,12 @@ IN_THE_FILE = {
         "expected a sound value of study.name in small.toml, found '../up' (String should match pattern "
         "'^[A-Za-z0-9][A-Za-z0-9._-]*$'); mend it and run again",
     ),
+    "a data set named like a folder above": (
+        {"data": {"..": {}}},
+        "expected a sound value of data in small.toml, found {'d': {'source': 'folder', 'path': 'images', "
+        "'label_space': 'tiny', 'num_classes': 3}, '..': {}} (a data set cannot be called '..': no slashes, "
+        "no dot in front); mend it and run again",
+    ),
     "no pattern": (
         {"attribution": {"conditions": []}},
         "expected a sound value of attribution.conditions in small.toml, found [] (List should have at "
@@ -145,6 +151,11 @@ TOGETHER = {
         "expected a device that this machine has, found device = 'cudda'; "
         'set device = "auto" or "cpu"; see: nversion doctor',
     ),
+    "a device that keeps nothing": (
+        {"run": {"device": "meta"}},
+        "expected a device that this machine has, found device = 'meta'; "
+        'set device = "auto" or "cpu"; see: nversion doctor',
+    ),
     "unknown setting of a data set": (
         {"data": {"d": {"source": "folder", "path": "images", "labelspace": "tiny"}}},
         "expected a setting of the data set 'd' (folder), found 'labelspace'; "
@@ -186,6 +197,12 @@ def test_what_does_not_fit_together_is_told_before_anything_runs(small, inputs, 
     changes, sentence = TOGETHER[mistake]
     assert answer(small, inputs, **changes) == sentence.replace("{folder}", str(inputs))
     assert not (inputs / "out").exists()
+
+
+def test_one_model_table_in_single_brackets_is_told(small):
+    tables = small.content(models=None) | {"models": {"source": "timm:resnet18"}}
+    with pytest.raises(UserError, match=r"sound value of models in x.toml, .*Input should be a valid list"):
+        parse_spec(tables, "x.toml")
 
 
 def test_a_missing_study_file_is_told_how_to_get_one(tmp_path):

@@ -128,7 +128,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).cpu()  # "meta" makes tensors but keeps nothing in them
     except (RuntimeError, AssertionError) as error:
         raise UserError(
             expected="a device that this machine has",

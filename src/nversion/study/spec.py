@@ -118,6 +118,14 @@ class StudySpec(_Table):
     run: RunTable = RunTable()
     report: ReportTable = ReportTable()
 
+    @field_validator("data")
+    @classmethod
+    def _names_are_folders_of_the_store(cls, data: dict[str, Any]) -> dict[str, Any]:
+        for name in data:
+            if name.startswith(".") or "/" in name or "\\" in name:
+                raise ValueError(f"a data set cannot be called {name!r}: no slashes, no dot in front")
+        return data
+
 
 def read_spec(path: Path) -> StudySpec:
     """Read and check a study file.
