@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import nversion
 from nversion.core import UserError, only_run, write_text
+from nversion.ensembles import Ensembles, evaluate_sizes
 from nversion.predictions import LogitsWriter, Predictions
 from nversion.predictions import run as run_models
 
@@ -27,6 +28,8 @@ from .plan import OpenStudy, Plan, check_disk, make_plan, open_study, provenance
 from .spec import StudySpec
 from .stored import align
 from .trends import correlations
+
+TRIED_SAMPLES = 64  # evaluated once more to tell how long all will take
 
 
 class Reporter(Protocol):
@@ -196,6 +199,11 @@ def measure(study: OpenStudy, reporter: Reporter) -> list[ConditionResult]:
     grams = open_grams(study, predictions)
     asked = study.spec.ensembles
     families = study.ensembles()
+    seconds = _seconds_of_ensembles(predictions, families, asked.consensus)
+    reporter.say(
+        f"Evaluating {sum(map(len, families)):,} ensembles by {len(asked.consensus)} rules "
+        f"on {len(study.conditions)} conditions: about {_duration(seconds)}"
+    )
     reporter.start("Ensembles", len(study.conditions))
     results = []
     for condition in study.conditions:
@@ -354,6 +362,20 @@ def _attribution_formulas(study: OpenStudy) -> dict[str, str]:
         for target in asked.targets
         for normalise in asked.normalise
     }
+
+
+def _seconds_of_ensembles(
+    predictions: Mapping[str, Predictions], families: Sequence[Ensembles], consensus: Sequence[str]
+) -> float:
+    """Estimated from the first few samples of the first condition."""
+    view = next(iter(predictions.values()))
+    if len(view) == 0:
+        return 0.0
+    few = next(view.chunks(TRIED_SAMPLES * 4 * len(view.logits) * view.num_classes))
+    start = time.perf_counter()
+    evaluate_sizes([few], families, consensus, view.num_blocks)
+    taken = time.perf_counter() - start
+    return taken / len(few.labels_N) * sum(map(len, predictions.values()))
 
 
 def _duration(seconds: float) -> str:

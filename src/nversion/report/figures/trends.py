@@ -90,7 +90,8 @@ def trend_grid(study: Study) -> Figure | None:
     if size is None or consensus is None or not study.headline_metrics:
         return None
     rows = trend_rows(study, consensus, size)
-    panel_width = 168
+    panels_in_a_row = min(5, len(study.condition_names))
+    panel_width = 168 if panels_in_a_row < 5 else 132
     row_order = [short_metric_label(m) for m in study.headline_metrics]
     drawable = "isValid(datum.x) && isValid(datum.improvement)"
     points = (
@@ -138,7 +139,7 @@ def trend_grid(study: Study) -> Figure | None:
         )
         for condition in study.condition_names
     ]
-    chart = alt.concat(*columns, columns=4).resolve_scale(color="shared")
+    chart = alt.concat(*columns, columns=panels_in_a_row).resolve_scale(color="shared")
     what = f"ensembles of {size} by {consensus_label(consensus)}"
     return Figure(
         name="trend_grid",
