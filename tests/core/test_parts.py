@@ -137,6 +137,16 @@ def test_a_kill_between_join_and_manifest_loses_nothing(tmp_path):
     assert np.array_equal(again.read(), ROWS)
 
 
+def test_a_start_that_was_killed_before_its_manifest_is_no_tampering(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".manifest.json.x1.tmp").write_text("{")
+    parted = array(tmp_path)
+    fill(parted)
+    parted.finish()
+    assert parted.set_aside == []
+    assert np.array_equal(array(tmp_path).read(), ROWS)
+
+
 def test_empty_parts_are_never_missing(tmp_path):
     parted = PartedArray(tmp_path / "b", {"x": 1}, {}, [(0, 0), (0, 2), (2, 2)], (1,), "float64").open()
     assert parted.missing() == [1]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nversion.attribution import GramSums
 from nversion.diversity import PAIRWISE
 from nversion.ensembles import Ensembles
 from nversion.predictions import Predictions, block_of_each_sample
@@ -28,8 +29,12 @@ def case(keep=None):
     predictions = Predictions(
         "d/clean", tuple("abcd"), tuple(logits_MNC), rows_N, labels_N[rows_N], blocks_N[rows_N]
     )
-    grams = {"maps": (np.einsum("nip,njp->nij", maps_NMP, maps_NMP)[rows_N], blocks_N[rows_N])}
+    grams = {"maps": sums_of(np.einsum("nip,njp->nij", maps_NMP, maps_NMP)[rows_N], blocks_N[rows_N])}
     return predictions, grams, logits_MNC[:, rows_N], labels_N[rows_N], maps_NMP[rows_N]
+
+
+def sums_of(gram_nMM, blocks_n):
+    return GramSums.of(torch.from_numpy(gram_nMM), torch.from_numpy(blocks_n), B)
 
 
 def measured(keep=None):
@@ -102,12 +107,11 @@ def test_without_a_block_is_what_the_other_images_give(block):
 
 
 def test_an_undefined_map_leaves_its_image_out_and_is_counted():
-    predictions, grams, *_ = case()
-    gram_nMM, blocks_n = grams["maps"]
+    predictions, *_, maps_NMP = case()
+    gram_nMM = np.einsum("nip,njp->nij", maps_NMP, maps_NMP)
     gram_nMM[3, 1] = gram_nMM[3, :, 1] = np.nan
-    without = measure_condition(predictions, FAMILIES, ["average"], [], {"maps": (gram_nMM, blocks_n)}).sizes[
-        0
-    ]
+    grams = {"maps": sums_of(gram_nMM, predictions.blocks_N)}
+    without = measure_condition(predictions, FAMILIES, ["average"], [], grams).sizes[0]
     mean_MM = torch.from_numpy(np.delete(gram_nMM, 3, 0).mean(0))
     by_hand_E = [
         ((mean_MM[i, i] + mean_MM[j, j] - 2 * mean_MM[i, j]) / 4).item() for i, j in combinations(range(M), 2)

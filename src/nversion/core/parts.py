@@ -63,8 +63,8 @@ class PartedArray:
     def open(self) -> PartedArray:
         """Look at the folder: accept what matches, set aside what does not. Returns self."""
         self._parts, self._complete, self._opened, self._of_another_make = {}, False, True, False
-        if not self.folder.is_dir():
-            return self
+        if not self.folder.is_dir() or all(path.suffix == ".tmp" for path in self.folder.iterdir()):
+            return self  # nothing there, or a start that was killed before it promised anything
         manifest = self._read_manifest()
         if manifest is None or manifest["what"] != self.what:
             self._move_aside(self.folder)

@@ -83,6 +83,7 @@ class GramWriter:
                             "models": [[c.name, c.fingerprint] for c in classifiers],
                             "method": method,
                             "target": target,
+                            "targets": list(spec.targets),  # they share passes: see attribute_targets
                             "normalise": normalise,
                             "absolute": spec.absolute,
                             "images": [len(self.samples), spec.seed],

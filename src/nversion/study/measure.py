@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from nversion.attribution import GramSums
 from nversion.diversity import PAIRWISE, PairCounts, attribution_diversity, ensemble_mean
 from nversion.ensembles import (
     Chunk,
@@ -78,15 +77,14 @@ def measure_condition(
     ensembles: Sequence[Ensembles],
     consensus: Sequence[str],
     pairwise: Sequence[str],
-    grams: Mapping[str, tuple[NDArray[np.float64], NDArray[np.int64]]],
+    grams: Mapping[str, GramSums],
 ) -> ConditionResult:
     """Evaluate all ensembles under one condition.
 
     Args:
         ensembles: one family of ensembles a size.
         pairwise: names in `nversion.diversity.PAIRWISE`.
-        grams: for each attribution metric, Gram matrices (n, M, M) of the attributed samples and
-            their blocks (n,).
+        grams: for each attribution metric, sums of Gram matrices over the attributed samples.
 
     Memory: a chunk of logits, M×M and E numbers for each block.
     """
@@ -109,7 +107,6 @@ def measure_condition(
     total, without = counts[0].total(), counts[0].without_each_block()
     pairs = {name: PAIRWISE[name].function(*total) for name in pairwise}
     pairs_without = {name: PAIRWISE[name].function(*without) for name in pairwise}
-    gram_means = {name: _gram_means(*gram, num_blocks) for name, gram in grams.items()}
 
     sizes = []
     for family, of_size in zip(ensembles, evaluations, strict=True):
@@ -117,11 +114,11 @@ def measure_condition(
         for name in pairwise:
             full_E, undefined_E = ensemble_mean(pairs[name], family)
             diversity[name] = Measured(full_E, ensemble_mean(pairs_without[name], family)[0], undefined_E)
-        for name, (mean_MM, without_BMM, undefined) in gram_means.items():
+        for name, sums in grams.items():
             diversity[name] = Measured(
-                attribution_diversity(mean_MM, family),
-                attribution_diversity(without_BMM, family),
-                torch.full((len(family),), undefined),
+                attribution_diversity(sums.mean_gram(), family),
+                attribution_diversity(sums.leave_one_block_out(), family),
+                torch.full((len(family),), int(sums.left_out_B.sum())),
             )
         sizes.append(_of_members(family, of_size, models, diversity))
     return ConditionResult(predictions.condition, len(predictions), models, pairs, sizes)
@@ -150,17 +147,3 @@ def _of_members(
 def _without(right_BX: Tensor, count_B: Tensor) -> Tensor:
     """Shares of rightly classified samples with each block left out."""
     return (right_BX.sum(0) - right_BX) / (count_B.sum() - count_B)[:, None]
-
-
-def _gram_means(
-    gram_nMM: NDArray[np.float64], blocks_n: NDArray[np.int64], num_blocks: int
-) -> tuple[Tensor, Tensor, int]:
-    """Mean Gram over the defined samples, the same without each block, and how many were undefined."""
-    defined_n = np.isfinite(gram_nMM).all((1, 2))
-    sums_BMM = torch.zeros(num_blocks, *gram_nMM.shape[1:], dtype=torch.float64)
-    blocks = torch.from_numpy(blocks_n[defined_n])
-    sums_BMM.index_add_(0, blocks, torch.from_numpy(np.asarray(gram_nMM[defined_n])))
-    count_B = torch.bincount(blocks, minlength=num_blocks).double()
-    total_MM, total = sums_BMM.sum(0), count_B.sum()
-    without_BMM = (total_MM - sums_BMM) / (total - count_B)[:, None, None]
-    return total_MM / total, without_BMM, int((~defined_n).sum())

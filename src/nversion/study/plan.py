@@ -53,34 +53,40 @@ class OpenStudy:
         """One family of ensembles for each size asked for."""
         return ensembles_of(self.spec.ensembles, len(self.classifiers))
 
-    def logits_writer(self, dataset: str, on_step: Callable[[str], None] = lambda _: None) -> LogitsWriter:
-        """The consumer that fills the store of logits for one data set."""
-        return LogitsWriter(
-            self.folder / "predictions",
-            self.datasets[dataset],
-            self.canonical,
-            self.conditions_of(dataset),
-            self.classifiers,
-            self.inference,
-            self.device,
-            on_step,
-        )
+    def open_stores(self, on_step: Callable[[str], None] = lambda _: None) -> Stores:
+        """Open and check the stores of logits and of Grams; reads every finished file once.
 
-    def gram_writer(self, dataset: str, on_step: Callable[[str], None] = lambda _: None) -> GramWriter | None:
-        """The consumer that fills the Grams of one data set, or None where none are asked for."""
-        if self.spec.attribution is None:
-            return None
-        return GramWriter(
-            self.folder / "attributions",
-            self.datasets[dataset],
-            self.canonical,
-            self.conditions_of(dataset),
-            self.classifiers,
-            self.spec.attribution,
-            self.inference,
-            self.device,
-            on_step,
-        )
+        Args:
+            on_step: called with a model's name after each batch of it that is computed.
+        """
+        logits, grams = {}, {}
+        for name, dataset in self.datasets.items():
+            shared = (dataset, self.canonical, self.conditions_of(name), self.classifiers)
+            logits[name] = LogitsWriter(
+                self.folder / "predictions", *shared, self.inference, self.device, on_step
+            )
+            if self.spec.attribution is not None:
+                grams[name] = GramWriter(
+                    self.folder / "attributions",
+                    *shared,
+                    self.spec.attribution,
+                    self.inference,
+                    self.device,
+                    on_step,
+                )
+        return Stores(logits, grams)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What a study keeps on disk, by data set; `grams` is empty where no attributions are asked for."""
+
+    logits: dict[str, LogitsWriter]
+    grams: dict[str, GramWriter]
+
+    def of(self, dataset: str) -> list[LogitsWriter | GramWriter]:
+        """The consumers that the images of this data set are for."""
+        return [self.logits[dataset], *([self.grams[dataset]] if dataset in self.grams else [])]
 
 
 @dataclass(frozen=True)
@@ -205,19 +211,22 @@ def study_hash(study: OpenStudy) -> str:
     )
 
 
-def make_plan(study: OpenStudy) -> Plan:
-    """Look at what is cached and estimate the rest; runs each missing model on one small batch."""
+def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
+    """Look at what is cached and estimate the rest; runs each missing model on one small batch.
+
+    Args:
+        stores: already open ones of this study.
+    """
+    stores = stores or study.open_stores()
     total = missing = maps_total = maps_missing = bytes_missing = 0
     seconds = 0.0
-    set_aside: list[str] = []
-    writers = [(name, study.logits_writer(name), study.gram_writer(name)) for name in study.datasets]
-    anything = any(w.num_steps() or (g and g.num_steps()) for _, w, g in writers)
+    consumers = [consumer for name in study.datasets for consumer in stores.of(name)]
     speed: Mapping[str, float] = (
         seconds_per_image(study.classifiers, study.canonical, study.inference, study.device)
-        if anything
+        if any(consumer.num_steps() for consumer in consumers)
         else {}
     )
-    for name, writer, gram_writer in writers:
+    for name, writer in stores.logits.items():
         num_samples = len(study.datasets[name])
         for (_, model), array in writer.arrays.items():
             lacking = len(array.missing())
@@ -226,14 +235,13 @@ def make_plan(study: OpenStudy) -> Plan:
             if lacking:
                 bytes_missing += array.num_bytes
                 seconds += speed[model] * min(num_samples, lacking * study.inference.batch_size)
-        set_aside += writer.set_aside()
-        if gram_writer is not None:
-            lacking = gram_writer.num_missing_samples()
-            maps_total += len(gram_writer.samples) * len(gram_writer.conditions)
-            maps_missing += lacking
-            bytes_missing += sum(a.num_bytes for a in gram_writer.arrays.values() if a.missing())
-            seconds += lacking * BACKWARD_COST * sum(speed.values()) if lacking else 0.0
-            set_aside += gram_writer.set_aside()
+    for gram_writer in stores.grams.values():
+        lacking = gram_writer.num_missing_samples()
+        maps_total += len(gram_writer.samples) * len(gram_writer.conditions)
+        maps_missing += lacking
+        bytes_missing += sum(a.num_bytes for a in gram_writer.arrays.values() if a.missing())
+        seconds += lacking * BACKWARD_COST * sum(speed.values())
+    set_aside = [name for consumer in consumers for name in consumer.set_aside()]
     study.folder.mkdir(parents=True, exist_ok=True)
     return Plan(
         total,

@@ -12,23 +12,26 @@ from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+import torch
 
 import nversion
-from nversion.core import UserError, only_run, write_text
+from nversion.attribution import GramSums
+from nversion.core import UserError, only_run, spans, write_text
+from nversion.data import Condition
 from nversion.ensembles import Ensembles, evaluate_sizes
-from nversion.predictions import LogitsWriter, Predictions
+from nversion.predictions import Predictions
 from nversion.predictions import run as run_models
 
 from . import tables
-from .attributions import GramWriter, metric_name
+from .attributions import metric_name
 from .measure import ConditionResult, measure_condition
 from .pictures import maps_table, models_of_different_families, samples_table
-from .plan import OpenStudy, Plan, check_disk, make_plan, open_study, provenance, study_hash
+from .plan import OpenStudy, Plan, Stores, check_disk, make_plan, open_study, provenance, study_hash
 from .spec import StudySpec
 from .stored import align
 from .trends import correlations
 
+GRAM_ROWS = 4096  # Gram matrices read at a time
 TRIED_SAMPLES = 64  # evaluated once more to tell how long all will take
 
 
@@ -79,11 +82,12 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
         started = time.monotonic()
         reporter.say("Opening data sets and models")
         study = open_study(spec, folder, base)
-        plan = make_plan(study)
+        stores = study.open_stores(lambda _: reporter.advance())
+        plan = make_plan(study, stores)
         say_plan(plan, study, reporter)
         check_disk(plan, folder)
-        unreadable = compute_missing(study, plan, reporter)
-        facts = write_tables(study, unreadable, reporter)
+        unreadable = compute_missing(study, stores, reporter)
+        facts = write_tables(study, stores, unreadable, reporter)
         seconds = time.monotonic() - started
         write_manifest(study, plan, facts, seconds)
     return plan
@@ -115,7 +119,7 @@ def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
         )
 
 
-def compute_missing(study: OpenStudy, plan: Plan, reporter: Reporter) -> dict[str, dict[str, str]]:
+def compute_missing(study: OpenStudy, stores: Stores, reporter: Reporter) -> dict[str, dict[str, str]]:
     """Run every model on every batch that is not in the store; the same for attribution maps.
 
     Returns:
@@ -123,9 +127,7 @@ def compute_missing(study: OpenStudy, plan: Plan, reporter: Reporter) -> dict[st
     """
     unreadable = {}
     for name, dataset in study.datasets.items():
-        consumers: list[LogitsWriter | GramWriter] = [study.logits_writer(name, lambda _: reporter.advance())]
-        if (gram_writer := study.gram_writer(name, lambda _: reporter.advance())) is not None:
-            consumers.append(gram_writer)
+        consumers = stores.of(name)
         steps = sum(consumer.num_steps() for consumer in consumers)
         if steps:
             reporter.start(f"Models on {name}", steps)
@@ -143,7 +145,7 @@ def compute_missing(study: OpenStudy, plan: Plan, reporter: Reporter) -> dict[st
     return unreadable
 
 
-def open_predictions(study: OpenStudy) -> dict[str, Predictions]:
+def open_predictions(study: OpenStudy, stores: Stores) -> dict[str, Predictions]:
     """The finished logits of every condition, by its name; unreadable samples left out.
 
     Raises:
@@ -151,7 +153,7 @@ def open_predictions(study: OpenStudy) -> dict[str, Predictions]:
     """
     views: dict[str, Predictions] = {}
     for name, dataset in study.datasets.items():
-        arrays = {key: array.read() for key, array in study.logits_writer(name).arrays.items()}
+        arrays = {key: array.read() for key, array in stores.logits[name].arrays.items()}
         conditions = [condition.name for condition in study.conditions_of(name)]
         ids, labels_N = dataset.sample_ids, dataset.labels_N
         num_blocks = study.spec.ensembles.num_blocks
@@ -159,9 +161,7 @@ def open_predictions(study: OpenStudy) -> dict[str, Predictions]:
         rows_N = views[conditions[0]].rows_N
         excluded_N = np.setdiff1d(np.arange(len(dataset)), rows_N)
         if len(excluded_N) and study.spec.run.unreadable == "stop":
-            dataset.decode(
-                int(excluded_N[0])
-            )  # an earlier run excluded it; now its error is to stop this one
+            dataset.decode(int(excluded_N[0]))  # an earlier run left it out; now its error stops this one
         if len(rows_N) < 2:
             raise UserError(
                 expected=f"at least two readable images in the data set {name!r}",
@@ -171,32 +171,30 @@ def open_predictions(study: OpenStudy) -> dict[str, Predictions]:
     return views
 
 
-def open_grams(
-    study: OpenStudy, predictions: Mapping[str, Predictions]
-) -> dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]]:
-    """For each condition and attribution metric, per-sample Grams and the samples' blocks."""
-    grams: dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]] = {
-        condition.name: {} for condition in study.conditions
-    }
-    for name in study.datasets:
-        writer = study.gram_writer(name)
-        if writer is None:
-            continue
-        for (condition, metric), array in writer.arrays.items():
-            view = predictions[condition]
-            place = np.searchsorted(view.rows_N, writer.samples)
-            readable = np.isin(writer.samples, view.rows_N)
-            grams[condition][metric] = (
-                np.asarray(array.read())[readable],
-                view.blocks_N[place[readable]],
-            )
-    return grams
+def gram_sums(stores: Stores, condition: Condition, view: Predictions) -> dict[str, GramSums]:
+    """For each attribution metric of a condition, sums of its Gram matrices per block of images.
+
+    Memory: `GRAM_ROWS` matrices at a time.
+    """
+    if condition.dataset not in stores.grams:
+        return {}
+    writer = stores.grams[condition.dataset]
+    readable = np.flatnonzero(np.isin(writer.samples, view.rows_N))
+    blocks_n = torch.from_numpy(view.blocks_N[np.searchsorted(view.rows_N, writer.samples[readable])])
+    sums = {}
+    for (name, metric), array in writer.arrays.items():
+        if name == condition.name:
+            gram_nMM = array.read()
+            sums[metric] = GramSums.zeros(view.num_blocks, len(view.model_names))
+            for start, stop in spans(len(readable), GRAM_ROWS):
+                rows_nMM = torch.from_numpy(np.array(gram_nMM[readable[start:stop]]))
+                sums[metric].update(rows_nMM, blocks_n[start:stop])
+    return sums
 
 
-def measure(study: OpenStudy, reporter: Reporter) -> list[ConditionResult]:
+def measure(study: OpenStudy, stores: Stores, reporter: Reporter) -> list[ConditionResult]:
     """Evaluate all ensembles under all conditions, from the stores alone."""
-    predictions = open_predictions(study)
-    grams = open_grams(study, predictions)
+    predictions = open_predictions(study, stores)
     asked = study.spec.ensembles
     families = study.ensembles()
     seconds = _seconds_of_ensembles(predictions, families, asked.consensus)
@@ -208,18 +206,17 @@ def measure(study: OpenStudy, reporter: Reporter) -> list[ConditionResult]:
     results = []
     for condition in study.conditions:
         view = predictions[condition.name]
-        results.append(
-            measure_condition(view, families, asked.consensus, asked.diversity, grams[condition.name])
-        )
+        grams = gram_sums(stores, condition, view)
+        results.append(measure_condition(view, families, asked.consensus, asked.diversity, grams))
         reporter.advance()
     return results
 
 
 def write_tables(
-    study: OpenStudy, unreadable: Mapping[str, Mapping[str, str]], reporter: Reporter
+    study: OpenStudy, stores: Stores, unreadable: Mapping[str, Mapping[str, str]], reporter: Reporter
 ) -> dict[str, Any]:
     """Measure and write every table; returns facts for the manifest."""
-    results = measure(study, reporter)
+    results = measure(study, stores, reporter)
     cards = [classifier.card for classifier in study.classifiers]
     clean = {
         c.name: next((d.name for d in study.conditions_of(c.dataset) if d.corruption is None), c.name)
@@ -227,8 +224,8 @@ def write_tables(
     }
     changed: dict[tuple[str, str], int] = {}
     logits: dict[str, dict[str, str]] = {}
-    for name in study.datasets:
-        for (condition, model), array in study.logits_writer(name).arrays.items():
+    for writer in stores.logits.values():
+        for (condition, model), array in writer.arrays.items():
             changed[condition, model] = array.note
             place = array.folder.relative_to(study.folder).as_posix()
             logits.setdefault(condition, {})[model] = place
