@@ -118,3 +118,19 @@ def test_an_undefined_map_leaves_its_image_out_and_is_counted():
     ]
     assert without.diversity["maps"].full_E.tolist() == pytest.approx(by_hand_E)
     assert without.diversity["maps"].undefined_E.tolist() == [1] * 6
+
+
+def test_tied_votes_can_be_settled_by_a_seeded_draw():
+    predictions, *_ = case()
+
+    def votes(draw_seed):
+        result = measure_condition(predictions, FAMILIES[:1], ["vote"], [], {}, draw_seed).sizes[0]
+        return (result.accuracy["vote"].full_E * len(predictions)).tolist()
+
+    assert votes(0) == votes(0)
+    assert all(number == int(number) for number in map(round_off, votes(0)))
+    assert any(number != int(number) for number in map(round_off, votes(None)))
+
+
+def round_off(number):
+    return round(number, 9)

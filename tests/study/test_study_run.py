@@ -338,3 +338,33 @@ def test_images_are_decoded_once_for_logits_and_maps_of_all_models(small, inputs
     monkeypatch.setattr(ImageFiles, "decode", decode)
     small.run(inputs, report={"images": 0, "maps": 0})
     assert counts == dict.fromkeys(range(12), 1)
+
+
+def test_more_ensembles_than_memory_holds_are_refused_with_the_way_out(small, inputs, monkeypatch):
+    study = opened(small, inputs)
+    monkeypatch.setattr(plan, "RESULTS_BYTES", 10_000)
+    with pytest.raises(UserError, match=r"found \d+; set sample = \d+ or less under \[ensembles\]"):
+        plan.check_memory(study, make_plan(study))
+
+
+def test_tables_of_another_run_do_not_stay(small, inputs):
+    folder = inputs / "tables-stay"
+    run_study(small.spec(), folder, inputs)
+    assert (folder / "tables" / "maps.parquet").exists()
+    without = small.spec().model_copy(update={"attribution": None})
+    run_study(without, folder, inputs)
+    assert not (folder / "tables" / "maps.parquet").exists()
+
+
+def test_a_second_run_still_says_why_an_image_was_left_out(small, inputs, tmp_path):
+    shutil.copytree(inputs, tmp_path / "in")
+    victim = sorted((tmp_path / "in").rglob("*.png"))[2]
+    victim.write_bytes(victim.read_bytes()[:60])
+    spec = small.spec(run={"unreadable": "exclude", "batch_size": 4})
+    reasons = []
+    for _ in range(2):
+        run_study(spec, tmp_path / "out", tmp_path / "in")
+        manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+        reasons.append(manifest["unreadable"])
+    assert victim.name in str(reasons[0])
+    assert reasons[0] == reasons[1]

@@ -62,6 +62,7 @@ source = "timm:deit_tiny_patch16_224.fb_in1k"
 sizes = [2, 3]
 consensus = ["average", "probability", "median", "geometric_mean", "vote"]
 # sample = 1000                 # a seeded sample of so many ensembles a size, instead of all
+# draw_seed = 0                 # settle tied votes by a seeded draw, instead of their expected accuracy
 
 [attribution]                   # leave this table out to skip attributions
 methods = ["saliency"]

@@ -78,6 +78,7 @@ def measure_condition(
     consensus: Sequence[str],
     pairwise: Sequence[str],
     grams: Mapping[str, GramSums],
+    draw_seed: int | None = None,
 ) -> ConditionResult:
     """Evaluate all ensembles under one condition.
 
@@ -85,6 +86,7 @@ def measure_condition(
         ensembles: one family of ensembles a size.
         pairwise: names in `nversion.diversity.PAIRWISE`.
         grams: for each attribution metric, sums of Gram matrices over the attributed samples.
+        draw_seed: settles tied votes by a seeded draw instead of their expected accuracy.
 
     Memory: a chunk of logits, M×M and E numbers for each block.
     """
@@ -102,7 +104,7 @@ def measure_condition(
             counts[:] = [counts[0] + seen] if counts else [seen]
             yield chunk
 
-    evaluations = evaluate_sizes(watched(), ensembles, consensus, num_blocks)
+    evaluations = evaluate_sizes(watched(), ensembles, consensus, num_blocks, draw_seed=draw_seed)
     models = statistics.result()
     total, without = counts[0].total(), counts[0].without_each_block()
     pairs = {name: PAIRWISE[name].function(*total) for name in pairwise}

@@ -25,6 +25,7 @@ from nversion.predictions import Inference, LogitsWriter, place, seconds_per_ima
 from .attributions import GramWriter
 from .spec import EnsemblesTable, StudySpec
 
+RESULTS_BYTES = 4 << 30  # of all ensembles under two conditions, with and without each block of images
 BACKWARD_COST = 4.0  # passes of forward cost for one sample's maps: forward for the target, forward, backward
 
 
@@ -262,12 +263,35 @@ def check_disk(plan: Plan, folder: Path) -> None:
     Raises:
         UserError: the missing work takes more disk than there is.
     """
-    needed = 2 * plan.bytes_missing  # parts and the joined file stand side by side for a moment
+    # Parts and the joined array stand side by side, one array at a time; a tenth is room for that.
+    needed = 1.1 * plan.bytes_missing
     if needed > plan.bytes_free:
         raise UserError(
             expected=f"{needed / 1e9:.1f} GB free in {folder}",
             found=f"{plan.bytes_free / 1e9:.1f} GB",
             next_step='free some space, store float16, or name another folder with "--folder"',
+        )
+
+
+def check_memory(study: OpenStudy, plan: Plan) -> None:
+    """Refuse more ensembles than the results of two conditions fit in `RESULTS_BYTES` for.
+
+    Raises:
+        UserError: there are too many; a seeded sample is the way out.
+    """
+    spec = study.spec
+    quantities = 2 * len(spec.ensembles.consensus) + len(spec.ensembles.diversity) + 1
+    if (asked := spec.attribution) is not None:
+        quantities += len(asked.methods) * len(asked.targets) * len(asked.normalise)
+    bytes_an_ensemble = 2 * 8 * quantities * (spec.ensembles.num_blocks + 1)
+    at_most = RESULTS_BYTES // bytes_an_ensemble
+    if sum(plan.ensembles.values()) > at_most:
+        raise UserError(
+            expected=f"at most {at_most:,} ensembles, whose results take {RESULTS_BYTES / 2**30:.0f} GiB",
+            found=f"{sum(plan.ensembles.values()):,}",
+            next_step=f"set sample = {at_most // len(plan.ensembles):,} or less under [ensembles]".replace(
+                ",", "_"
+            ),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 import nversion
 from nversion.attribution import GramSums
 from nversion.core import UserError, only_run, spans, write_text
-from nversion.data import Condition
+from nversion.data import Condition, Dataset, UnreadableImageError
 from nversion.ensembles import Ensembles, evaluate_sizes
 from nversion.predictions import Predictions
 from nversion.predictions import run as run_models
@@ -26,7 +27,17 @@ from . import tables
 from .attributions import metric_name
 from .measure import ConditionResult, measure_condition
 from .pictures import maps_table, models_of_different_families, samples_table
-from .plan import OpenStudy, Plan, Stores, check_disk, make_plan, open_study, provenance, study_hash
+from .plan import (
+    OpenStudy,
+    Plan,
+    Stores,
+    check_disk,
+    check_memory,
+    make_plan,
+    open_study,
+    provenance,
+    study_hash,
+)
 from .spec import StudySpec
 from .stored import align
 from .trends import correlations
@@ -86,8 +97,9 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
         plan = make_plan(study, stores)
         say_plan(plan, study, reporter)
         check_disk(plan, folder)
-        unreadable = compute_missing(study, stores, reporter)
-        facts = write_tables(study, stores, unreadable, reporter)
+        check_memory(study, plan)
+        compute_missing(study, stores, reporter)
+        facts = write_tables(study, stores, reporter)
         seconds = time.monotonic() - started
         write_manifest(study, plan, facts, seconds)
     return plan
@@ -119,19 +131,14 @@ def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
         )
 
 
-def compute_missing(study: OpenStudy, stores: Stores, reporter: Reporter) -> dict[str, dict[str, str]]:
-    """Run every model on every batch that is not in the store; the same for attribution maps.
-
-    Returns:
-        For each data set, id and reason of the images that could not be decoded in this run.
-    """
-    unreadable = {}
+def compute_missing(study: OpenStudy, stores: Stores, reporter: Reporter) -> None:
+    """Run every model on every batch that is not in the store; the same for attribution maps."""
     for name, dataset in study.datasets.items():
         consumers = stores.of(name)
         steps = sum(consumer.num_steps() for consumer in consumers)
         if steps:
             reporter.start(f"Models on {name}", steps)
-        unreadable[name] = run_models(
+        run_models(
             dataset,
             study.canonical,
             study.conditions_of(name),
@@ -142,7 +149,6 @@ def compute_missing(study: OpenStudy, stores: Stores, reporter: Reporter) -> dic
         )
         for consumer in consumers:
             consumer.finish()
-    return unreadable
 
 
 def open_predictions(study: OpenStudy, stores: Stores) -> dict[str, Predictions]:
@@ -192,8 +198,10 @@ def gram_sums(stores: Stores, condition: Condition, view: Predictions) -> dict[s
     return sums
 
 
-def measure(study: OpenStudy, stores: Stores, reporter: Reporter) -> list[ConditionResult]:
-    """Evaluate all ensembles under all conditions, from the stores alone."""
+def measure(
+    study: OpenStudy, stores: Stores, reporter: Reporter
+) -> Iterator[tuple[ConditionResult, Predictions]]:
+    """Evaluate all ensembles under one condition after the other, from the stores alone."""
     predictions = open_predictions(study, stores)
     asked = study.spec.ensembles
     families = study.ensembles()
@@ -203,41 +211,59 @@ def measure(study: OpenStudy, stores: Stores, reporter: Reporter) -> list[Condit
         f"on {len(study.conditions)} conditions: about {_duration(seconds)}"
     )
     reporter.start("Ensembles", len(study.conditions))
-    results = []
     for condition in study.conditions:
         view = predictions[condition.name]
         grams = gram_sums(stores, condition, view)
-        results.append(measure_condition(view, families, asked.consensus, asked.diversity, grams))
+        result = measure_condition(view, families, asked.consensus, asked.diversity, grams, asked.draw_seed)
+        yield result, view
         reporter.advance()
-    return results
 
 
-def write_tables(
-    study: OpenStudy, stores: Stores, unreadable: Mapping[str, Mapping[str, str]], reporter: Reporter
-) -> dict[str, Any]:
-    """Measure and write every table; returns facts for the manifest."""
-    results = measure(study, stores, reporter)
+def write_tables(study: OpenStudy, stores: Stores, reporter: Reporter) -> dict[str, Any]:
+    """Measure and write every table; returns facts for the manifest.
+
+    Memory: the results of two conditions, this one's and its data set's clean one, and the tables.
+    """
     cards = [classifier.card for classifier in study.classifiers]
-    clean = {
-        c.name: next((d.name for d in study.conditions_of(c.dataset) if d.corruption is None), c.name)
-        for c in study.conditions
-    }
     changed: dict[tuple[str, str], int] = {}
     logits: dict[str, dict[str, str]] = {}
     for writer in stores.logits.values():
-        for (condition, model), array in writer.arrays.items():
-            changed[condition, model] = array.note
+        for (condition_name, model), array in writer.arrays.items():
+            changed[condition_name, model] = array.note
             place = array.folder.relative_to(study.folder).as_posix()
-            logits.setdefault(condition, {})[model] = place
-    num_samples = {c.dataset: r.num_samples for c, r in zip(study.conditions, results, strict=True)}
-    excluded = {name: len(study.datasets[name]) - n for name, n in num_samples.items()}
-    reporter.start("Correlations and pictures", 1)
-    frames = {
-        "models": tables.models_table(results, cards, changed),
-        "ensembles": tables.ensembles_table(results, cards),
-        "pairs": tables.pairs_table(results, cards),
-        "diversity": tables.diversity_table(results, cards),
-        "correlations": correlations(results, clean),
+            logits.setdefault(condition_name, {})[model] = place
+    parts: dict[str, list[pl.DataFrame]] = {}
+    rows_of: dict[str, NDArray[np.int64]] = {}
+    near_ties: dict[str, dict[str, int]] = {}
+    clean: ConditionResult | None = None
+    for condition, (result, view) in zip(study.conditions, measure(study, stores, reporter), strict=True):
+        if condition.dataset not in rows_of:
+            rows_of[condition.dataset], clean = view.rows_N, None
+        clean = result if condition.is_clean else clean
+        ids = study.datasets[condition.dataset].sample_ids
+        of_condition = {
+            "models": tables.models_table([result], cards, changed),
+            "ensembles": tables.ensembles_table([result], cards),
+            "pairs": tables.pairs_table([result], cards),
+            "diversity": tables.diversity_table([result], cards),
+            "correlations": correlations(result, clean),
+            "near_ties": tables.near_ties_table(
+                result, study.model_names, [ids[row] for row in view.rows_N.tolist()]
+            ),
+        }
+        for name, frame in of_condition.items():
+            parts.setdefault(name, []).append(frame)
+        near_ties[result.condition] = {
+            f"{size.ensembles.size}/{rule}": evaluation.num_near_ties
+            for size in result.sizes
+            for rule, evaluation in size.evaluations.items()
+            if evaluation.num_near_ties
+        }
+    num_samples = {name: len(rows_N) for name, rows_N in rows_of.items()}
+    unreadable = {name: _reasons(study.datasets[name], rows_N) for name, rows_N in rows_of.items()}
+    excluded = {name: len(reasons) for name, reasons in unreadable.items()}
+    reporter.start("Pictures", 1)
+    frames = {name: pl.concat(of_name) for name, of_name in parts.items()} | {
         "conditions": tables.conditions_table(study.conditions, num_samples, excluded),
         "labels": tables.labels_table(study.datasets),
         "metrics": tables.metrics_table(_attribution_formulas(study)),
@@ -253,23 +279,29 @@ def write_tables(
     }
     for name, frame in frames.items():
         tables.write_table(study.folder, name, frame, facts)
+    tables.remove_others(study.folder, keep=frames, study_hash=facts["study_hash"])
     reporter.advance()
     return {
         "num_samples": num_samples,
         "excluded": excluded,
-        "unreadable": {name: dict(reasons) for name, reasons in unreadable.items() if reasons},
+        "unreadable": {name: reasons for name, reasons in unreadable.items() if reasons},
         "changed_top1": sum(changed.values()),
         "logits": logits,
-        "near_ties": {
-            r.condition: {
-                f"{size.ensembles.size}/{rule}": e.num_near_ties
-                for size in r.sizes
-                for rule, e in size.evaluations.items()
-                if e.num_near_ties
-            }
-            for r in results
-        },
+        "near_ties": near_ties,
     }
+
+
+def _reasons(dataset: Dataset, rows_N: NDArray[np.int64]) -> dict[str, str]:
+    """Id of each sample outside `rows_N` and why it cannot be decoded."""
+    reasons = {}
+    for row in np.setdiff1d(np.arange(len(dataset)), rows_N).tolist():
+        try:
+            dataset.decode(row)
+        except UnreadableImageError as error:
+            reasons[dataset.sample_ids[row]] = str(error)
+        else:
+            reasons[dataset.sample_ids[row]] = "it was unreadable when the models ran"
+    return reasons
 
 
 def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], seconds: float) -> None:

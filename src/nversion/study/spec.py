@@ -65,6 +65,7 @@ class EnsemblesTable(_Table):
     seed: int = Field(0, ge=0)
     diversity: list[str] = ["disagreement", "q", "rho", "double_fault"]
     num_blocks: int = Field(50, ge=2)  # of images, for the jackknife
+    draw_seed: int | None = Field(None, ge=0)  # settle tied votes by a draw; None: expected accuracy
 
     @field_validator("sizes")
     @classmethod

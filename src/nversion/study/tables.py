@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -45,6 +45,10 @@ CONDITIONS: Schema = {
     "seed": pl.Int64, "n": pl.Int64, "excluded": pl.Int64,
 }  # fmt: skip
 LABELS: Schema = {"dataset": pl.String, "sample_id": pl.String, "label": pl.Int64}
+NEAR_TIES: Schema = {
+    "ensemble": pl.String, "size": pl.Int64, "consensus": pl.String, "condition": pl.String,
+    "sample_id": pl.String,
+}  # fmt: skip
 SAMPLES: Schema = {
     "sample_id": pl.String, "label": pl.Int64, "label_name": pl.String, "condition": pl.String,
     "png": pl.Binary,
@@ -227,10 +231,40 @@ def metrics_table(attribution_metrics: Mapping[str, str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=METRICS)
 
 
+def near_ties_table(
+    result: ConditionResult, model_names: Sequence[str], sample_ids: Sequence[str]
+) -> pl.DataFrame:
+    """Samples that an ensemble decided by less than 1e-5, as many as were listed.
+
+    Args:
+        sample_ids: of the condition's readable samples, in order.
+    """
+    rows = [
+        {
+            "ensemble": " + ".join(model_names[i] for i in size.ensembles.members_EK[ensemble].tolist()),
+            "size": size.ensembles.size,
+            "consensus": rule,
+            "condition": result.condition,
+            "sample_id": sample_ids[sample],
+        }
+        for size in result.sizes
+        for rule, evaluation in size.evaluations.items()
+        for ensemble, sample in evaluation.near_ties
+    ]
+    return pl.DataFrame(rows, schema=NEAR_TIES)
+
+
 def write_table(folder: Path, name: str, frame: pl.DataFrame, facts: Mapping[str, str]) -> None:
     """Write `folder/tables/name.parquet`, whole, with `facts` in the file's metadata."""
     with whole_file(folder / "tables" / f"{name}.parquet") as temporary:
         frame.write_parquet(temporary, metadata=dict(facts))
+
+
+def remove_others(folder: Path, keep: Container[str], study_hash: str) -> None:
+    """Remove tables of an earlier run: those not in `keep` whose metadata names another study hash."""
+    for path in (folder / "tables").glob("*.parquet"):
+        if path.stem not in keep and pl.read_parquet_metadata(path).get("study_hash") != study_hash:
+            path.unlink()
 
 
 def read_table(folder: Path, name: str) -> pl.DataFrame:

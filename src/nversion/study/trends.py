@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -14,22 +14,16 @@ from .tables import CORRELATIONS
 MEAN_MEMBER_ACCURACY = "mean_member_accuracy"
 
 
-def correlations(results: Sequence[ConditionResult], clean: dict[str, str]) -> pl.DataFrame:
+def correlations(result: ConditionResult, clean: ConditionResult | None) -> pl.DataFrame:
     """Correlations of every metric with the improvement, with the interval of shared members and images.
 
     Args:
-        results: of all conditions.
-        clean: for each condition, the name of its data set's clean condition; diversity is related
-            to the improvement under the same condition, and diversity on clean images to the
-            improvement under each other condition of that data set.
+        result: of one condition; diversity is related to the improvement under the same condition.
+        clean: of the same data set's clean images, where there are some: their diversity is related
+            to the improvement under `result`'s condition, too.
     """
-    by_name = {result.condition: result for result in results}
-    rows: list[dict[str, object]] = []
-    for result in results:
-        sources = dict.fromkeys([result.condition, clean.get(result.condition, result.condition)])
-        for source in sources:
-            if source in by_name:
-                rows.extend(_rows(by_name[source], result))
+    sources = [result] if clean is None or clean.condition == result.condition else [result, clean]
+    rows = [row for source in sources for row in _rows(source, result)]
     return pl.DataFrame(rows, schema=CORRELATIONS)
 
 
