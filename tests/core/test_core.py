@@ -18,6 +18,7 @@ from nversion.core import (
     fingerprint,
     generator,
     only_run,
+    remove_leftovers,
     spans,
     whole_file,
     write_text,
@@ -107,6 +108,43 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="found a full disk; free some space and run again"):
         write_text(tmp_path / "f", "x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "step", ["pathlib.Path.mkdir", "tempfile.mkstemp", "os.fsync", "pathlib.Path.replace"]
+)
+def test_the_disk_may_be_full_at_any_step(tmp_path, monkeypatch, step):
+    def full(*_, **__):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(step, full)
+    with pytest.raises(UserError, match="found a full disk; free some space and run again"):
+        write_text(tmp_path / "folder" / "f", "x")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    killed = (
+        "import os, sys, pathlib; from nversion.core import whole_file\n"
+        "with whole_file(pathlib.Path(sys.argv[1])) as path: path.write_text('x'); os._exit(9)"
+    )
+    for place in ("models/a.safetensors", "tables/b.parquet"):
+        subprocess.run([sys.executable, "-c", killed, tmp_path / place], check=False)
+    kept = [tmp_path / name for name in (".lock", "notes.tmp", ".notes.tmp", "tables/b.parquet")]
+    for path in kept:
+        path.write_text("y")
+    removed = remove_leftovers(tmp_path)
+    assert sorted(path.parent.name for path in removed) == ["models", "tables"]
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_leftovers_behind_a_link_belong_to_someone_else(tmp_path):
+    other = tmp_path / "other" / ".f.abcd1234.tmp"
+    write_text(other, "x")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "link").symlink_to(other.parent)
+    assert remove_leftovers(tmp_path / "study") == []
+    assert other.exists()
 
 
 def test_a_second_run_on_one_folder_is_refused_until_the_first_ends(tmp_path):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nversion.core import PartedArray
+from nversion.core import PartedArray, UserError
 
 BOUNDS = [(0, 2), (2, 4), (4, 5)]
 ROWS = np.arange(15, dtype=np.float32).reshape(5, 3)
@@ -72,6 +72,65 @@ def test_a_truncated_part_is_set_aside(tmp_path):
     victim = next((tmp_path / "a").glob("part-000000-*"))
     victim.write_bytes(victim.read_bytes()[:-4])
     assert array(tmp_path).missing() == [0, 1, 2]
+
+
+def part(folder, index):
+    return next((folder / "a").glob(f"part-{index:06d}-*.npy"))
+
+
+def test_parts_whose_files_were_swapped_are_set_aside(tmp_path):
+    parted = array(tmp_path)
+    for index in (0, 1):
+        parted.write(index, ROWS[2 * index : 2 * index + 2])
+    first, second = part(tmp_path, 0), part(tmp_path, 1)
+    digest_of = {path: path.stem.rpartition("-")[2] for path in (first, second)}
+    first.rename(tmp_path / "a" / "moved")
+    second.rename(first.with_name(f"part-000000-0-{digest_of[second]}.npy"))
+    (tmp_path / "a" / "moved").rename(second.with_name(f"part-000001-0-{digest_of[first]}.npy"))
+    again = array(tmp_path)
+    assert again.missing() == [0, 1, 2]
+    assert len(again.set_aside) == 2
+
+
+def test_a_part_of_another_array_is_set_aside(tmp_path):
+    fill(array(tmp_path / "x", what={"x": 1}), parts=[0])
+    fill(array(tmp_path / "y", what={"x": 2}), parts=[1])
+    copied = part(tmp_path / "x", 0)
+    (tmp_path / "y" / "a" / copied.name).write_bytes(copied.read_bytes())
+    again = array(tmp_path / "y", what={"x": 2})
+    assert again.missing() == [0, 2]
+    assert [name.rpartition("/")[2] for name in again.set_aside] == [f"{copied.name}.set-aside-0"]
+
+
+@pytest.mark.parametrize("accepted", ["written", "opened"])
+def test_a_part_that_is_altered_before_the_join_stops_the_run_and_is_computed_again(tmp_path, accepted):
+    parted = array(tmp_path)
+    fill(parted)
+    if accepted == "opened":
+        parted = array(tmp_path)
+    victim = part(tmp_path, 1)
+    victim.write_bytes(part(tmp_path, 0).read_bytes())
+    with pytest.raises(
+        UserError, match=rf"{victim}, found other bytes, set aside as .*{victim.name}.set-aside-0; run again"
+    ):
+        parted.finish()
+    assert not parted.complete
+    assert parted.missing() == [1]
+    assert not (tmp_path / "a" / "array.npy").exists()
+    again = array(tmp_path)
+    assert again.missing() == [1]
+    fill(again, parts=[1])
+    again.finish()
+    assert np.array_equal(again.read(), ROWS)
+
+
+def test_a_part_that_is_gone_before_the_join_stops_the_run(tmp_path):
+    parted = array(tmp_path)
+    fill(parted)
+    part(tmp_path, 2).unlink()
+    with pytest.raises(UserError, match="found no such file; run again: that part alone is computed anew"):
+        parted.finish()
+    assert array(tmp_path).missing() == [2]
 
 
 def test_an_array_that_was_altered_is_set_aside_whole(tmp_path):

@@ -1,8 +1,9 @@
 """What every package needs: errors, registries, fingerprints, seeds, chunks, whole files, label spaces."""
 
 from .chunks import chunk_length, spans
+from .code import code_fingerprint
 from .errors import UserError
-from .files import whole_file, write_bytes, write_text
+from .files import remove_leftovers, whole_file, write_bytes, write_text
 from .fingerprint import fingerprint, fingerprint_file
 from .labels import LabelSpace
 from .lock import only_run
@@ -16,11 +17,13 @@ __all__ = [
     "Registry",
     "UserError",
     "chunk_length",
+    "code_fingerprint",
     "did_you_mean",
     "fingerprint",
     "fingerprint_file",
     "generator",
     "only_run",
+    "remove_leftovers",
     "spans",
     "whole_file",
     "write_bytes",

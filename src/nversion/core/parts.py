@@ -1,8 +1,9 @@
 """An array on disk that grows in parts, survives being killed, and knows when it was tampered with.
 
 A folder holds `manifest.json` (what the array is), one file for each finished part, and, once every
-part is there, `array.npy` in their place. A part's file name carries the digest of its content, so a
-part is right or recognisably wrong without any index that could fall out of step with it.
+part is there, `array.npy` in their place. A part's file name carries the digest of its content, its
+index and the array it belongs to, so a part is right or recognisably wrong (altered, swapped, copied
+from elsewhere) without any index that could fall out of step with it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UserError
 from .files import whole_file, write_bytes, write_text
 from .fingerprint import fingerprint, fingerprint_file
 
@@ -108,14 +110,19 @@ class PartedArray:
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(rows), allow_pickle=False)
         content = buffer.getvalue()
-        path = self.folder / f"part-{part:06d}-{note}-{fingerprint([note, content])}.npy"
+        path = self.folder / f"part-{part:06d}-{note}-{self._digest(part, note, content)}.npy"
         write_bytes(path, content)
         self._parts[part] = (path, note)
 
     def finish(self) -> None:
         """Join the parts into `array.npy`; nothing to do when that is done or parts are missing.
 
-        The parts are removed last, so that a kill at any moment loses nothing.
+        Each part is verified again as it joins. The parts are removed last, so that a kill at any
+        moment loses nothing.
+
+        Raises:
+            UserError: a part was altered since it was written or opened. It is set aside and missing
+                again; the others are kept.
         """
         if self._complete or self.missing():
             return
@@ -129,7 +136,7 @@ class PartedArray:
             }
             np.lib.format.write_array_header_1_0(file, header)
             for part in sorted(self._parts):
-                file.write(np.load(self._parts[part][0], allow_pickle=False).tobytes())
+                file.write(np.load(io.BytesIO(self._verified(part)), allow_pickle=False).tobytes())
         note = sum(note for _, note in self._parts.values())
         self._write_manifest({"digest": fingerprint_file(target), "note": note})
         self._complete = True
@@ -180,10 +187,34 @@ class PartedArray:
         path = self.folder / "array.npy"
         return path.is_file() and fingerprint_file(path) == complete.get("digest")
 
+    def _digest(self, part: int, note: int, content: bytes) -> str:
+        return fingerprint([fingerprint(self.what), part, note, content])
+
+    def _is_right(self, path: Path, content: bytes) -> bool:
+        match = _PART.fullmatch(path.name)
+        return match is not None and self._digest(int(match[1]), int(match[2]), content) == match[3]
+
+    def _verified(self, part: int) -> bytes:
+        """The file of a part; one that does not match its name any more is set aside, and the run ends."""
+        path, _ = self._parts[part]
+        content = path.read_bytes() if path.is_file() else b""
+        if self._is_right(path, content):
+            return content
+        del self._parts[part]
+        found = "no such file"
+        if path.is_file():
+            self._move_aside(path)
+            found = f"other bytes, set aside as {self.set_aside[-1]}"
+        raise UserError(
+            expected=f"the part that this run wrote or accepted in {path}",
+            found=found,
+            next_step="run again: that part alone is computed anew; see what else writes to the folder",
+        )
+
     def _find_parts(self) -> None:
         for path in sorted(self.folder.glob("part-*.npy")):
             match = _PART.fullmatch(path.name)
-            if match is None or fingerprint([int(match[2]), path.read_bytes()]) != match[3]:
+            if match is None or not self._is_right(path, path.read_bytes()):
                 self._move_aside(path)
             else:
                 self._parts[int(match[1])] = (path, int(match[2]))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import nversion
 from nversion.attribution import GramSums
-from nversion.core import UserError, only_run, spans, write_text
+from nversion.core import UserError, only_run, remove_leftovers, spans, write_text
 from nversion.data import Condition, Dataset, UnreadableImageError
 from nversion.ensembles import Ensembles, evaluate_sizes
 from nversion.predictions import Predictions
@@ -91,6 +91,7 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
     reporter = reporter or Silent()
     with only_run(folder):
         started = time.monotonic()
+        remove_leftovers(folder)
         reporter.say("Opening data sets and models")
         study = open_study(spec, folder, base)
         stores = study.open_stores(lambda _: reporter.advance())

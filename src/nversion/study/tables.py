@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Container, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import polars as pl
 
-from nversion.core import UserError, whole_file
+from nversion.core import UserError, write_bytes
 from nversion.data import Condition, Dataset
 from nversion.diversity import PAIRWISE
 from nversion.models import Card
@@ -256,8 +257,9 @@ def near_ties_table(
 
 def write_table(folder: Path, name: str, frame: pl.DataFrame, facts: Mapping[str, str]) -> None:
     """Write `folder/tables/name.parquet`, whole, with `facts` in the file's metadata."""
-    with whole_file(folder / "tables" / f"{name}.parquet") as temporary:
-        frame.write_parquet(temporary, metadata=dict(facts))
+    buffer = io.BytesIO()  # polars tells a full disk in its own words, write_bytes in ours
+    frame.write_parquet(buffer, metadata=dict(facts))
+    write_bytes(folder / "tables" / f"{name}.parquet", buffer.getvalue())
 
 
 def remove_others(folder: Path, keep: Container[str], study_hash: str) -> None:
