@@ -1,0 +1,48 @@
+"""Recipes say what a study knows, and name models that exist."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from nversion.models import expand_pool, list_models
+from nversion.study import read_spec
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_recipe_is_a_sound_study(path):
+    spec = read_spec(path)
+    assert spec.study.name == path.stem
+    assert spec.conditions.corruptions == {
+        "plasma_noise": [4.0],
+        "checkerboard_cutout": [4.0],
+        "water_drop": [7.0],
+        "lines": [1.6],
+    }
+
+
+def test_the_paper_s_models_have_pretrained_weights():
+    sources = [model["source"] for model in expand_pool(read_spec(RECIPES / "imagenet.toml").models)]
+    known = {listing.source: listing.pretrained for listing in list_models("*")}
+    hub = [source for source in sources if not source.startswith("python:")]
+    assert len(sources) == 12
+    for source in hub:
+        architecture, _, tag = source.partition(".")
+        assert known[architecture], source
+        assert not tag or tag in {weights.partition(".")[2] or weights for weights in known[architecture]}
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("dino_resnet50", 25.6e6), ("dino_vitb8", 87.3e6)])
+def test_dino_rows_have_the_paper_s_number_of_parameters(name, parameters):
+    spec = importlib.util.spec_from_file_location("dino_recipe", RECIPES / "dino.py")
+    dino = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(dino)
+    model, preprocessing = dino.build(name, pretrained=False)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert count == pytest.approx(parameters, rel=0.005)
+    with torch.inference_mode():
+        assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
+    assert preprocessing["input_size"] == 224
