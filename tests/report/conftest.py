@@ -51,6 +51,7 @@ def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
 def _hand_made(
     improvements: dict[str, float] | None = None,
     pearson: dict[str, tuple[float, float, float]] | None = None,
+    note: str = "",
     manifest: dict[str, Any] | None = None,
     stderr: float = 0.01,
 ) -> Study:
@@ -68,6 +69,7 @@ def _hand_made(
                 {"model": model, "family": "CNN", "training": "supervised", "params": 10**6 * (i + 1)}
                 | {"macs": 10**9 * (i + 1), "condition": condition, "n": 1000, "top1": top1 - loss}
                 | {"top1_low": top1 - loss - 0.02, "top1_high": top1 - loss + 0.02, "top5": 0.9}
+                | {"nll": 1.0 - top1 / 2, "ece": 0.05}
             )
         for name, gain in improvements.items():
             best = max(MODELS[m] for m in name.split(" + ")) - loss
@@ -86,7 +88,7 @@ def _hand_made(
     correlations = [
         {"metric": metric, "size": 2, "consensus": "average", "statistic": "pearson", "n_ensembles": 2}
         | {"diversity_condition": c["condition"], "accuracy_condition": c["condition"]}
-        | {"value": value, "low": low, "high": high}
+        | {"value": value, "low": low, "high": high, "note": note}
         for metric, (value, low, high) in (pearson or {}).items()
         for c in conditions
     ]
@@ -98,6 +100,7 @@ def _hand_made(
         "correlations": correlations,
         "samples": [],
         "maps": [],
+        "pairs": [],
         "metrics": [],
     }
     tables = {name: _frame(name, rows) for name, rows in frames.items()}

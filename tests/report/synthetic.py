@@ -18,6 +18,8 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
+from nversion.report.tables import SELECTION, Choice
+
 # name, family, training, parameters in millions, GMACs, clean skill, robustness
 POOL = [
     ("resnet50", "CNN", "supervised", 25.6, 4.1, 0.76, 0.35),
@@ -57,6 +59,7 @@ class Shape:
     long_names: bool = False
     undefined_metric: str | None = None
     cross_conditions: bool = True
+    selection: bool = False
     seed: int = 0
 
 
@@ -77,9 +80,16 @@ def write_study(folder: Path, shape: Shape = Shape()) -> Path:
         if shape.attribution:
             tables["maps"] = maps
     (folder / "tables").mkdir(parents=True, exist_ok=True)
+    manifest = _manifest(models, shape)
+    facts = {"study_hash": manifest["study_hash"]}
     for name, table in tables.items():
-        table.write_parquet(folder / "tables" / f"{name}.parquet")
-    (folder / "manifest.json").write_text(json.dumps(_manifest(models, shape), indent=1))
+        table.write_parquet(folder / "tables" / f"{name}.parquet", metadata=facts)
+    if shape.selection:
+        table, choice = _selection(models, conditions)
+        table.write_parquet(
+            folder / "tables" / "selection.parquet", metadata=facts | {"selection": json.dumps(choice)}
+        )
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
     (folder / "study.toml").write_text('name = "synthetic"\n')
     return folder
 
@@ -361,12 +371,13 @@ def _correlations(ensembles: pl.DataFrame, diversity: pl.DataFrame, shape: Shape
                         "low": low,
                         "high": high,
                         "n_ensembles": len(y),
+                        "note": "" if np.isfinite(low) or statistic == "slope" else "no spread to relate",
                     }
                     for statistic, (value, low, high) in _relations(x, y, z, shape.num_models).items()
                 ]
     if rows:
         return pl.DataFrame(rows, infer_schema_length=None)
-    text = ("metric", "consensus", "diversity_condition", "accuracy_condition", "statistic")
+    text = ("metric", "consensus", "diversity_condition", "accuracy_condition", "statistic", "note")
     schema: dict[str, Any] = dict.fromkeys(text, pl.String) | {"size": pl.Int64, "n_ensembles": pl.Int64}
     return pl.DataFrame(schema=schema | dict.fromkeys(("value", "low", "high"), pl.Float64))
 
@@ -437,13 +448,15 @@ def _pictures(models: Any, conditions: Any, rng: np.random.Generator) -> tuple[p
         base = np.uint8(255 * (base - base.min()) / np.ptp(base))
         for c, condition in enumerate(conditions):
             noisy = np.uint8(np.clip(base.astype(int) + c * rng.integers(-12, 12, base.shape), 0, 255))
-            samples.append((f"image_{k}.jpg", k, f"class {k}", condition["condition"], _png(noisy)))
+            samples.append(
+                (f"{condition['dataset']}_{k}.jpg", k, f"class {k}", condition["condition"], _png(noisy))
+            )
         for i, model in enumerate(models):
             spot = np.exp(-((x - rng.random()) ** 2 + (y - rng.random()) ** 2) * 12)
             masked = np.uint8(base * np.clip(spot + 0.2 * rng.random((96, 96)), 0, 1)[..., None])
             right = (k + i) % 4 > 0
             name = f"class {k}" if right else "something else"
-            where = (f"image_{k}.jpg", conditions[0]["condition"])
+            where = (f"{conditions[0]['dataset']}_{k}.jpg", conditions[0]["condition"])
             maps.append((*where, model["model"], model["family"], name, right, _png(masked)))
     return (
         pl.DataFrame(samples, schema=["sample_id", "label", "label_name", "condition", "png"], orient="row"),
@@ -453,6 +466,61 @@ def _pictures(models: Any, conditions: Any, rng: np.random.Generator) -> tuple[p
             orient="row",
         ),
     )
+
+
+def _selection(models: Any, conditions: Any) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The first three models, chosen under all conditions but the last."""
+    names = [condition["condition"] for condition in conditions]
+    members, params = [m["model"] for m in models[:3]], sum(m["params"] for m in models[:3])
+    top1 = {
+        "chosen": (0.70, 0.66, 0.61),
+        "best_single_model": (0.64, 0.63, 0.60),
+        "average_ensemble": (0.60, 0.59, 0.55),
+        "best_in_hindsight": (None, 0.67, 0.64),
+    }
+    rows = []
+    for role, values in top1.items():
+        parts = (("selection", "seen"), ("held_out", "seen"), ("held_out", "unseen"))
+        for (half, scope), value in zip(parts, values, strict=True):
+            if value is None:
+                continue
+            compared = role == "chosen" and half == "held_out"
+            paired = value - top1["best_single_model"][1 if scope == "seen" else 2] if compared else None
+            mine = members[:1] if role == "best_single_model" else members
+            rows.append(
+                {
+                    "role": role,
+                    "ensemble": None if role == "average_ensemble" else " + ".join(mine),
+                    "members": None if role == "average_ensemble" else mine,
+                    "size": len(mine),
+                    "consensus": None if role == "best_single_model" else "average",
+                    "half": half,
+                    "scope": scope,
+                    "statistic": "worst",
+                    "condition": None,
+                    "n": 100,
+                    "top1": value,
+                    "top1_low": value - 0.05,
+                    "top1_high": value + 0.05,
+                    "difference": paired,
+                    "difference_low": None if paired is None else paired - 0.02,
+                    "difference_high": None if paired is None else paired + 0.02,
+                    "params": models[0]["params"] if role == "best_single_model" else params,
+                    "macs": 10**9,
+                }
+            )
+    facts = {"size": None, "consensus": "average", "criterion": "worst", "seed": 0, "max_params": None}
+    facts |= {"max_macs": None, "seen": names[:-1], "unseen": names[-1:], "candidates": 10, "drop": 0.04}
+    facts |= {"average_drop": 0.01, "optimism": 0.03, "regret_seen": 0.01, "regret_unseen": 0.03}
+    return pl.DataFrame(rows, infer_schema_length=None), facts
+
+
+def choice(*names: str) -> Choice:
+    """What `nversion select` would have left: the models of these names, a million parameters each."""
+    models = [{"model": name, "params": 10**6} for name in names]
+    table, facts = _selection(models, [{"condition": f"d/{c}"} for c in ("clean", "lines-1", "plasma-2")])
+    real = [column for column, kind in SELECTION.items() if kind.is_float()]
+    return Choice(table.with_columns(pl.col(real).fill_null(float("nan"))), facts)
 
 
 def _png(pixels: Any) -> bytes:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ import pytest
 
 from nversion.core import UserError
 from nversion.report import Study, all_figures, build_report, read_study
-from nversion.report.figures import Figure, records, render
+from nversion.report.figures import NAMES, Figure, records, render
 from nversion.report.figures.trends import trend_rows
 from nversion.report.packing import Store, pack, unpack
 
@@ -109,6 +110,26 @@ def test_an_all_undefined_metric_is_drawn_as_undefined(hand_made: Callable[..., 
     explorer = figures["improvement_explorer"].complete_spec()
     assert all(row["x_disagreement"] is None for row in explorer["datasets"]["diversity"])
     assert "2 ensembles undefined, not drawn" in render(explorer, "svg").decode()
+
+
+def test_a_choice_is_drawn_with_every_contender_on_every_part(
+    hand_made: Callable[..., Study], synthetic: ModuleType
+) -> None:
+    figures = all_figures(replace(hand_made(), selection=synthetic.choice("a", "b", "c")))
+    rows = figures["selection"].data["rows"]
+    assert rows.height == 4 + 4 + 3  # nobody has hindsight on the half that chose
+    assert rows.filter(part="Held-out half, unseen conditions")["top1"].to_list() == [0.61, 0.6, 0.55, 0.64]
+    assert "Best in hindsight" in render(figures["selection"].complete_spec(), "svg").decode()
+
+
+def test_every_figure_that_may_be_drawn_is_known_by_name(study: Study, synthetic: ModuleType) -> None:
+    assert tuple(all_figures(replace(study, selection=synthetic.choice("a", "b", "c")))) == NAMES
+
+
+def test_the_forest_tells_why_there_is_no_interval(hand_made: Callable[..., Study]) -> None:
+    study = hand_made(pearson={"q": (0.2, math.nan, math.nan)}, note="undefined without one model")
+    rows = all_figures(study)["correlations"].data["rows"]
+    assert set(rows["told"]) == {"interval undefined; undefined without one model"}
 
 
 def test_without_ensembles_only_models_are_drawn(hand_made: Callable[..., Study]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 
 import polars as pl
 
@@ -116,6 +117,14 @@ def test_no_ensemble_is_recommended_where_none_is_better(hand_made: Build) -> No
     assert said.startswith("No ensemble beats the best single model, a with 60.0 %, on its worst condition")
 
 
-def test_a_split_selection_is_not_called_optimistic(hand_made: Build) -> None:
-    study = hand_made(manifest={"settings": {"selection": {"images": 500}}})
-    assert "chosen on the images" not in what_to_deploy(study)
+def test_a_held_out_choice_is_told_by_the_images_that_had_no_say(
+    hand_made: Build, synthetic: ModuleType
+) -> None:
+    study = replace(hand_made(), selection=synthetic.choice("a", "b", "c"))
+    assert plain(what_to_deploy(study)) == (
+        "Chosen on one half of the images and 2 conditions, the ensemble a + b + c reaches 66.0 % on the "
+        "other half under the worst of these, +3.0 [+1.0, +5.0] points against the best single model, a, "
+        "with 3.0 times its 1 M parameters; under the worst of the 1 condition that had no say it reaches "
+        "61.0 %, +1.0 [−1.0, +3.0] (not distinguishable from zero) points, all on images that had no part "
+        "in the choice."
+    )

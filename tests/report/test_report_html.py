@@ -8,15 +8,22 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from math import nan
 from pathlib import Path
 from types import ModuleType
 
 import polars as pl
 import pytest
 
-from nversion.report import Study, all_figures, build_report
+from nversion.report import Study, all_figures, build_report, read_study
 from nversion.report.html import page
+from nversion.report.pictures import map_grids, sample_grids
+from nversion.report.reading import notes
+from nversion.report.selection import contender_rows
+from nversion.report.views import calibration
 
+TINY = {"num_models": 3, "num_images": 50, "datasets": ("d",), "num_corruptions": 0, "images": False}
+TINY |= {"max_ensembles": 0}
 LOADING = {"src", "href", "srcset", "poster", "data", "action", "xlink:href"}
 
 
@@ -65,10 +72,30 @@ def test_there_is_a_still_for_every_live_figure(text: str) -> None:
 
 
 def test_without_figure_files_none_are_written(synthetic: ModuleType, tmp_path: Path) -> None:
-    shape = synthetic.Shape(num_models=3, num_images=50, datasets=("d",), num_corruptions=0, images=False)
-    folder = synthetic.write_study(tmp_path, shape)
+    folder = synthetic.write_study(tmp_path, synthetic.Shape(**TINY))
     assert build_report(folder, include_figures=False) == tmp_path / "report.html"
     assert not (tmp_path / "figures").exists()
+
+
+def test_figures_of_an_earlier_report_do_not_stay(synthetic: ModuleType, tmp_path: Path) -> None:
+    folder = synthetic.write_study(tmp_path, synthetic.Shape(**TINY))
+    (folder / "figures").mkdir()
+    earlier = ("deployment.svg", "improvement_explorer.diversity.parquet", "accuracy_by_condition.pdf")
+    own = ("my_figure.svg", "deployment.txt")
+    for name in (*earlier, *own):
+        (folder / "figures" / name).write_text("earlier")
+    build_report(folder, formats=("svg",))
+    drawn = {"accuracy_by_condition.svg", "accuracy_by_condition.parquet"}
+    assert {path.name for path in (folder / "figures").iterdir()} == drawn | set(own)
+
+
+def test_a_page_alone_leaves_the_files_of_figures_that_it_has(synthetic: ModuleType, tmp_path: Path) -> None:
+    folder = synthetic.write_study(tmp_path, synthetic.Shape(**TINY))
+    (folder / "figures").mkdir()
+    for name in ("accuracy_by_condition.pdf", "selection.pdf"):
+        (folder / "figures" / name).write_text("earlier")
+    build_report(folder, include_figures=False)
+    assert [path.name for path in (folder / "figures").iterdir()] == ["accuracy_by_condition.pdf"]
 
 
 def test_nothing_in_the_data_can_end_the_script(hand_made: Callable[..., Study]) -> None:
@@ -100,10 +127,93 @@ def test_undefined_values_are_written_as_undefined(hand_made: Callable[..., Stud
     assert '<td data-sort="">undefined</td>' in tell(study)
 
 
-def test_selection_on_the_same_images_is_admitted(hand_made: Callable[..., Study]) -> None:
-    assert "compared on the images they are reported on" in tell(hand_made())
-    split = hand_made(manifest={"settings": {"selection": "half"}})
-    assert "compared on the images they are reported on" not in tell(split)
+def test_comparing_on_the_same_images_is_admitted(hand_made: Callable[..., Study]) -> None:
+    text = tell(hand_made())
+    assert "will be: `nversion select` chooses on one half of the images and reports the other." in text
+    assert 'id="selection"' not in text
+
+
+def test_a_choice_is_shown_with_what_the_held_out_half_says(
+    hand_made: Callable[..., Study], synthetic: ModuleType
+) -> None:
+    text = tell(replace(hand_made(), selection=synthetic.choice("a", "b", "c")))
+    assert "Chosen on one half, reported on the other" in text
+    assert '<td>66.0<small class="span">61.0–71.0</small></td>' in text
+    assert "+3.0 [+1.0, +5.0] under seen conditions" in text
+    assert "Optimism of the choice: +3.0 points" in text
+    assert "seen conditions (clean and lines 1)" in text
+
+
+def test_a_contender_that_differs_between_parts_is_named_in_each(synthetic: ModuleType) -> None:
+    found = synthetic.choice("a", "b", "c")
+    unseen = (pl.col("role") == "best_in_hindsight") & (pl.col("scope") == "unseen")
+    other = pl.when(unseen).then(pl.lit("b + c")).otherwise("ensemble").alias("ensemble")
+    rows = {r["label"]: r for r in contender_rows(replace(found, rows=found.rows.with_columns(other)))}
+    assert [c["name"] for c in rows["Best in hindsight"]["cells"]] == ["", "a + b + c", "b + c"]
+    assert (rows["Chosen ensemble"]["name"], rows["Chosen ensemble"]["cells"][0]["name"]) == ("a + b + c", "")
+    assert rows["Best in hindsight"]["cells"][0]["text"] == "—"
+
+
+def test_why_a_correlation_has_no_interval_is_in_a_footnote(hand_made: Callable[..., Study]) -> None:
+    text = tell(hand_made(pearson={"disagreement": (-0.4, nan, nan)}, note="undefined without one model"))
+    assert 'title="undefined without one model">−0.40<sup>1</sup>' in text
+    assert "<li><sup>1</sup> undefined without one model</li>" in text
+
+
+def test_a_correlation_without_a_note_has_no_mark(hand_made: Callable[..., Study]) -> None:
+    assert "<sup>" not in tell(hand_made(pearson={"disagreement": (-0.4, -0.8, -0.1)}))
+
+
+def test_the_lowest_loss_and_calibration_error_are_bold(hand_made: Callable[..., Study]) -> None:
+    rows = {row["model"]: row["cells"] for row in calibration(hand_made())[0]["rows"]}
+    assert [(c["text"], c["best"]) for c in rows["a"][:2]] == [("0.60", True), ("5.0", True)]
+    assert [(c["text"], c["best"]) for c in rows["b"][:2]] == [("0.65", False), ("5.0", True)]
+
+
+def test_answers_that_storing_changed_are_told(hand_made: Callable[..., Study]) -> None:
+    text = tell(hand_made(manifest={"storage": {"dtype": "float16", "changed_top1": 12}}))
+    assert "<dt>top-1 answers that storing changed</dt><dd>12</dd>" in text
+
+
+def test_an_undefined_pair_is_counted_once_however_many_ensembles_it_is_in(
+    hand_made: Callable[..., Study],
+) -> None:
+    study = hand_made()
+    pairs = pl.DataFrame(
+        {"model_a": "a", "model_b": ["b", "c"], "condition": "d/clean", "metric": "q", "value": [nan, 0.5]}
+    )
+    study = replace(
+        study, pairs=pairs, diversity=study.diversity.with_columns(pl.lit(1, pl.Int64).alias("n_undefined"))
+    )
+    said = [note for note in notes(study) if "0/0" in note]
+    assert len(said) == 1
+    assert said[0].startswith(
+        "1 pair value out of 2 (two models under one condition) is undefined (0/0): 1 of Q statistic."
+    )
+
+
+def test_images_that_attributions_left_out_are_no_pairs(hand_made: Callable[..., Study]) -> None:
+    study = hand_made()
+    attribution = study.diversity.with_columns(
+        pl.lit("attribution_saliency_predicted_l2").alias("metric"), pl.lit(3, pl.Int64).alias("n_undefined")
+    )
+    said = " ".join(notes(replace(study, diversity=attribution)))
+    assert "could not be normalised: up to 3 under clean and 3 under lines 1." in said
+    assert "0/0" not in said
+
+
+def test_each_data_set_has_its_own_grid_of_corrupted_images(synthetic: ModuleType, tmp_path: Path) -> None:
+    shape = synthetic.Shape(num_models=3, num_images=50, datasets=("one", "two"), num_corruptions=1)
+    grids = sample_grids(read_study(synthetic.write_study(tmp_path, shape)))
+    assert [grid["label"] for grid in grids] == ["one", "two"]
+    assert [column["label"] for column in grids[0]["columns"]] == ["clean", "lines 1.6"]
+    assert all(cell["uri"] for grid in grids for row in grid["rows"] for cell in row["cells"])
+    assert [len(grid["rows"]) for grid in grids] == [4, 4]
+
+
+def test_every_image_masked_by_attribution_has_its_row(small_study: Path) -> None:
+    (grid,) = map_grids(read_study(small_study))
+    assert [row["label"] for row in grid["rows"]] == ["class 0", "class 1", "class 2", "class 3"]
 
 
 def test_the_manifest_is_told_whatever_it_holds(hand_made: Callable[..., Study]) -> None:
@@ -135,6 +245,7 @@ def test_the_manifest_is_told_whatever_it_holds(hand_made: Callable[..., Study])
         {"images": False, "undefined_metric": "q"},
         {"max_ensembles": 0},
         {"consensus": ("vote",)},
+        {"selection": True},
         {"num_models": 8, "long_names": True, "sizes": (2,)},
     ],
     ids=str,

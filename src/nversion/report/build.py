@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nversion.core import write_text
 
-from .figures import FORMATS, all_figures, check_formats, write_figure
+from .figures import FORMATS, NAMES, all_figures, check_formats, remove_others, write_figure
 from .html import page
 from .tables import read_study
 
@@ -16,7 +16,8 @@ def build_report(folder: Path, formats: Sequence[str] = FORMATS, include_figures
     """Write FOLDER/report.html and, for every figure, FOLDER/figures/NAME.FORMAT and NAME.parquet.
 
     Reads only FOLDER/manifest.json and FOLDER/tables/*.parquet. The page holds all it needs and asks
-    the network for nothing.
+    the network for nothing. Files of an earlier report's figures that this one does not draw are removed
+    from FOLDER/figures; files of other names stay.
 
     Args:
         folder: of a finished study.
@@ -27,7 +28,8 @@ def build_report(folder: Path, formats: Sequence[str] = FORMATS, include_figures
         The path of report.html.
 
     Raises:
-        UserError: the folder is no study, a table lacks a column, or a format is not known.
+        UserError: the folder is no study, a table lacks a column or is of another run, or a format is
+            not known.
     """
     chosen = tuple(dict.fromkeys(formats))
     check_formats(chosen)
@@ -38,6 +40,8 @@ def build_report(folder: Path, formats: Sequence[str] = FORMATS, include_figures
         for name, figure in figures.items()
         if include_figures
     }
+    kept = chosen if include_figures else FORMATS
+    remove_others(study.folder / "figures", NAMES, figures.values(), kept)
     target = study.folder / "report.html"
     write_text(target, page(study, figures, drawn))
     return target

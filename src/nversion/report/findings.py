@@ -16,6 +16,7 @@ from .frames import (
     worst_condition,
 )
 from .labels import (
+    against_zero,
     coefficient,
     condition_label,
     consensus_label,
@@ -26,8 +27,10 @@ from .labels import (
     percent,
     plural,
     points,
+    points_interval,
     short_metric_label,
 )
+from .selection import held_out
 from .tables import MEAN_ACCURACY, Study
 
 
@@ -116,13 +119,13 @@ def what_ensembles_bring(study: Study) -> str:
     best = _best(study, size, consensus)
     if best is not None:
         half = NORMAL_QUANTILE * best["improvement_stderr"]
-        span = "" if is_undefined(half) else f" {_span(best['improvement'], half)}"
-        against = _against_zero(best["improvement"] - half, best["improvement"] + half)
+        low, high = best["improvement"] - half, best["improvement"] + half
+        span = "" if is_undefined(half) else f" {points_interval(low, high)}"
         median = points(_median(shares, consensus, study.first_condition))
         text += (
             f"; on {condition_label(study, study.first_condition)} the median ensemble gains {median} points"
         )
-        text += f" and the best of them {points(best['improvement'])}{span}{against}"
+        text += f" and the best of them {points(best['improvement'])}{span}{against_zero(low, high)}"
     if "vote" in study.consensus and consensus != "vote":
         vote = _share(shares, "vote", [study.first_condition])
         text += f", while a majority vote beats the best member there in {percent(vote, 0)}"
@@ -165,7 +168,13 @@ def what_diversity_tells(study: Study) -> str:
 
 
 def what_to_deploy(study: Study) -> str:
-    """The best ensemble on its worst condition against the best single model, and what it costs."""
+    """The ensemble to take against the best single model, and what it costs.
+
+    Where `nversion select` chose one, by the images and conditions that had no say; else the one with
+    the best worst condition, whose number is said to be optimistic.
+    """
+    if study.selection is not None:
+        return held_out(study.selection)
     consensus = study.default_consensus
     if consensus is None or study.default_size is None:
         return "With no ensembles there is nothing to weigh against the best single model."
@@ -189,17 +198,11 @@ def what_to_deploy(study: Study) -> str:
             f"No ensemble beats the best single model, {alone['candidate']} with "
             f"{percent(alone['worst_top1'])}, on its worst condition"
         )
-    optimism = "" if selection_was_split(study) else "; all were chosen on the images they are reported on"
     return (
         f"{verdict}; {num_ensembles_on_front} of the {front.height} choices that nothing cheaper matches "
-        f"{'is an ensemble' if num_ensembles_on_front == 1 else 'are ensembles'}{optimism}."
+        f"{'is an ensemble' if num_ensembles_on_front == 1 else 'are ensembles'}; "
+        "all were chosen on the images they are reported on."
     )
-
-
-def selection_was_split(study: Study) -> bool:
-    """Whether the study says that ensembles were chosen on other images than they are reported on."""
-    settings = study.manifest.get("settings")
-    return isinstance(settings, Mapping) and bool(settings.get("selection"))
 
 
 def _measured(row: Mapping[str, Any]) -> str:
@@ -228,16 +231,6 @@ def _best(study: Study, size: int, consensus: str) -> dict[str, Any] | None:
     return rows.sort("improvement", descending=True).row(0, named=True) if rows.height else None
 
 
-def _span(value: float, half: float) -> str:
-    return f"[{points(value - half)}, {points(value + half)}]"
-
-
-def _against_zero(low: float, high: float) -> str:
-    if is_undefined(low) or is_undefined(high) or low > 0 or high < 0:
-        return ""
-    return " (not distinguishable from zero)"
-
-
 def _metric_words(metric: str) -> str:
     if metric == MEAN_ACCURACY:
         return "the mean accuracy of the members"
@@ -255,7 +248,7 @@ def _related(row: Mapping[str, Any]) -> str:
     if is_undefined(row["value"]):
         return "undefined"
     span = interval(row["low"], row["high"])
-    return f"{coefficient(row['value'])} {span}{_against_zero(row['low'], row['high'])}"
+    return f"{coefficient(row['value'])} {span}{against_zero(row['low'], row['high'])}"
 
 
 def _distinguishable(study: Study, metric: str, size: int, consensus: str) -> str:

@@ -11,12 +11,13 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup, escape
 
-from . import views
+from . import pictures, reading, views
 from .figures import Figure, render
 from .figures.figure import vega_lite_version
 from .findings import findings
 from .images import data_uri, light_png
 from .packing import Store
+from .selection import selection
 from .tables import Study
 
 _STATIC_SVG_LIMIT = 160_000  # bytes; a larger drawing is lighter, and quicker on paper, as pixels
@@ -55,15 +56,17 @@ def page(study: Study, figures: Mapping[str, Figure], drawn: Mapping[str, Mappin
         question=study.manifest.get("question") or "",
         findings=findings(study),
         resilience=views.resilience(study),
+        calibration=views.calibration(study),
         correlations=views.correlation_tables(study),
         shares=views.share_table(study),
         fronts=views.fronts(study),
-        samples=views.sample_grid(study),
-        maps=views.map_grids(study),
-        notes=views.notes(study),
-        provenance=views.provenance(study),
-        glossary=views.glossary(study),
-        intervals=views.interval_words(study),
+        selection=selection(study),
+        samples=pictures.sample_grids(study),
+        maps=pictures.map_grids(study),
+        notes=reading.notes(study),
+        provenance=reading.provenance(study),
+        glossary=reading.glossary(study),
+        intervals=reading.interval_words(study),
         figures=shown,
         live=json.dumps({name: entry["live"] for name, entry in shown.items()}, separators=(",", ":")),
         data=store.json(),

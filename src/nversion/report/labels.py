@@ -126,6 +126,27 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     return f"[{coefficient(low, digits)}, {coefficient(high, digits)}]"
 
 
+def points_interval(low: float | None, high: float | None) -> str:
+    """
+    >>> points_interval(-0.005, 0.02)
+    '[−0.5, +2.0]'
+    """
+    if is_undefined(low) or is_undefined(high):
+        return "[interval undefined]"
+    return f"[{points(low)}, {points(high)}]"
+
+
+def against_zero(low: float | None, high: float | None) -> str:
+    """What is to be said beside an interval that covers zero; nothing where it is undefined.
+
+    >>> against_zero(-0.1, 0.2), against_zero(0.1, 0.2)
+    (' (not distinguishable from zero)', '')
+    """
+    if low is None or high is None or is_undefined(low) or is_undefined(high) or low > 0 or high < 0:
+        return ""
+    return " (not distinguishable from zero)"
+
+
 def count(value: float | None) -> str:
     """Parameters and multiply-adds, three figures.
 

@@ -36,6 +36,8 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "top1_low": _REAL,
         "top1_high": _REAL,
         "top5": _REAL,
+        "nll": _REAL,
+        "ece": _REAL,
     },
     "ensembles": {
         "ensemble": _TEXT,
@@ -70,7 +72,9 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "low": _REAL,
         "high": _REAL,
         "n_ensembles": _WHOLE,
+        "note": _TEXT,
     },
+    "pairs": {"model_a": _TEXT, "model_b": _TEXT, "condition": _TEXT, "metric": _TEXT, "value": _REAL},
     "samples": {"sample_id": _TEXT, "label_name": _TEXT, "condition": _TEXT, "png": _BYTES},
     "maps": {
         "sample_id": _TEXT,
@@ -83,15 +87,54 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     },
     "metrics": {"metric": _TEXT},
 }
+SELECTION: dict[str, pl.DataType] = {
+    "role": _TEXT,
+    "ensemble": _TEXT,
+    "size": _WHOLE,
+    "consensus": _TEXT,
+    "half": _TEXT,
+    "scope": _TEXT,
+    "statistic": _TEXT,
+    "n": _WHOLE,
+    "top1": _REAL,
+    "top1_low": _REAL,
+    "top1_high": _REAL,
+    "difference": _REAL,
+    "difference_low": _REAL,
+    "difference_high": _REAL,
+    "params": _WHOLE,
+}
 REQUIRED = ("conditions", "models", "ensembles")
+OPTIONAL = ("samples", "maps", "selection")
+"""Tables that a report can do without: those of another run are left out, and that is said."""
 MEAN_ACCURACY = "mean_member_accuracy"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `nversion select` chose on one half of the images, and how good that is on the other.
+
+    Attributes:
+        rows: the rows of its table that sum conditions up by the rule's own criterion.
+        facts: the settings, the names of the seen and the unseen conditions, the number of
+            candidates, and drop, average_drop, optimism, regret_seen and regret_unseen as fractions.
+    """
+
+    rows: pl.DataFrame
+    facts: dict[str, Any]
+
+    def row(self, role: str, half: str, scope: str) -> dict[str, Any] | None:
+        """A contender's row of one part; None where it has none."""
+        found = self.rows.filter(role=role, half=half, scope=scope)
+        return found.row(0, named=True) if found.height else None
 
 
 @dataclass(frozen=True)
 class Study:
     """A study as it stands on disk, in the order it was written; undefined numbers are nan.
 
-    The optional tables (diversity, correlations, samples, maps, metrics) have no rows when absent.
+    The tables besides conditions, models and ensembles have no rows when absent; `selection` is then
+    None. `left_out` names the tables that are there but of another run.
     """
 
     folder: Path
@@ -101,9 +144,12 @@ class Study:
     ensembles: pl.DataFrame
     diversity: pl.DataFrame
     correlations: pl.DataFrame
+    pairs: pl.DataFrame
     samples: pl.DataFrame
     maps: pl.DataFrame
     metrics: pl.DataFrame
+    selection: Choice | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -180,9 +226,6 @@ class Study:
         data = self._fact(condition, "dataset")
         return next((c for c in self.clean if self._fact(c, "dataset") == data), None)
 
-    def num_images(self, condition: str) -> int:
-        return int(self._fact(condition, "n"))
-
     def fact(self, condition: str) -> dict[str, Any]:
         """The condition's row in the conditions table."""
         return self._facts[condition]
@@ -199,7 +242,8 @@ def read_study(folder: Path) -> Study:
     """Read FOLDER/manifest.json and FOLDER/tables/*.parquet.
 
     Raises:
-        UserError: the folder is no study, or a table lacks a column.
+        UserError: the folder is no study, a table lacks a column, or a table is of another run than the
+            manifest (one that was ended between the two).
     """
     tables = folder / "tables"
     needed = [folder / "manifest.json", *(tables / f"{name}.parquet" for name in REQUIRED)]
@@ -218,7 +262,11 @@ def read_study(folder: Path) -> Study:
             found=str(error),
             next_step="run `nversion study run STUDY.toml` again: it writes the manifest anew",
         ) from error
-    frames = {name: _read(tables / f"{name}.parquet", schema) for name, schema in SCHEMAS.items()}
+    left_out = _of_another_run(tables, manifest.get("study_hash"))
+    frames = {
+        name: pl.DataFrame(schema=schema) if name in left_out else _read(tables / f"{name}.parquet", schema)
+        for name, schema in SCHEMAS.items()
+    }
     if frames["models"].is_empty() or frames["conditions"].is_empty():
         raise UserError(
             expected=f"at least one model on one condition in {tables}",
@@ -232,7 +280,48 @@ def read_study(folder: Path) -> Study:
             found="no row for " + ", ".join(unlisted),
             next_step="run `nversion study run STUDY.toml` again: it writes all tables together",
         )
-    return Study(folder, manifest, **frames)
+    selection = None if "selection" in left_out else _read_selection(tables / "selection.parquet")
+    return Study(folder, manifest, **frames, selection=selection, left_out=left_out)
+
+
+def _of_another_run(tables: Path, study_hash: str | None) -> tuple[str, ...]:
+    """The optional tables whose study is not the manifest's; raises for any other such table."""
+    others = []
+    for name in (*SCHEMAS, "selection"):
+        path = tables / f"{name}.parquet"
+        if not path.is_file() or (found := _metadata(path).get("study_hash")) == study_hash:
+            continue
+        if name not in OPTIONAL:
+            raise UserError(
+                expected=f"all tables of the run that wrote {tables.parent / 'manifest.json'} "
+                f"(study {study_hash or 'unnamed'})",
+                found=f"tables/{name}.parquet of {f'study {found}' if found else 'an unnamed study'}",
+                next_step="run the study again: nversion study run STUDY.toml",
+            )
+        others.append(name)
+    return tuple(others)
+
+
+def _read_selection(path: Path) -> Choice | None:
+    if not path.is_file():
+        return None
+    frame = _read(path, SELECTION)
+    try:
+        facts = json.loads(_metadata(path)["selection"])
+        return Choice(frame.filter(statistic=facts["criterion"]), facts)
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            expected=f"the settings of the selection in the metadata of {path}",
+            found=repr(error),
+            next_step=f"make it again: nversion select {path.parents[1]}",
+        ) from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        return pl.read_parquet_metadata(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _no_parquet(path, error) from error
 
 
 def _read(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -241,11 +330,7 @@ def _read(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise UserError(
-            expected=f"a parquet file at {path}",
-            found=str(error).splitlines()[0],
-            next_step="remove it and run `nversion study run STUDY.toml` again",
-        ) from error
+        raise _no_parquet(path, error) from error
     lacking = [column for column in schema if column not in frame.columns]
     if lacking:
         raise UserError(
@@ -257,3 +342,11 @@ def _read(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
     # Both null and nan say "undefined" in parquet files; one spelling makes one check enough.
     undefined_as_nan = [c for c, kind in schema.items() if kind == _REAL and c != "severity"]
     return frame.with_columns(pl.col(undefined_as_nan).fill_null(float("nan")))
+
+
+def _no_parquet(path: Path, error: Exception) -> UserError:
+    return UserError(
+        expected=f"a parquet file at {path}",
+        found=str(error).splitlines()[0],
+        next_step="remove it and run `nversion study run STUDY.toml` again",
+    )

@@ -1,25 +1,20 @@
-"""The page's tables and pictures as plain data: what the template only lays out."""
+"""The page's tables of numbers as plain data: what the template only lays out."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
 from .figures.deploy import COSTS
 from .figures.trends import SAME, relation_rows
-from .findings import selection_was_split
 from .frames import (
-    MAX_DRAWN,
     NORMAL_QUANTILE,
-    num_ensembles,
     pareto_front,
     share_above_zero,
     worst_condition,
 )
-from .images import thumbnail_uri
 from .labels import (
     coefficient,
     condition_label,
@@ -30,16 +25,10 @@ from .labels import (
     is_undefined,
     metric_label,
     percent,
-    plural,
     points,
     statistic_label,
 )
 from .tables import Study
-
-# Said among the notes, above the findings, or of use to the program alone.
-_NOT_FACTS = ("notes", "identities", "study", "question", "logits")
-MAX_PICTURED_IMAGES = 8
-MAX_PICTURED_MODELS = 16
 
 
 def resilience(study: Study) -> list[dict[str, Any]]:
@@ -109,6 +98,39 @@ def _drop(study: Study, measured: Mapping[str, Mapping[str, Any] | None]) -> dic
     return {"text": points(mean), "sort": f"{mean:.6f}"}
 
 
+def calibration(study: Study) -> list[dict[str, Any]]:
+    """Negative log likelihood and expected calibration error, one table a data set, lowest in bold."""
+    tables = []
+    for dataset in study.conditions["dataset"].unique(maintain_order=True):
+        conditions = [c for c in study.condition_names if study.fact(c)["dataset"] == dataset]
+        part = study.models.filter(pl.col("condition").is_in(conditions))
+        if part["nll"].is_nan().all() and part["ece"].is_nan().all():
+            continue
+        measured = {(row["model"], row["condition"]): row for row in part.iter_rows(named=True)}
+        lowest = {
+            (row["condition"], key): row[key]
+            for key in ("nll", "ece")
+            for row in part.filter(pl.col(key).is_not_nan()).sort(key, descending=True).iter_rows(named=True)
+        }
+        rows = []
+        for model in part["model"].unique(maintain_order=True):
+            cells = []
+            for condition in conditions:
+                row = measured.get((model, condition), {})
+                cells.append(_loss_cell(row.get("nll"), lowest.get((condition, "nll")), 1, 2))
+                cells.append(_loss_cell(row.get("ece"), lowest.get((condition, "ece")), 100, 1))
+            rows.append({"model": model, "cells": cells})
+        labels = [corruption_label(study, c) for c in conditions]
+        tables.append({"dataset": dataset, "conditions": labels, "rows": rows})
+    return tables
+
+
+def _loss_cell(value: float | None, lowest: float | None, unit: int, digits: int) -> dict[str, Any]:
+    if value is None or is_undefined(value):
+        return {"text": "undefined", "sort": "", "best": False}
+    return {"text": f"{unit * value:.{digits}f}", "sort": f"{value:.6f}", "best": value == lowest}
+
+
 def correlation_tables(study: Study) -> list[dict[str, Any]]:
     """One table a size, consensus and statistic: metrics down, conditions across."""
     other_size = pl.col("size") != (study.default_size or 0)  # the size that the findings speak of is first
@@ -122,6 +144,8 @@ def correlation_tables(study: Study) -> list[dict[str, Any]]:
     ):
         cells = {(row["metric"], row["label"]): row for row in part.iter_rows(named=True)}
         shown = [m for m in metrics if any(key[0] == m for key in cells)]
+        notes = list(dict.fromkeys(note for note in part["note"] if note))
+        marks = {note: str(i) for i, note in enumerate(notes, 1)}
         name = f"{statistic_label(str(statistic))}, {consensus_label(str(consensus))}"
         tables.append(
             {
@@ -130,22 +154,25 @@ def correlation_tables(study: Study) -> list[dict[str, Any]]:
                 "rows": [
                     {
                         "label": metric_label(m),
-                        "cells": [_relation_cell(cells.get((m, label))) for label in labels],
+                        "cells": [_relation_cell(cells.get((m, label)), marks) for label in labels],
                     }
                     for m in shown
                 ],
+                "notes": [(mark, note) for note, mark in marks.items()],
             }
         )
     return tables
 
 
-def _relation_cell(row: Mapping[str, Any] | None) -> dict[str, Any]:
+def _relation_cell(row: Mapping[str, Any] | None, marks: Mapping[str, str]) -> dict[str, Any]:
+    cell = {"text": "not measured", "small": "", "shade": "", "sure": False, "mark": "", "note": ""}
     if row is None:
-        return {"text": "not measured", "small": "", "shade": "", "sure": False}
+        return cell
+    cell |= {"mark": marks.get(row["note"], ""), "note": row["note"]}
     if is_undefined(row["value"]):
-        return {"text": "undefined", "small": "", "shade": "", "sure": False}
+        return cell | {"text": "undefined"}
     colour = "11,93,128" if row["value"] > 0 else "179,69,11"
-    return {
+    return cell | {
         "text": coefficient(row["value"]),
         "small": interval(row["low"], row["high"]),
         "shade": f"rgba({colour},{0.42 * min(1.0, abs(row['value'])):.2f})",
@@ -210,198 +237,3 @@ def _gain(row: Mapping[str, Any]) -> str:
     if is_undefined(row["improvement_stderr"]):
         return points(row["improvement"])
     return f"{points(row['improvement'])} ± {100 * NORMAL_QUANTILE * row['improvement_stderr']:.1f}"
-
-
-def sample_grid(study: Study) -> dict[str, Any] | None:
-    """Images down, conditions across; None without pictures."""
-    conditions = [c for c in study.conditions["condition"] if c in set(study.samples["condition"])]
-    if not conditions:
-        return None
-    ids = study.samples["sample_id"].unique(maintain_order=True).to_list()
-    pictures = {(r["sample_id"], r["condition"]): r for r in study.samples.iter_rows(named=True)}
-    rows = []
-    for sample in ids[:MAX_PICTURED_IMAGES]:
-        found = [pictures.get((sample, c)) for c in conditions]
-        name = next((r["label_name"] for r in found if r), None) or sample
-        cells = [
-            {
-                "uri": thumbnail_uri(row["png"]) if row else None,
-                "alt": f"{name}, {condition_label(study, c)}",
-                "said": None,
-                "right": None,
-            }
-            for c, row in zip(conditions, found, strict=True)
-        ]
-        rows.append({"label": name, "id": sample, "cells": cells})
-    columns = [{"label": condition_label(study, c), "small": ""} for c in conditions]
-    return {"columns": columns, "rows": rows, "left_out": max(0, len(ids) - MAX_PICTURED_IMAGES)}
-
-
-def map_grids(study: Study) -> list[dict[str, Any]]:
-    """Images masked by attribution: images down, models across; one grid a condition."""
-    grids = []
-    for condition in study.maps["condition"].unique(maintain_order=True):
-        part = study.maps.filter(condition=condition)
-        models = part.select("model", "family").unique("model", keep="first", maintain_order=True)
-        ids = part["sample_id"].unique(maintain_order=True).to_list()
-        pictures = {(r["sample_id"], r["model"]): r for r in part.iter_rows(named=True)}
-        labels = dict(study.samples.select("sample_id", "label_name").iter_rows())
-        rows = []
-        for sample in ids[:MAX_PICTURED_IMAGES]:
-            cells = []
-            for model in models["model"][:MAX_PICTURED_MODELS]:
-                row = pictures.get((sample, model))
-                said = None if row is None else row["predicted_name"]
-                cells.append(
-                    {
-                        "uri": thumbnail_uri(row["png"]) if row else None,
-                        "alt": f"{sample} masked by the attribution of {model}, which says {said}",
-                        "said": said,
-                        "right": bool(row["right"]) if row else None,
-                    }
-                )
-            named = part.filter(sample_id=sample).row(0, named=True).get("label_name")
-        rows.append({"label": named or labels.get(sample) or sample, "id": sample, "cells": cells})
-        known = condition in set(study.conditions["condition"])
-        grids.append(
-            {
-                "label": condition_label(study, condition) if known else condition,
-                "columns": [
-                    {"label": m, "small": f} for m, f in models.head(MAX_PICTURED_MODELS).iter_rows()
-                ],
-                "rows": rows,
-                "left_out": max(0, len(ids) - MAX_PICTURED_IMAGES),
-                "models_left_out": max(0, models.height - MAX_PICTURED_MODELS),
-            }
-        )
-    return grids
-
-
-def notes(study: Study) -> list[str]:
-    """What a reader must know to read the numbers right."""
-    said = []
-    rules = set(study.ensembles["consensus"])
-    if {"geometric_mean", "average"} <= rules:
-        said.append(
-            "The geometric mean of the members' probabilities picks the same winner as averaging their "
-            "logits on every image: it is the same number by identity and is not drawn twice."
-        )
-    if "vote" in rules:
-        ties = int(study.ensembles.filter(pl.col("consensus") == "vote")["ties"].sum())
-        said.append(
-            "The accuracy of a majority vote is the expected one when a tie is drawn by lot "
-            f"(1/number tied if the label is among the tied); there were {plural(ties, 'tie')} over "
-            "all images, ensembles and conditions."
-        )
-    said += [
-        f"Scatter plots show {MAX_DRAWN:,} of the {num_ensembles(study, size):,} ensembles of {size}, drawn "
-        "with a generator seeded by their size, and those on a front; the grid's lines, "
-        "correlations, shares and fronts use all of them."
-        for size in study.sizes
-        if num_ensembles(study, size) > MAX_DRAWN
-    ]
-    if study.sizes and not selection_was_split(study):
-        said.append(
-            "Ensembles and the front were compared on the images they are reported on, so the best of many "
-            "looks better than it will be; `nversion select` chooses on one half of the images and reports "
-            "the other."
-        )
-    undefined = int(study.diversity["n_undefined"].fill_null(0).sum())
-    if undefined:
-        said.append(
-            f"{plural(undefined, 'pair value')} behind the diversities are undefined (0/0); they are left "
-            "out of the means and never counted as 0."
-        )
-    identities = [f"{k}: {text}" if k else text for k, text in _pairs(study.manifest.get("identities"))]
-    said += [text for text in identities if not text.startswith("geometric_mean")]  # said above
-    said += [f"{name}: {text}" if name else text for name, text in _pairs(study.manifest.get("notes"))]
-    return said
-
-
-def provenance(study: Study) -> dict[str, Any]:
-    """Manifest and conditions as tables of plain text; whatever the manifest has, in its order."""
-    tables = []
-    facts = []
-    for key, value in study.manifest.items():
-        if key in _NOT_FACTS:
-            continue
-        if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
-            tables.append(_table(key, value))
-        elif isinstance(value, Mapping) and key in ("settings", "versions"):
-            facts += [(f"{key}: {name}", _text(entry)) for name, entry in value.items()]
-        elif isinstance(value, Mapping) and value and all(isinstance(v, Mapping) for v in value.values()):
-            tables.append(_table(key, [{"name": name, **entry} for name, entry in value.items()]))
-        elif key == "seconds" and isinstance(value, int | float):
-            facts.append(("computing time", f"{value:,.0f} s"))
-        else:
-            facts.append((key.replace("_", " "), _text(value)))
-    conditions = [
-        {
-            "condition": row["condition"],
-            "images": f"{row['n']:,}",
-            "excluded": row["excluded"],
-            "seed": row["seed"],
-        }
-        for row in study.conditions.iter_rows(named=True)
-    ]
-    tables.append(_table("conditions", conditions))
-    return {"facts": facts, "tables": tables}
-
-
-def _table(name: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    columns = list(dict.fromkeys(key for entry in entries for key in entry))
-    rows = [[_text(entry.get(column)) for column in columns] for entry in entries]
-    return {"name": name.replace("_", " "), "columns": [c.replace("_", " ") for c in columns], "rows": rows}
-
-
-def glossary(study: Study) -> dict[str, Any] | None:
-    """The metrics table for readers."""
-    if study.metrics.is_empty():
-        return None
-    entries = []
-    for row in study.metrics.iter_rows(named=True):
-        direction = row.get("higher_is_more_diverse")
-        entries.append(
-            {"metric": metric_label(row["metric"])}
-            | ({"more diverse is": "unknown" if direction is None else "higher" if direction else "lower"})
-            | {k: v for k, v in row.items() if k not in ("metric", "higher_is_more_diverse")}
-        )
-    return _table("metrics", entries)
-
-
-def interval_words(study: Study) -> str:
-    """How the intervals were made, in one paragraph."""
-    models = len(study.model_names)
-    return (
-        "Intervals are 95 %. Those of a correlation add two variances on Fisher's z: the one over images, by "
-        "leaving out one block of images at a time, and the one over models, by leaving out one model at a "
-        "time, because ensembles that share members are not independent of each other; they use Student's t "
-        f"with {models - 1} degrees of freedom, one fewer than the {plural(models, 'model')}. Those of an "
-        "improvement are over images only, for these models. Those of a model's accuracy are over images. "
-        "None is corrected for looking at many relations at once."
-    )
-
-
-def _pairs(value: Any) -> list[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        return [(str(name), _text(entry)) for name, entry in value.items()]
-    if isinstance(value, list | tuple):
-        return [("", _text(entry)) for entry in value]
-    return [] if value is None else [("", _text(value))]
-
-
-def _text(value: Any) -> str:
-    """Plain data as words.
-
-    >>> _text({"mean": [0.485, 0.456], "size": 224})
-    'mean 0.485, 0.456; size 224'
-    """
-    if value is None or (isinstance(value, str | Mapping | Sequence) and not value):
-        return "—"
-    if isinstance(value, Mapping):
-        return "; ".join(f"{name} {_text(entry)}" for name, entry in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(entry) for entry in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, str) else json.dumps(value, default=str)

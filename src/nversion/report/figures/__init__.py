@@ -6,10 +6,24 @@ from nversion.report.tables import Study
 
 from .accuracy import accuracy_by_condition
 from .deploy import deployment
-from .figure import FORMATS, Figure, check_formats, records, render, write_figure
+from .figure import FORMATS, Figure, check_formats, records, remove_others, render, write_figure
 from .improvement import explorer, paper_scatter
+from .selection import held_out
 from .shares import shares
 from .trends import forest, trend_grid
+
+NAMES = (
+    "accuracy_by_condition",
+    "improvement_average",
+    "improvement_vote",
+    "improvement_explorer",
+    "trend_grid",
+    "correlations",
+    "share_above_zero",
+    "deployment",
+    "selection",
+)
+"""Every figure that there may be, in the order of the report."""
 
 
 def all_figures(study: Study) -> dict[str, Figure]:
@@ -23,8 +37,19 @@ def all_figures(study: Study) -> dict[str, Figure]:
         forest(study),
         shares(study),
         deployment(study),
+        held_out(study),
     ]
     return {figure.name: figure for figure in drawn if figure is not None}
 
 
-__all__ = ["FORMATS", "Figure", "all_figures", "check_formats", "records", "render", "write_figure"]
+__all__ = [
+    "FORMATS",
+    "NAMES",
+    "Figure",
+    "all_figures",
+    "check_formats",
+    "records",
+    "remove_others",
+    "render",
+    "write_figure",
+]

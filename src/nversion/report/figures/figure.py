@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from nversion.core import UserError, whole_file, write_bytes
+from nversion.core import UserError, write_bytes
 
 ROWS = alt.NamedData("rows")
 EXPORT_WIDTH = 720
@@ -150,10 +151,29 @@ def write_figure(figure: Figure, folder: Path, formats: tuple[str, ...]) -> dict
     for form, content in drawn.items():
         write_bytes(folder / f"{figure.name}.{form}", content)
     for name, frame in figure.data.items():
-        path = folder / (f"{figure.name}.parquet" if name == "rows" else f"{figure.name}.{name}.parquet")
-        with whole_file(path) as temporary:
-            frame.write_parquet(temporary)
+        buffer = io.BytesIO()  # polars tells a full disk in its own words, write_bytes in ours
+        frame.write_parquet(buffer)
+        write_bytes(folder / _data_file(figure, name), buffer.getvalue())
     return drawn
+
+
+def remove_others(
+    folder: Path, known: Collection[str], drawn: Collection[Figure], formats: Collection[str]
+) -> None:
+    """Remove an earlier report's files of `known` figures: not drawn now, or not in these formats.
+
+    Files of any other name stay.
+    """
+    written = {f"{figure.name}.{form}" for figure in drawn for form in formats}
+    written |= {_data_file(figure, name) for figure in drawn for name in figure.data}
+    for path in sorted(folder.glob("*")):
+        is_ours = path.name.split(".")[0] in known and path.suffix[1:] in (*FORMATS, "parquet")
+        if is_ours and path.name not in written:
+            path.unlink()
+
+
+def _data_file(figure: Figure, data: str) -> str:
+    return f"{figure.name}.parquet" if data == "rows" else f"{figure.name}.{data}.parquet"
 
 
 def check_formats(formats: tuple[str, ...]) -> None:

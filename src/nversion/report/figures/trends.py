@@ -156,7 +156,7 @@ def trend_grid(study: Study) -> Figure | None:
 
 
 def relation_rows(study: Study) -> pl.DataFrame:
-    """The correlations table for readers: labels, and whether the interval excludes zero."""
+    """The correlations table for readers: labels, whether the interval excludes zero, and its note."""
     where = {c: condition_label(study, c) for c in study.condition_names}
     relations = study.correlations.filter(
         pl.col("statistic").is_in(STATISTICS),
@@ -168,6 +168,18 @@ def relation_rows(study: Study) -> pl.DataFrame:
     )
     metrics = relations["metric"].unique(maintain_order=True).to_list()
     same = pl.col("diversity_condition") == pl.col("accuracy_condition")
+    undefined = pl.col("value").is_nan()
+    no_interval = pl.col("low").is_nan() | pl.col("high").is_nan()
+    zero = (
+        pl.when(undefined)
+        .then(pl.lit(UNDEFINED))
+        .when(no_interval)
+        .then(pl.lit("interval undefined"))
+        .when((pl.col("low") > 0) | (pl.col("high") < 0))
+        .then(pl.lit("excludes zero"))
+        .otherwise(pl.lit("covers zero"))
+    )
+    note = pl.col("note").fill_null("")
     return relations.select(
         "metric",
         pl.col("metric")
@@ -185,14 +197,9 @@ def relation_rows(study: Study) -> pl.DataFrame:
         "low",
         "high",
         "n_ensembles",
-        pl.when(pl.col("value").is_nan())
-        .then(pl.lit(UNDEFINED))
-        .when(pl.col("low").is_nan() | pl.col("high").is_nan())
-        .then(pl.lit("interval undefined"))
-        .when((pl.col("low") > 0) | (pl.col("high") < 0))
-        .then(pl.lit("excludes zero"))
-        .otherwise(pl.lit("covers zero"))
-        .alias("zero"),
+        zero.alias("zero"),
+        note.alias("note"),
+        pl.when(note == "").then(zero).otherwise(pl.concat_str(zero, pl.lit("; "), note)).alias("told"),
     )
 
 
@@ -259,7 +266,7 @@ def forest(study: Study) -> Figure | None:
                 alt.Tooltip("value:Q", title="Correlation", format=".2f"),
                 alt.Tooltip("low:Q", title="95 % from", format=".2f"),
                 alt.Tooltip("high:Q", title="95 % to", format=".2f"),
-                alt.Tooltip("zero:N", title="Interval"),
+                alt.Tooltip("told:N", title="Interval"),
                 alt.Tooltip("n_ensembles:Q", title="Ensembles", format=","),
             ],
         )

@@ -1,0 +1,146 @@
+"""A choice made on one half of the images, told by the other: table rows and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .labels import (
+    against_zero,
+    condition_label,
+    consensus_label,
+    count,
+    is_undefined,
+    listed,
+    percent,
+    plural,
+    points,
+    points_interval,
+)
+from .tables import Choice, Study
+
+PARTS = {
+    ("selection", "seen"): "Half that chose, seen conditions",
+    ("held_out", "seen"): "Held-out half, seen conditions",
+    ("held_out", "unseen"): "Held-out half, unseen conditions",
+}
+ROLES = {
+    "chosen": "Chosen ensemble",
+    "best_single_model": "Best single model",
+    "average_ensemble": "Average ensemble",
+    "best_in_hindsight": "Best in hindsight",
+}
+_CRITERIA = {"worst": "under the worst of", "mean": "on average over"}
+
+
+def selection(study: Study) -> dict[str, Any] | None:
+    """The section's table and sentences; None where nothing was chosen."""
+    choice = study.selection
+    if choice is None:
+        return None
+    return {
+        "rule": _rule(study, choice),
+        "columns": list(PARTS.values()),
+        "rows": contender_rows(choice),
+        "sentences": [_paired(choice), _optimism(choice), _hindsight(choice)],
+    }
+
+
+def held_out(choice: Choice) -> str:
+    """What to deploy, as the images and conditions tell that had no say in the choice."""
+    seen, unseen = (choice.row("chosen", "held_out", scope) for scope in ("seen", "unseen"))
+    single = choice.row("best_single_model", "held_out", "seen")
+    assert seen is not None
+    assert unseen is not None
+    assert single is not None
+    where = _CRITERIA[choice.facts["criterion"]]
+    num_seen, num_unseen = (len(choice.facts[scope]) for scope in ("seen", "unseen"))
+    ratio = f"{seen['params'] / single['params']:.1f} times" if single["params"] else "an unknown number of"
+    return (
+        f"Chosen on one half of the images and {plural(num_seen, 'condition')}, the ensemble "
+        f"{seen['ensemble']} reaches {percent(seen['top1'])} on the other half {where} these, "
+        f"{_difference(seen)} points against the best single model, {single['ensemble']}, with {ratio} its "
+        f"{count(single['params'])} parameters; {where} the {plural(num_unseen, 'condition')} that had no "
+        f"say it reaches {percent(unseen['top1'])}, {_difference(unseen)} points, all on images that had no "
+        "part in the choice."
+    )
+
+
+def _rule(study: Study, choice: Choice) -> str:
+    facts = choice.facts
+    known = set(study.conditions["condition"])
+    seen, unseen = (
+        listed([condition_label(study, c) if c in known else c for c in facts[scope]])
+        for scope in ("seen", "unseen")
+    )
+    budget = [
+        f"at most {count(facts[key])} {unit}"
+        for key, unit in (("max_params", "parameters"), ("max_macs", "multiply-adds"))
+        if facts.get(key) is not None
+    ]
+    return (
+        f"Of {plural(facts['candidates'], 'ensemble')} by {consensus_label(facts['consensus'])}"
+        f"{' with ' + listed(budget) if budget else ''}, the one with the highest accuracy "
+        f"{_CRITERIA[facts['criterion']]} the seen conditions ({seen}) was chosen on one half of the images, "
+        f"drawn with seed {facts['seed']}. The other half, and the unseen conditions ({unseen}), had no say. "
+        f"The numbers are top-1 accuracies in percent {_CRITERIA[facts['criterion']]} the conditions of "
+        "each part, with their 95 % intervals."
+    )
+
+
+def contender_rows(choice: Choice) -> list[dict[str, Any]]:
+    """A row a contender, a cell a part; one that is the same in all parts is named once."""
+    rows = []
+    for role, label in ROLES.items():
+        found = [choice.row(role, half, scope) for half, scope in PARTS]
+        names = [_name(row) if row else "" for row in found]
+        same = len(set(filter(None, names))) == 1
+        cells = [_cell(row) | {"name": "" if same else name} for row, name in zip(found, names, strict=True)]
+        rows.append({"label": label, "name": next(filter(None, names), "") if same else "", "cells": cells})
+    return rows
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["ensemble"] or f"mean over all of {row['size']} members")
+
+
+def _cell(row: Mapping[str, Any] | None) -> dict[str, Any]:
+    if row is None:
+        return {"text": "—", "small": ""}
+    low, high = row["top1_low"], row["top1_high"]
+    span = "" if is_undefined(low) or is_undefined(high) else f"{100 * low:.1f}–{100 * high:.1f}"
+    return {"text": f"{100 * row['top1']:.1f}", "small": span}
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    low, high = row["difference_low"], row["difference_high"]
+    return f"{points(row['difference'])} {points_interval(low, high)}{against_zero(low, high)}"
+
+
+def _paired(choice: Choice) -> str:
+    said = [
+        f"{_difference(row)} under {scope} conditions"
+        for scope in ("seen", "unseen")
+        if (row := choice.row("chosen", "held_out", scope))
+    ]
+    return (
+        f"Chosen ensemble less best single model on the same held-out images, in points: {listed(said)} "
+        "(95 %, leaving out one block of images at a time)."
+    )
+
+
+def _optimism(choice: Choice) -> str:
+    facts = choice.facts
+    return (
+        f"Optimism of the choice: {points(facts['optimism'])} points, the luck in its lead. From the half "
+        f"that chose it to the other its accuracy changes by {points(-facts['drop'])}; that of the average "
+        f"ensemble, which nobody chose, by {points(-facts['average_drop'])}."
+    )
+
+
+def _hindsight(choice: Choice) -> str:
+    return (
+        "The ensemble that the rule would have taken on the held-out half itself is better by "
+        f"{points(choice.facts['regret_seen'])} points under seen conditions and by "
+        f"{points(choice.facts['regret_unseen'])} under unseen ones."
+    )
