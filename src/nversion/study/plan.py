@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import comb
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -320,14 +318,3 @@ def _check_once(kind: str, names: Sequence[str]) -> None:
                 found=f"{name!r} {list(names).count(name)} times",
                 next_step="name it once, or give the second a name of its own",
             )
-
-
-def provenance(study: OpenStudy) -> dict[str, Any]:
-    """Facts about the machine that end up in the manifest."""
-    return {
-        "device": str(study.device),
-        "device_name": torch.cuda.get_device_name(study.device) if study.device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "torch": torch.__version__,
-    }

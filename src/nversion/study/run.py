@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +14,7 @@ from numpy.typing import NDArray
 
 import nversion
 from nversion.attribution import GramSums
-from nversion.core import UserError, only_run, remove_leftovers, spans, write_text
+from nversion.core import UserError, only_run, remove_leftovers, spans
 from nversion.data import Condition, Dataset, UnreadableImageError
 from nversion.ensembles import Ensembles, evaluate_sizes
 from nversion.predictions import Predictions
@@ -25,6 +22,7 @@ from nversion.predictions import run as run_models
 
 from . import tables
 from .attributions import metric_name
+from .manifest import write_manifest
 from .measure import ConditionResult, measure_condition
 from .pictures import maps_table, models_of_different_families, samples_table
 from .plan import (
@@ -35,7 +33,6 @@ from .plan import (
     check_memory,
     make_plan,
     open_study,
-    provenance,
     study_hash,
 )
 from .spec import StudySpec
@@ -303,60 +300,6 @@ def _reasons(dataset: Dataset, rows_N: NDArray[np.int64]) -> dict[str, str]:
         else:
             reasons[dataset.sample_ids[row]] = "it was unreadable when the models ran"
     return reasons
-
-
-def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], seconds: float) -> None:
-    """Write `manifest.json` beside the tables: all that someone needs to make them again."""
-    spec = study.spec
-    manifest = {
-        "study": spec.study.name,
-        "question": spec.study.question,
-        "baseline": spec.study.baseline,
-        "study_hash": study_hash(study),
-        "nversion": nversion.__version__,
-        "command": " ".join(["nversion", *sys.argv[1:]]),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **provenance(study),
-        "python": sys.version.split()[0],
-        "polars": pl.__version__,
-        "datasets": [
-            {
-                "name": name,
-                "source": dataset.name,
-                "n": facts["num_samples"][name],
-                "excluded": facts["excluded"][name],
-                "fingerprint": dataset.fingerprint,
-                "label_space": dataset.label_space.name,
-                "terms": spec.data[name].get("terms", ""),
-            }
-            for name, dataset in study.datasets.items()
-        ],
-        "models": [
-            {
-                "name": c.name,
-                "source": c.card.source,
-                "fingerprint": c.fingerprint,
-                "preprocessing": vars(c.preprocessing),
-            }
-            for c in study.classifiers
-        ],
-        "settings": {
-            **spec.model_dump(mode="json", exclude={"data", "models", "study"}),
-            "ensembles_of_each_size": plan.ensembles,
-        },
-        "identities": [
-            "geometric_mean: the normalised geometric mean of the members' softmax is the softmax of their "
-            "mean logits, so its winner is that of average on every sample"
-        ]
-        if "geometric_mean" in spec.ensembles.consensus
-        else [],
-        "storage": {"dtype": spec.run.storage, "changed_top1": facts["changed_top1"]},
-        "logits": facts["logits"],
-        "near_ties": facts["near_ties"],
-        "unreadable": facts["unreadable"],
-        "seconds": round(seconds, 1),
-    }
-    write_text(study.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
 
 def _maps(study: OpenStudy) -> pl.DataFrame | None:
