@@ -123,8 +123,8 @@ def test_a_held_out_choice_is_told_by_the_images_that_had_no_say(
     study = replace(hand_made(), selection=synthetic.choice("a", "b", "c"))
     assert plain(what_to_deploy(study)) == (
         "Chosen on one half of the images and 2 conditions, the ensemble a + b + c reaches 66.0 % on the "
-        "other half under the worst of these, +3.0 [+1.0, +5.0] points against the best single model, a, "
-        "with 3.0 times its 1 M parameters; under the worst of the 1 condition that had no say it reaches "
-        "61.0 %, +1.0 [−1.0, +3.0] (not distinguishable from zero) points, all on images that had no part "
-        "in the choice."
+        "other half under the worst of these, +3.0 points [+1.0, +5.0] against the best single model, a, "
+        "with 3.0 times its 1 M parameters; under the one condition that had no say it reaches 61.0 %, "
+        "+1.0 points [−1.0, +3.0] (not distinguishable from zero); both are of images that had no part in "
+        "the choice."
     )

@@ -139,7 +139,7 @@ def test_a_choice_is_shown_with_what_the_held_out_half_says(
     text = tell(replace(hand_made(), selection=synthetic.choice("a", "b", "c")))
     assert "Chosen on one half, reported on the other" in text
     assert '<td>66.0<small class="span">61.0–71.0</small></td>' in text
-    assert "+3.0 [+1.0, +5.0] under seen conditions" in text
+    assert "+3.0 points [+1.0, +5.0] under seen conditions" in text
     assert "Optimism of the choice: +3.0 points" in text
     assert "seen conditions (clean and lines 1)" in text
 

@@ -53,16 +53,17 @@ def held_out(choice: Choice) -> str:
     assert seen is not None
     assert unseen is not None
     assert single is not None
-    where = _CRITERIA[choice.facts["criterion"]]
     num_seen, num_unseen = (len(choice.facts[scope]) for scope in ("seen", "unseen"))
+    where = _CRITERIA[choice.facts["criterion"]]
+    under_seen = "under the same" if num_seen == 1 else f"{where} these"
+    under_unseen = "under the one condition" if num_unseen == 1 else f"{where} the {num_unseen} conditions"
     ratio = f"{seen['params'] / single['params']:.1f} times" if single["params"] else "an unknown number of"
     return (
         f"Chosen on one half of the images and {plural(num_seen, 'condition')}, the ensemble "
-        f"{seen['ensemble']} reaches {percent(seen['top1'])} on the other half {where} these, "
-        f"{_difference(seen)} points against the best single model, {single['ensemble']}, with {ratio} its "
-        f"{count(single['params'])} parameters; {where} the {plural(num_unseen, 'condition')} that had no "
-        f"say it reaches {percent(unseen['top1'])}, {_difference(unseen)} points, all on images that had no "
-        "part in the choice."
+        f"{seen['ensemble']} reaches {percent(seen['top1'])} on the other half {under_seen}, "
+        f"{_difference(seen)} against the best single model, {single['ensemble']}, with {ratio} its "
+        f"{count(single['params'])} parameters; {under_unseen} that had no say it reaches "
+        f"{percent(unseen['top1'])}, {_difference(unseen)}; both are of images that had no part in the choice."
     )
 
 
@@ -114,7 +115,7 @@ def _cell(row: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _difference(row: Mapping[str, Any]) -> str:
     low, high = row["difference_low"], row["difference_high"]
-    return f"{points(row['difference'])} {points_interval(low, high)}{against_zero(low, high)}"
+    return f"{points(row['difference'])} points {points_interval(low, high)}{against_zero(low, high)}"
 
 
 def _paired(choice: Choice) -> str:
@@ -124,7 +125,7 @@ def _paired(choice: Choice) -> str:
         if (row := choice.row("chosen", "held_out", scope))
     ]
     return (
-        f"Chosen ensemble less best single model on the same held-out images, in points: {listed(said)} "
+        f"Chosen ensemble less best single model on the same held-out images: {listed(said)} "
         "(95 %, leaving out one block of images at a time)."
     )
 

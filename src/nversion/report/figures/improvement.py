@@ -138,7 +138,7 @@ def paper_scatter(study: Study, name: str, consensus: str) -> Figure | None:
         f"member against diversity. {'. '.join(said)}",
         chart=chart,
         data={"rows": rows},
-        panel_width=panel_width + 60,
+        panel_width=panel_width + 78,
     )
 
 

@@ -32,7 +32,7 @@
     }
     if (narrow) {
       const config = spec.config;
-      config.axis = { ...config.axis, labelFontSize: 11, titleFontSize: 11.5 };
+      config.axis = { ...config.axis, labelFontSize: 11, titleFontSize: 11.5, labelSeparation: 6 };
       narrowAxes(spec);
     }
     return spec;
@@ -42,12 +42,12 @@
     if (node === null || typeof node !== "object") return;
     if (node.axis && node.axis.labelLimit) {
       const lines = "split(datum.label, ': ')"; // the data set above, the corruption below
-      Object.assign(node.axis, { labelExpr: lines, labelLimit: 118, labelFontSize: 9.5, labelLineHeight: 10 });
+      Object.assign(node.axis, { labelExpr: node.axis.labelExpr ?? lines, labelLimit: 118, labelFontSize: 9.5, labelLineHeight: 10 });
     }
     if (node.legend) {
       if (node.legend.columns) node.legend.columns = 1;
       if (node.legend.gradientLength) node.legend.gradientLength = 96;
-      if (node.legend.labelLimit) node.legend.labelLimit = 270;
+      if (node.legend.labelLimit) Object.assign(node.legend, { labelLimit: 230, labelFontSize: 10.5 });
     }
     for (const key in node) if (key !== "config") narrowAxes(node[key]);
   };
