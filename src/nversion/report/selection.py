@@ -63,7 +63,8 @@ def held_out(choice: Choice) -> str:
         f"{seen['ensemble']} reaches {percent(seen['top1'])} on the other half {under_seen}, "
         f"{_difference(seen)} against the best single model, {single['ensemble']}, with {ratio} its "
         f"{count(single['params'])} parameters; {under_unseen} that had no say it reaches "
-        f"{percent(unseen['top1'])}, {_difference(unseen)}; both are of images that had no part in the choice."
+        f"{percent(unseen['top1'])}, {_difference(unseen)}; both are of images that had no part in the "
+        "choice."
     )
 
 
