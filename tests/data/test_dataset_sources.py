@@ -422,6 +422,32 @@ def test_torchvision_reads_what_is_on_disk(tmp_path):
     assert dataset.fingerprint == pickle.loads(pickle.dumps(dataset)).fingerprint
 
 
+def test_an_unreadable_image_of_torchvision_counts_in_the_fingerprint_and_is_told_when_decoded(tmp_path):
+    folder = tmp_path / "eurosat" / "2750"
+    for seed, file in enumerate(("Forest/a.png", "Forest/b.png", "River/a.png")):
+        write_image(folder / file, seed)
+    settings = {"source": "torchvision", "dataset": "EuroSAT", "root": str(tmp_path)}
+    whole = open_dataset(settings).fingerprint
+    (folder / "Forest/b.png").write_bytes(b"no image")
+    torn = open_dataset(settings)
+    assert torn.fingerprint != whole
+    assert torn.fingerprint == open_dataset(settings).fingerprint
+    with pytest.raises(
+        UnreadableImageError, match=r"eurosat-test \(test/000001\), found cannot identify image"
+    ):
+        torn.decode(1)
+
+
+def test_a_file_that_went_away_after_opening_is_told_when_decoded(tree):
+    folder, files, _ = tree
+    settings = {"source": "folder", "path": str(folder), "label_space": "shapes", "num_classes": 2}
+    dataset = open_dataset(settings)
+    (folder / files[1]).unlink()
+    assert dataset.fingerprint
+    with pytest.raises(UnreadableImageError, match=r"cat/b.png, found no such file"):
+        dataset.decode(1)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,6 +1,7 @@
 """The demo's pool: every network is small and learns; what is finished is kept, to the byte."""
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -194,3 +195,14 @@ def test_a_diverging_member_stops_the_pool_and_keeps_the_finished_ones(digits, t
         train_pool(*digits, 0, tmp_path, names=["shufflenet", "convmixer"], epochs=2, workers=1)
     assert files_of(tmp_path).keys() == {"shufflenet.safetensors"}
     assert not (tmp_path / "convmixer.json").exists()
+
+
+def test_a_killed_process_is_told_in_one_sentence_and_finished_members_are_kept(digits, tmp_path):
+    def kill_a_worker(*_):
+        multiprocessing.active_children()[0].kill()
+
+    train_pool(*digits, 0, tmp_path, names=["shufflenet"], epochs=1, workers=1)
+    names = ["shufflenet", "mnasnet", "densenet"]
+    with pytest.raises(UserError, match=r"one that was ended from outside.*; free some memory and run again"):
+        train_pool(*digits, 0, tmp_path, kill_a_worker, names=names, epochs=50, workers=2)
+    assert "shufflenet.safetensors" in files_of(tmp_path)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nversion.core import LabelSpace, Registry, UserError, fingerprint, generator
 from nversion.core.settings import call_with_settings
 
-from .images import DECODING
+from .images import DECODING, UnreadableImageError
 
 
 class Dataset(ABC):
@@ -90,20 +90,34 @@ class Dataset(ABC):
 
     @abstractmethod
     def content(self, index: int) -> str:
-        """The fingerprint of what `decode` reads: of the file's bytes, or of the pixels."""
+        """The fingerprint of what `decode` reads: of the file's bytes, or of the pixels.
+
+        Raises:
+            UnreadableImageError: there is nothing to read.
+        """
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of ids, labels, label space and content; reads every image file once, on first use."""
+        """Of ids, labels, label space and content; reads every image file once, on first use.
+
+        An image without content counts as such: whether it stops a run or is left out is decided
+        where images are decoded.
+        """
         return fingerprint(
             {
                 "decoding": DECODING,
                 "label_space": [self.label_space.name, self.label_space.num_classes],
                 "sample_ids": list(self.sample_ids),
                 "labels": self.labels_N,
-                "content": [self.content(index) for index in range(len(self))],
+                "content": [self._content_or_mark(index) for index in range(len(self))],
             }
         )
+
+    def _content_or_mark(self, index: int) -> str:
+        try:
+            return self.content(index)
+        except UnreadableImageError:
+            return "unreadable"
 
     def subset(self, count: int, seed: int = 0) -> Dataset:
         """A seeded part without replacement, in the order of the whole; its name states it.

@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -116,8 +117,9 @@ def train_pool(
         The members in the order of `names`.
 
     Raises:
-        UserError: the images are not 32×32, a name is unknown, a teacher is missing or a training
-            diverges. Members that were finished or under way are kept.
+        UserError: the images are not 32×32, a name is unknown, a teacher is missing, a training
+            diverges or a process is killed. Members that were finished are kept, and those under way
+            unless a process was killed.
     """
     names = list(ZOO) if names is None else list(names)
     _check(images_N3HW, names)
@@ -296,6 +298,12 @@ def _train_in_processes(tasks: list[_Task], workers: int, progress: Progress | N
                 finished, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                 _pass_on(epochs, progress)
                 done |= {future.result().name: future.result() for future in finished}
+        except BrokenProcessPool as error:
+            raise UserError(
+                expected=f"{workers} processes that train to their end",
+                found="one that was ended from outside, as a system short of memory does",
+                next_step="free some memory and run again: finished members are kept, the others are trained",
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)  # what is under way ends and is kept
             raise

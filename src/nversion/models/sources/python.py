@@ -20,8 +20,7 @@ from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.models.loading import MODEL_SOURCES, Loaded
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
-
-from .untrained import seeded
+from nversion.models.untrained import seeded
 
 
 @MODEL_SOURCES.register("python")

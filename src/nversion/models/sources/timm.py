@@ -10,12 +10,12 @@ from torch import nn
 
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
+from nversion.models.downloads import downloading
 from nversion.models.families import guess_training
 from nversion.models.loading import MODEL_SOURCES, Loaded
+from nversion.models.names import did_you_mean_model
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
-
-from .downloads import downloading
-from .untrained import seeded
+from nversion.models.untrained import seeded
 
 
 @MODEL_SOURCES.register("timm")
@@ -87,12 +87,6 @@ def _check_name(reference: str, architecture: str, tag: str, pretrained: bool) -
             found="none",
             next_step='set `pretrained = false`, or give a weights file with `source = "file:..."`',
         )
-
-
-def did_you_mean_model(name: str, known: list[str]) -> str:
-    """Close names; of hundreds of names without a close one, the command that lists them."""
-    step = did_you_mean(name, known)
-    return step if step.startswith("did") else "see `nversion models ls`"
 
 
 def _refuse_new_head(reference: str, num_classes: int) -> None:

@@ -9,12 +9,11 @@ from torch import nn
 
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
+from nversion.models.downloads import downloading
 from nversion.models.loading import MODEL_SOURCES, Loaded
+from nversion.models.names import did_you_mean_model
 from nversion.models.preprocessing import Preprocessing
-
-from .downloads import downloading
-from .timm import did_you_mean_model
-from .untrained import seeded
+from nversion.models.untrained import seeded
 
 
 @MODEL_SOURCES.register("torchvision")
