@@ -38,9 +38,7 @@ def show(title: str, rows: Sequence[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--reference", type=Path, help="checkout of facebookresearch/augmentation-corruption"
-    )
+    parser.add_argument("--reference", type=Path, help="checkout of facebookresearch/augmentation-corruption")
     parser.add_argument("--logits", type=Path, help="real logits: .npz with logits_MNC and labels_N")
     parser.add_argument("--zoo", type=Path, help="real classifiers: a file with ZOO and build(name)")
     parser.add_argument("--only", choices=("corruptions", "ensembles", "attribution"))
