@@ -200,3 +200,19 @@ def test_maps_that_are_not_finite_are_named_by_their_samples():
         UserError, match="finite saliency maps of tiny, found nan or infinity for samples 1, 4"
     ):
         attribute(classifier(Root()), images_N3HW, TARGETS_N, "saliency", absolute=True)
+
+
+@pytest.mark.gpu
+def test_maps_of_a_gpu_repeat_and_are_those_of_the_cpu_within_the_stated_tolerance(monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    model, images_N3HW = smooth(), images(5, 12)  # through the antialiased resize, whose backward has atomics
+    on_cpu_N3HW = attribute(model, images_N3HW, TARGETS_N, "saliency", absolute=False)
+    model.cuda()
+    first_N3HW, again_N3HW = (
+        attribute(model, images_N3HW.cuda(), TARGETS_N.cuda(), "saliency", absolute=False).cpu()
+        for _ in range(2)
+    )
+    peak = on_cpu_N3HW.abs().max()
+    assert (first_N3HW - again_N3HW).abs().max() < 1e-5 * peak
+    assert (first_N3HW - on_cpu_N3HW).abs().max() < 1e-4 * peak

@@ -1,15 +1,22 @@
 """Images are decoded once, models run where something is missing, and the bytes never tell the history."""
 
 import errno
+import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
+import timm
 import torch
+import torchvision
 
+import nversion
 from nversion.core import UserError, spans
+from nversion.corruptions import CORRUPTIONS
 from nversion.data import Condition, UnreadableImageError
-from nversion.predictions import Inference, run
+from nversion.predictions import Inference, LogitsWriter, describe_condition, made_with, place, run
 
 
 def logits_by_hand(tiny, data, condition, classifier, batch_size):
@@ -107,8 +114,6 @@ def spoil_after(tiny, root, data, models, parts):
         written += 1
         if written == parts:
             raise EnoughError
-
-    from nversion.predictions import LogitsWriter, place
 
     place(models, tiny.FLOAT32, tiny.CPU)
     writer = LogitsWriter(
@@ -332,3 +337,105 @@ def test_the_memory_format_changes_rounding_only(tiny, tmp_path):
     inference = Inference(4, "float32", None, True)
     last = tiny.fill(tmp_path, data, [tiny.classifier("a", 8)], inference=inference)
     assert np.allclose(first, last.arrays["d/clean", "a"].read(), rtol=1e-5, atol=1e-5)
+
+
+PLUG_IN = """
+from nversion.corruptions import Corruption
+
+class Darker(Corruption):
+    name = "darker"
+    parameters = {}
+
+    def _draw(self, rng, height, width):
+        return {}
+
+    def _render(self, images_n3HW, columns, out_n3HW):
+        out_n3HW.copy_(images_n3HW // 2)
+"""
+
+
+@pytest.fixture
+def plug_in(tmp_path, monkeypatch):
+    """Writes the file of a corruption of a third party and registers its class anew."""
+
+    def write(source):
+        path = tmp_path / "darker.py"
+        path.write_text(source)
+        spec = importlib.util.spec_from_file_location("some_darker", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "some_darker", module)
+        spec.loader.exec_module(module)
+        monkeypatch.setitem(CORRUPTIONS._entries, "darker", module.Darker)
+
+    return write
+
+
+def test_an_edited_corruption_of_a_third_party_is_computed_anew(tiny, tmp_path, plug_in, forwards):
+    data, models, conditions = tiny.dataset(10), [tiny.classifier("a")], [Condition("d", "darker", 1.0)]
+    plug_in(PLUG_IN)
+    first = tiny.fill(tmp_path / "store", data, models, conditions).arrays["d/darker-1", "a"].read()
+    assert forwards == {"a": 3}
+    tiny.fill(tmp_path / "store", data, models, conditions)
+    assert forwards == {"a": 3}
+    plug_in(PLUG_IN.replace("// 2", "// 3"))
+    edited = tiny.fill(tmp_path / "store", data, models, conditions).arrays["d/darker-1", "a"].read()
+    assert forwards == {"a": 6}
+    assert not np.array_equal(first, edited)
+
+
+def test_the_key_of_conditions_that_nversion_defines_holds_no_code(tiny):
+    for condition in tiny.CONDITIONS:
+        assert describe_condition(tiny.dataset(), tiny.CANONICAL, condition).keys() == {
+            "rendering",
+            "data",
+            "canonical",
+            "corruption",
+            "severity",
+            "seed",
+        }
+
+
+def test_an_unfinished_array_names_everything_that_its_bytes_depend_on(tiny):
+    assert made_with(tiny.CPU) == {
+        "device": "cpu",
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__.split("+")[0],
+        "timm": timm.__version__,
+        "pillow": PIL.__version__,
+        "numpy": np.__version__,
+        "nversion": nversion.__version__,
+    }
+
+
+def test_a_part_that_is_altered_while_the_run_goes_on_stops_it_and_is_computed_by_the_next(
+    tiny, tmp_path, forwards
+):
+    data, models = tiny.dataset(10), [tiny.classifier("a")]
+
+    def spoil(_):
+        for path in tmp_path.rglob("part-000000-*.npy"):
+            path.write_bytes(b"other")
+
+    place(models, tiny.FLOAT32, tiny.CPU)
+    writer = LogitsWriter(
+        tmp_path, data, tiny.CANONICAL, tiny.CONDITIONS[:1], models, tiny.FLOAT32, tiny.CPU, on_step=spoil
+    )
+    with pytest.raises(UserError, match=r"found other bytes, set aside as .*; run again"):
+        run(data, tiny.CANONICAL, tiny.CONDITIONS[:1], [writer], batch_size=4, device=tiny.CPU)
+    forwards.clear()
+    stored = tiny.fill(tmp_path, data, models, tiny.CONDITIONS[:1]).arrays["d/clean", "a"].read()
+    assert forwards == {"a": 1}
+    assert np.array_equal(stored, logits_by_hand(tiny, data, Condition("d"), models[0], 4))
+
+
+@pytest.mark.gpu
+def test_logits_of_a_gpu_are_those_of_the_cpu_within_the_stated_tolerance(tiny, monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    images_N3HW = torch.from_numpy(tiny.images_NHW3(10)).permute(0, 3, 1, 2).float() / 255
+    model = tiny.classifier("a", 64)
+    with torch.inference_mode():
+        on_cpu_NC = model(images_N3HW)
+        on_gpu_NC = model.cuda()(images_N3HW.cuda()).cpu()
+    assert (on_gpu_NC - on_cpu_NC).abs().max() < 1e-4 * on_cpu_NC.abs().max()

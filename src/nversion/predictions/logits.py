@@ -1,10 +1,20 @@
-"""Logits of every classifier under every condition, computed where missing and kept on disk."""
+"""Logits of every classifier under every condition, computed where missing and kept on disk.
+
+The same manifest on the same device, libraries and number of threads gives the same bytes. Other kernels
+sum in another order. Measured on the CPU in float32 with 14 pretrained networks, largest difference as a
+share of the largest logit: 5e-7 with another number of threads, 4e-7 with another batch size, 6e-7 with
+`channels_last`, 9e-7 without oneDNN; float16 on disk rounds to 5e-4. Between CPU and GPU 1e-4 is what a
+test allows, with TF32 off (`torch.backends.cudnn.allow_tf32`), which torch turns on for convolutions and
+which keeps 10 bits of each factor. An unfinished array is never continued by another make: see `made_with`.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +23,8 @@ import torch
 from torch import Tensor
 
 import nversion
-from nversion.core import PartedArray, UserError, fingerprint, spans
+from nversion.core import PartedArray, UserError, code_fingerprint, fingerprint, spans
+from nversion.corruptions import CORRUPTIONS
 from nversion.data import Canonical, Condition, Dataset
 from nversion.models import Classifier
 
@@ -41,17 +52,32 @@ class Inference:
 
 
 def made_with(device: torch.device) -> dict[str, Any]:
-    """What bytes depend on beside the inputs: device and versions."""
+    """What bytes depend on beside the inputs: the device, its instructions, and versions.
+
+    torch's version with its build (+cpu, +cu128): each build brings kernels of its own.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "device": name,
-        "torch": torch.__version__.split("+")[0],
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "torch": str(torch.__version__),
+        **_versions(),
         "nversion": nversion.__version__,
     }
 
 
+@cache
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in ("torchvision", "timm", "pillow", "numpy")}
+
+
 def describe_condition(dataset: Dataset, canonical: Canonical, condition: Condition) -> dict[str, Any]:
-    """Plain data that says which pixels a condition holds."""
+    """Plain data that says which pixels a condition holds.
+
+    A corruption that nversion does not define is known by its code, too: an edited plug-in is another
+    condition (see `code_fingerprint` for what counts as its code).
+    """
+    code = "" if condition.corruption is None else code_fingerprint(CORRUPTIONS[condition.corruption])
     return {
         "rendering": RENDERING,
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
@@ -64,7 +90,7 @@ def describe_condition(dataset: Dataset, canonical: Canonical, condition: Condit
         "corruption": condition.corruption,
         "severity": condition.severity,
         "seed": condition.seed,
-    }
+    } | ({"corruption_code": code} if code else {})
 
 
 def place(classifiers: Sequence[Classifier], inference: Inference, device: torch.device) -> None:

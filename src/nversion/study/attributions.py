@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.attribution import attribute_targets, gram
-from nversion.core import PartedArray, chunk_length, fingerprint, generator, spans
+from nversion.attribution import METHODS, attribute_targets, gram
+from nversion.core import PartedArray, chunk_length, code_fingerprint, fingerprint, generator, spans
 from nversion.data import Canonical, Condition, Dataset
 from nversion.models import Classifier
 from nversion.predictions import Inference, RenderedBatch, as_float, describe_condition, made_with
@@ -76,20 +76,25 @@ class GramWriter:
         self.arrays: dict[tuple[str, str], PartedArray] = {}
         for condition in self.conditions:
             for method in spec.methods:
+                code = code_fingerprint(METHODS[method])  # "" of nversion's own methods
                 for target in spec.targets:
                     for normalise in spec.normalise:
                         name = metric_name(method, target, normalise)
-                        what = describe_condition(dataset, canonical, condition) | {
-                            "models": [[c.name, c.fingerprint] for c in classifiers],
-                            "method": method,
-                            "target": target,
-                            "targets": list(spec.targets),  # they share passes: see attribute_targets
-                            "normalise": normalise,
-                            "absolute": spec.absolute,
-                            "images": [len(self.samples), spec.seed],
-                            "batch_size": inference.batch_size,
-                            "channels_last": inference.channels_last,
-                        }
+                        what = (
+                            describe_condition(dataset, canonical, condition)
+                            | {
+                                "models": [[c.name, c.fingerprint] for c in classifiers],
+                                "method": method,
+                                "target": target,
+                                "targets": list(spec.targets),  # they share passes: see attribute_targets
+                                "normalise": normalise,
+                                "absolute": spec.absolute,
+                                "images": [len(self.samples), spec.seed],
+                                "batch_size": inference.batch_size,
+                                "channels_last": inference.channels_last,
+                            }
+                            | ({"method_code": code} if code else {})
+                        )
                         folder = root / condition.name / f"{name}-{fingerprint(what)[:12]}"
                         num_models = len(classifiers)
                         self.arrays[condition.name, name] = PartedArray(
