@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +57,35 @@ def decode_image(path: Path) -> NDArray[np.uint8]:
             pixels, whose range is unknown.
     """
     try:
-        with Image.open(path) as image:
-            image.load()
-            return np.array(to_rgb(_upright(image), image.format))
+        return _decode(path)
     except FileNotFoundError as error:
         raise UnreadableImageError(path, "no such file") from error
     except _BROKEN as error:
         # Pillow repeats the path, which the sentence names already.
         raise UnreadableImageError(path, reason_of(error).replace(f" '{path}'", "")) from error
+
+
+def decode_bytes(content: bytes, where: str) -> NDArray[np.uint8]:
+    """The bytes of an image file as (H, W, 3) RGB, with the meaning of `decode_image`.
+
+    Args:
+        where: the image, as it reads in an error.
+
+    Raises:
+        UnreadableImageError: as for `decode_image`.
+    """
+    try:
+        return _decode(BytesIO(content))
+    except _BROKEN as error:
+        # Pillow names the buffer, by its address in memory.
+        reason = re.sub(r" <_io\.BytesIO object at \w+>", "", reason_of(error))
+        raise UnreadableImageError(where, reason) from error
+
+
+def _decode(source: Path | BytesIO) -> NDArray[np.uint8]:
+    with Image.open(source) as image:
+        image.load()
+        return np.array(to_rgb(_upright(image), image.format))
 
 
 def _upright(image: Image.Image) -> Image.Image:
