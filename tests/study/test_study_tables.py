@@ -1,7 +1,9 @@
 """The tables of a finished study: columns, ranges, facts, and what they must say of each other."""
 
+import errno
 import json
 import math
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -134,3 +136,13 @@ def test_a_folder_without_tables_is_told_how_to_get_them(tmp_path):
         UserError, match=r"a finished study in .*, found no tables/models.parquet; run it first with"
     ):
         read_table(tmp_path, "models")
+
+
+def test_a_table_on_a_full_disk_is_told_in_one_sentence(tmp_path, monkeypatch):
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match="found a full disk; free some space and run again"):
+        tables.write_table(tmp_path, "pairs", pl.DataFrame({"x": [1]}), {})
+    assert list((tmp_path / "tables").iterdir()) == []
