@@ -134,3 +134,9 @@ def test_tied_votes_can_be_settled_by_a_seeded_draw():
 
 def round_off(number):
     return round(number, 9)
+
+
+def test_equal_gains_are_equal_numbers():
+    for of_size in measured().sizes:
+        gains_E = of_size.improvement["average"].full_E * N
+        assert torch.unique(gains_E.round(decimals=6)).numel() == torch.unique(gains_E).numel()

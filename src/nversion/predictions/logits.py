@@ -223,7 +223,9 @@ def seconds_per_image(
     classifiers: Sequence[Classifier], canonical: Canonical, inference: Inference, device: torch.device
 ) -> Mapping[str, float]:
     """Seconds an image of each classifier, the best of two small batches after a first; for plans."""
-    shape = min(8, inference.batch_size), 3, canonical.size, canonical.size
+    # Eight images of 224 pixels, or more smaller ones: what a call costs anyway must not count.
+    num_images = min(inference.batch_size, max(8, 8 * 224**2 // canonical.size**2))
+    shape = num_images, 3, canonical.size, canonical.size
     images_N3HW = as_float(torch.zeros(shape, dtype=torch.uint8, device=device), inference)
     taken = {}
     for classifier in classifiers:

@@ -132,20 +132,27 @@ def _of_members(
     models: ModelAccuracy,
     diversity: Mapping[str, Measured],
 ) -> EnsembleResult:
-    right_BM, count_B = models.right_BM, models.count_B
-    member_full_EK = (right_BM.sum(0) / count_B.sum())[family.members_EK]
-    member_without_BEK = _without(right_BM, count_B)[:, family.members_EK]
-    best_E, best_BE = member_full_EK.amax(-1), member_without_BEK.amax(-1)
+    # Differences are taken of counts, not of shares: equal gains are then equal numbers, and tie in ranks.
+    count, left_B = models.count_B.sum(), models.count_B.sum() - models.count_B
+    right_EK, left_BEK = _with_and_without(models.right_BM)
+    right_EK, left_BEK = right_EK[family.members_EK], left_BEK[:, family.members_EK]
+    best_E, best_BE = right_EK.amax(-1), left_BEK.amax(-1)
     none_E = torch.zeros(len(family), dtype=torch.int64)
     accuracy, improvement = {}, {}
     for name, evaluation in evaluations.items():
-        full_E, without_BE = evaluation.accuracy_E, evaluation.leave_one_out_BE
-        accuracy[name] = Measured(full_E, without_BE, none_E)
-        improvement[name] = Measured(full_E - best_E, without_BE - best_BE, none_E)
-    mean_member = Measured(member_full_EK.mean(-1), member_without_BEK.mean(-1), none_E)
-    return EnsembleResult(family, evaluations, accuracy, improvement, best_E, mean_member, diversity)
+        correct_E, left_BE = _with_and_without(evaluation.correct_BE)
+        accuracy[name] = Measured(correct_E / count, left_BE / left_B[:, None], none_E)
+        improvement[name] = Measured(
+            (correct_E - best_E) / count, (left_BE - best_BE) / left_B[:, None], none_E
+        )
+    size = family.size
+    mean_member = Measured(
+        right_EK.sum(-1) / (size * count), left_BEK.sum(-1) / (size * left_B[:, None]), none_E
+    )
+    return EnsembleResult(family, evaluations, accuracy, improvement, best_E / count, mean_member, diversity)
 
 
-def _without(right_BX: Tensor, count_B: Tensor) -> Tensor:
-    """Shares of rightly classified samples with each block left out."""
-    return (right_BX.sum(0) - right_BX) / (count_B.sum() - count_B)[:, None]
+def _with_and_without(right_BX: Tensor) -> tuple[Tensor, Tensor]:
+    """Counts over all blocks, and with each block left out."""
+    total_X = right_BX.sum(0)
+    return total_X, total_X - right_BX
