@@ -21,14 +21,14 @@ def small():
 
 @pytest.fixture(scope="session")
 def nversion():
-    """Start `nversion ARGUMENTS`; the process."""
+    """Start `nversion ARGUMENTS`; the process. `pause_s`: what each model of a small study waits a batch."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONWARNINGS": "default"}
 
-    def start(*arguments, cwd=None):
+    def start(*arguments, cwd=None, pause_s=0.0):
         return subprocess.Popen(
             [sys.executable, "-c", "from nversion.cli import main; main()", *map(str, arguments)],
             cwd=cwd,
-            env=environment,
+            env=environment | {"SMALL_STUDY_PAUSE_S": str(pause_s)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

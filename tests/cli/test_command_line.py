@@ -188,7 +188,10 @@ def test_a_contact_sheet_of_ones_own_image(call, tmp_path):
             ["--out", "sheet.jpg"],
             "error: expected a .png file to write, found sheet.jpg; name it sheet.png, say\n",
         ),
-        (["--image", "none.png"], "error: expected a whole image in none.png, found no such file; "),
+        (
+            ["--image", "none.png"],
+            "error: expected an image file, found none.png, no such file; name another --image",
+        ),
     ],
 )
 def test_a_contact_sheet_that_cannot_be_made_is_told(call, tmp_path, monkeypatch, options, sentence):

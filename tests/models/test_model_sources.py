@@ -489,3 +489,8 @@ def test_most_of_timm_has_a_family():
 def test_training_is_guessed_from_the_weights_tag():
     tags = ["resnet50.a1_in1k", "vit_base_patch16_clip_224.openai", "deit_base_distilled_patch16_224.fb_in1k"]
     assert [guess_training(tag) for tag in tags] == ["supervised", "image-text", "distillation"]
+
+
+def test_a_python_source_decides_its_number_of_classes():
+    with pytest.raises(UserError, match="found num_classes = 3; the function decides"):
+        load_classifier({"source": "python:x.py:build", "num_classes": 3})

@@ -68,13 +68,19 @@ def test_one_label_space_is_given_back_with_its_class_names():
     assert check_label_space([model("a", LabelSpace("pets", 2))], data) is named
 
 
-@pytest.mark.parametrize("other", [LabelSpace("pets", 3), LabelSpace("signs", 2)])
-def test_two_label_spaces_are_refused(other):
+@pytest.mark.parametrize(
+    ("other", "cure"),
+    [
+        (LabelSpace("pets", 3), "set `num_classes` so that they agree"),
+        (LabelSpace("signs", 2), "leave one out"),
+    ],
+)
+def test_two_label_spaces_are_refused(other, cure):
     data = [SimpleNamespace(name="val", label_space=LabelSpace("pets", 2))]
     message = (
         r"found 'pets' of 2 classes \(the data set 'val'\) and "
         rf"'{other.name}' of {other.num_classes} classes "
-        r"\(the model 'b'\); leave one out"
+        rf"\(the model 'b'\); {cure}"
     )
     with pytest.raises(UserError, match=message):
         check_label_space([model("a", LabelSpace("pets", 2)), model("b", other)], data)

@@ -12,6 +12,9 @@ SIZE = 16
 NUM_CLASSES = 3
 
 MODELS_PY = """
+import os
+import time
+
 import torch
 from torch import nn
 
@@ -26,6 +29,7 @@ class Tiny(nn.Module):
                 parameter.copy_(torch.randn(parameter.shape, generator=rng))
 
     def forward(self, images_N3HW):
+        time.sleep(float(os.environ.get("SMALL_STUDY_PAUSE_S", 0)))  # time to be killed in
         return self.head(self.stem(images_N3HW).relu().mean((2, 3)))
 
 class Spoiled(Tiny):

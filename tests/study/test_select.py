@@ -201,6 +201,14 @@ def test_the_paired_interval_of_single_images_is_that_of_the_mean_difference():
     assert (low, high) == pytest.approx((value - reach, value + reach), abs=1e-6)
 
 
+def test_contenders_that_no_image_tells_apart_have_no_interval():
+    right_BX = torch.ones(10, 1, dtype=torch.float64)
+    same = Counts("d", torch.stack([right_BX, right_BX]), torch.full((2, 10), 3.0, dtype=torch.float64))
+    value, (low, high) = jackknife_interval(lambda x: x.mean(0)[0] - x.mean(0)[1], [[same, same]], 0)
+    assert value == 0.0
+    assert np.isnan([low, high]).all()
+
+
 def test_variances_of_two_data_sets_add():
     right = torch.tensor([1.0, 0, 1, 1, 0, 1, 1, 1]).double()
     rows = [[Counts(name, right.view(1, 8, 1), torch.ones(1, 8))] for name in ("a", "b")]

@@ -53,13 +53,18 @@ def show(
 
     from nversion.core import whole_file
     from nversion.corruptions import CORRUPTIONS, LEVELS_CIFAR, LEVELS_IMAGENET, contact_sheet
-    from nversion.data import Canonical, decode_image, open_dataset
+    from nversion.data import Canonical, UnreadableImageError, decode_image, open_dataset
 
     if out.suffix.lower() != ".png":
         raise UserError(expected="a .png file to write", found=str(out), next_step="name it sheet.png, say")
     if name is not None:
         CORRUPTIONS[name]  # an unknown name is told before any image is read
-    pixels = open_dataset({"source": "digits"}).decode(0) if image is None else decode_image(image)
+    try:
+        pixels = open_dataset({"source": "digits"}).decode(0) if image is None else decode_image(image)
+    except UnreadableImageError as error:
+        raise UserError(
+            expected="an image file", found=f"{image}, {error.found}", next_step="name another --image"
+        ) from error
     canonical = torch.from_numpy(Canonical(size=size).render(pixels))
     names = [name] if name is not None else list(CORRUPTIONS)
     known = LEVELS_CIFAR if size <= SMALL_IMAGE else LEVELS_IMAGENET

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,8 +90,11 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
     differences = []
     for scope in ("seen", "unseen"):
         row = selection.row("chosen", "held_out", scope, request.criterion)
-        low, high = _points(row["difference_low"]), _points(row["difference_high"])
-        differences.append(f"{_points(row['difference'])} [{low}, {high}] under {scope} conditions")
+        low, high = row["difference_low"], row["difference_high"]
+        known = (
+            "[no interval: no image tells them apart]" if isnan(low) else f"[{_points(low)}, {_points(high)}]"
+        )
+        differences.append(f"{_points(row['difference'])} {known} under {scope} conditions")
     reporter.say(
         f"\nChosen less best single model, held-out images, in points: {'; '.join(differences)} "
         "(paired, 95 %: jackknife over blocks of images)"

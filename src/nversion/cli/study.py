@@ -58,6 +58,22 @@ source = "torchvision:mobilenet_v3_large"
 [[models]]
 source = "timm:deit_tiny_patch16_224.fb_in1k"
 
+# Your own classes: name them once, in the data set and in every model.
+#   [data.val]
+#   label_space = "signs"       # any name
+#   num_classes = 43
+#   [[models]]
+#   source = "file:weights/a.safetensors"      # with its architecture and preprocessing:
+#   arch = "timm:resnet18"
+#   num_classes = 43
+#   label_space = "signs"
+#   preprocessing = { input_size = 64, mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }
+#   [[models]]
+#   source = "python:my_models.py:build"       # build(name) returns a module, or (module, preprocessing)
+#   names = ["small", "large"]
+#   label_space = "signs"
+# `plan` loads every model, so it downloads pretrained weights that are not in the cache yet.
+
 [ensembles]
 sizes = [2, 3]
 consensus = ["average", "probability", "median", "geometric_mean", "vote"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,12 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
             )
     prefix, _, reference = source.partition(":")
     opener = MODEL_SOURCES[prefix]
+    if "num_classes" in settings and "num_classes" not in inspect.signature(opener).parameters:
+        raise UserError(
+            expected=f"no `num_classes` for a {prefix}: model",
+            found=f"num_classes = {settings['num_classes']!r}",
+            next_step="the function decides how many classes there are; name them with `label_space`",
+        )
     what = f"the model {settings.get('name', source)!r}"
     common = call_with_settings(_common, {key: settings.pop(key) for key in _COMMON if key in settings}, what)
     loaded = call_with_settings(
@@ -263,6 +270,8 @@ def check_label_space(classifiers: Iterable[Any], datasets: Iterable[Any]) -> La
                 expected="one label space for all models and data sets of a study",
                 found=f"{first.name!r} of {first.num_classes} classes ({first_holder}) and "
                 f"{space.name!r} of {space.num_classes} classes ({holder})",
-                next_step="leave one out, or correct its `label_space`",
+                next_step="set `num_classes` so that they agree"
+                if space.name == first.name
+                else "leave one out, or correct its `label_space`",
             )
     return first

@@ -93,7 +93,8 @@ def jackknife_interval(
     """A statistic of several contenders on one half, with its 95 % interval over images.
 
     Images of different data sets are independent: the variance is the sum over data sets of the block
-    jackknife's, the quantile Student's with the blocks of the smallest data set less one.
+    jackknife's, the quantile Student's with the blocks of the smallest data set less one. Where no
+    block changes the statistic there is no interval: nan.
 
     Args:
         statistic: from accuracies (T, X, ...) of X contenders under T conditions to a number (...).
@@ -111,5 +112,7 @@ def jackknife_interval(
                 without_TXB[t] = (right_XB.sum(1, keepdim=True) - right_XB) / (count_B.sum() - count_B)
         variance += float(block_jackknife_stderr(full, statistic(without_TXB), count_B)) ** 2
         degrees = min(degrees, int((count_B > 0).sum()) - 1)
+    if variance == 0:  # no image tells the contenders apart: that is ignorance, not certainty
+        return float(full), Interval(math.nan, math.nan)
     reach = float(stats.t.ppf(0.975, degrees)) * math.sqrt(variance)
     return float(full), Interval(float(full) - reach, float(full) + reach)

@@ -18,7 +18,8 @@ rows more that sum its conditions up:
   interval: Wilson's for the proportion of one condition and of the worst one, a jackknife over
   blocks of images for means over conditions or over ensembles.
 - `difference`, `difference_low`, `difference_high`: `top1` less that of the best single model on the
-  same images, with the 95 % interval of the jackknife over blocks of images; only of the chosen
+  same images, with the 95 % interval of the jackknife over blocks of images (nan where no image tells
+  the two apart); only of the chosen
   ensemble on the held-out half, null elsewhere.
 
 The file's metadata holds the settings, the seen and unseen conditions, and the sums of `Selection`.
@@ -290,7 +291,7 @@ def split_conditions(
         raise UserError(
             expected="conditions to choose on and others to hold out",
             found=f"all {len(names)} {'held out' if held else 'to choose on'}",
-            next_step=f"hold some out, for example: --unseen {names[-1]!r}",
+            next_step=f"hold {'fewer' if held else 'some'} out, for example: --unseen {names[-1]!r}",
         )
     return seen, tuple(held)
 
