@@ -67,8 +67,7 @@ def test_killed_at_several_moments_and_run_again_it_ends_in_the_same_bytes(small
             time.sleep(0.001)
         process.send_signal(blow)
         out, err = process.communicate(timeout=120)
-        assert process.returncode == code
-        assert message in err
+        assert (process.returncode, err) == (code, message)
         assert "Tables" not in out
         assert parts(inputs) >= moment
     process = nversion(*command, cwd=inputs)

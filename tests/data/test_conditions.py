@@ -97,3 +97,11 @@ def test_a_contradictory_condition_is_refused(arguments, message):
 
 def test_a_numpy_severity_is_a_severity():
     assert Condition("val", "lines", np.float64(0.5)).name == "val/lines-0.5"
+
+
+def test_each_sample_has_parameters_of_its_own():
+    condition = Condition("d", "lines", 1.6)
+    one, other = condition.parameters(["a.jpg", "b.jpg"], (32, 32))
+    assert one != other
+    assert condition.parameters(["b.jpg"], (32, 32)) == [other]
+    assert Condition("d", "lines", 1.6, seed=1).parameters(["a.jpg"], (32, 32)) != [one]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nversion.attribution import GramSums
-from nversion.diversity import PAIRWISE, PairCounts, attribution_diversity, ensemble_mean
+from nversion.diversity import PAIRWISE, PairCounts, attribution_diversity, ensemble_mean, leave_one_block_out
 from nversion.ensembles import (
     Chunk,
     Ensembles,
@@ -133,7 +133,7 @@ def _of_members(
     diversity: Mapping[str, Measured],
 ) -> EnsembleResult:
     # Differences are taken of counts, not of shares: equal gains are then equal numbers, and tie in ranks.
-    count, left_B = models.count_B.sum(), models.count_B.sum() - models.count_B
+    count, left_B = _with_and_without(models.count_B)
     right_EK, left_BEK = _with_and_without(models.right_BM)
     right_EK, left_BEK = right_EK[family.members_EK], left_BEK[:, family.members_EK]
     best_E, best_BE = right_EK.amax(-1), left_BEK.amax(-1)
@@ -141,7 +141,7 @@ def _of_members(
     accuracy, improvement = {}, {}
     for name, evaluation in evaluations.items():
         correct_E, left_BE = _with_and_without(evaluation.correct_BE)
-        accuracy[name] = Measured(correct_E / count, left_BE / left_B[:, None], none_E)
+        accuracy[name] = Measured(evaluation.accuracy_E, evaluation.leave_one_out_BE, none_E)
         improvement[name] = Measured(
             (correct_E - best_E) / count, (left_BE - best_BE) / left_B[:, None], none_E
         )
@@ -154,5 +154,4 @@ def _of_members(
 
 def _with_and_without(right_BX: Tensor) -> tuple[Tensor, Tensor]:
     """Counts over all blocks, and with each block left out."""
-    total_X = right_BX.sum(0)
-    return total_X, total_X - right_BX
+    return right_BX.sum(0), leave_one_block_out(right_BX)
