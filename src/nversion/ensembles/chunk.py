@@ -16,9 +16,19 @@ class Chunk:
         logits_MNC: float32 logits, one row a model.
         labels_N: int64 class indices.
         blocks_N: int64 block of each sample, for the jackknife over images.
+        known_right_MN: bool, which models are right, where that is not simply the label's class
+            being the top one, as with several accepted labels; None: it is.
     """
 
     start: int
     logits_MNC: Tensor
     labels_N: Tensor
     blocks_N: Tensor
+    known_right_MN: Tensor | None = None
+
+    @property
+    def right_MN(self) -> Tensor:
+        """Which models are right; a model's own exact ties go to the lowest index."""
+        if self.known_right_MN is not None:
+            return self.known_right_MN
+        return self.logits_MNC.argmax(-1) == self.labels_N

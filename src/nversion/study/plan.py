@@ -151,7 +151,7 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         base: the folder that relative paths in the spec start from.
     """
     _check_names("consensus rule", spec.ensembles.consensus, list(CONSENSUS))
-    _check_names("pairwise metric", spec.ensembles.diversity, list(PAIRWISE))
+    _check_names("diversity metric", spec.ensembles.diversity or [], list(PAIRWISE))
     _check_names("corruption", list(spec.conditions.corruptions), list(CORRUPTIONS))
     for corruption, severities in spec.conditions.corruptions.items():
         for severity in severities:
@@ -278,7 +278,7 @@ def check_memory(study: OpenStudy, plan: Plan) -> None:
         UserError: there are too many; a seeded sample is the way out.
     """
     spec = study.spec
-    quantities = 2 * len(spec.ensembles.consensus) + len(spec.ensembles.diversity) + 1
+    quantities = 2 * len(spec.ensembles.consensus) + len(spec.ensembles.diversity or PAIRWISE) + 1
     if (asked := spec.attribution) is not None:
         quantities += len(asked.methods) * len(asked.targets) * len(asked.normalise)
     bytes_an_ensemble = 2 * 8 * quantities * (spec.ensembles.num_blocks + 1)

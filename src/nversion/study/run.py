@@ -16,6 +16,7 @@ import nversion
 from nversion.attribution import GramSums
 from nversion.core import UserError, only_run, remove_leftovers, spans
 from nversion.data import Condition, Dataset, UnreadableImageError
+from nversion.diversity import PAIRWISE
 from nversion.ensembles import Ensembles, evaluate_sizes
 from nversion.predictions import Predictions
 from nversion.predictions import run as run_models
@@ -212,7 +213,8 @@ def measure(
     for condition in study.conditions:
         view = predictions[condition.name]
         grams = gram_sums(stores, condition, view)
-        result = measure_condition(view, families, asked.consensus, asked.diversity, grams, asked.draw_seed)
+        metrics = asked.diversity or list(PAIRWISE)
+        result = measure_condition(view, families, asked.consensus, metrics, grams, asked.draw_seed)
         yield result, view
         reporter.advance()
 

@@ -63,7 +63,8 @@ class EnsemblesTable(_Table):
     consensus: list[str] = Field(["average", "probability", "median", "geometric_mean", "vote"], min_length=1)
     sample: int | None = Field(None, ge=1)  # of each size; None means all C(M, k)
     seed: int = Field(0, ge=0)
-    diversity: list[str] = ["disagreement", "q", "rho", "double_fault"]
+    diversity: list[str] | None = None  # None: every metric that is registered
+    shannon_species: Literal["members", "classes", "observed"] = "members"  # S of Eq. 5
     num_blocks: int = Field(50, ge=2)  # of images, for the jackknife
     draw_seed: int | None = Field(None, ge=0)  # settle tied votes by a draw; None: expected accuracy
 
@@ -79,12 +80,39 @@ class AttributionTable(_Table):
     """`[attribution]`: methods, targets, normalisations, and on how many images of which conditions."""
 
     methods: list[str] = Field(["saliency"], min_length=1)
-    targets: list[Literal["predicted", "label"]] = Field(["predicted", "label"], min_length=1)
+    targets: list[Literal["predicted", "label", "ensemble"]] = Field(["predicted", "label"], min_length=1)
     normalise: list[Literal["none", "l2", "sum"]] = Field(["none", "l2"], min_length=1)
     absolute: bool = True
     images: int | None = Field(None, ge=1)  # of each data set, a seeded part; None means all
     seed: int = Field(0, ge=0)
     conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
+
+
+class RepresentationTable(_Table):
+    """`[representation]`: centered kernel alignment between the layers of all models."""
+
+    layers: list[str] = Field(default_factory=list)  # name patterns; empty: stages or blocks, found by itself
+    maps: list[str] = Field(default_factory=list)  # attribution methods whose maps are compared, too
+    batches: int = Field(4, ge=1)  # whole batches of each data set, a seeded choice
+    seed: int = Field(0, ge=0)
+    conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
+
+
+class ReliabilityTable(_Table):
+    """`[reliability]`: the design-diversity model and what is suspected to be a wrong label."""
+
+    group_by: list[Literal["family", "training", "architecture", "initial_weights", "training_data"]] = Field(
+        ["family", "training"], min_length=1
+    )
+    margin: float = Field(0.02, gt=0, lt=1)  # of mean failure, within which methodologies are indifferent
+    suspect_share: float = Field(0.9, gt=0.5, le=1)  # of models wrong on an image that is shown as suspect
+
+
+class HazardsTable(_Table):
+    """`[hazards]`: files with groups of classes and with the cost of taking one class for another."""
+
+    groups: str | None = None
+    costs: str | None = None
 
 
 class RunTable(_Table):
@@ -103,6 +131,8 @@ class ReportTable(_Table):
 
     images: int = Field(4, ge=0, le=32)  # sample images, under every condition
     maps: int = Field(6, ge=0, le=32)  # images whose attribution maps are drawn
+    suspects: int = Field(24, ge=0, le=200)  # images on which nearly all models fail, as a contact sheet
+    ensembles: list[list[str]] = Field(default_factory=list)  # members' names, shown beside the chosen one
     map_models: list[str] = Field(default_factory=list)  # empty: up to six, one of each family first
 
 
@@ -116,6 +146,9 @@ class StudySpec(_Table):
     conditions: ConditionsTable = ConditionsTable()
     ensembles: EnsemblesTable = EnsemblesTable()
     attribution: AttributionTable | None = None
+    representation: RepresentationTable | None = None
+    reliability: ReliabilityTable = ReliabilityTable()
+    hazards: HazardsTable = HazardsTable()
     run: RunTable = RunTable()
     report: ReportTable = ReportTable()
 
