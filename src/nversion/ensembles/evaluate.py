@@ -67,7 +67,7 @@ def evaluate_sizes(
 
     The winner of an ensemble is the one of the rule on its members' logits, on every sample.
     Memory: `budget_bytes` for intermediate results, beside the chunk in hand and the sums
-    (`num_blocks` × E × 8 bytes a rule); neither the number of samples nor of ensembles adds to it.
+    ((`num_blocks` + M) × E × 8 bytes a rule); neither the number of samples nor of ensembles adds to it.
 
     Args:
         chunks: the logits; the models stand in the order of the member indices.
@@ -127,7 +127,8 @@ class Evaluator:
             part = _deciding_part(rule)
             self._ways[part] = _quickest_way(rule, self.ensembles, device)
             self._tallies[part] = [
-                Tally(len(of_size), self.num_blocks, self._keep_winners, device) for of_size in self.ensembles
+                Tally(len(of_size), of_size.num_models, self.num_blocks, self._keep_winners, device)
+                for of_size in self.ensembles
             ]
 
     def update(self, chunk: Chunk) -> None:
@@ -142,6 +143,7 @@ class Evaluator:
         num_models, num_samples, num_classes = chunk.logits_MNC.shape
         # A tile's logits, values, deficits and their copies, at most 8 bytes wide, take half of the budget.
         half = self.budget_bytes // 2
+        right_NM = chunk.right_MN.T.to(torch.float64)
         length = chunk_length(64 * num_models * num_classes, half, at_most=_SAMPLES_AT_ONCE)
         shape = (num_models, min(length, num_samples), num_classes)
         dtype = torch.promote_types(chunk.logits_MNC.dtype, torch.float32)
@@ -155,7 +157,8 @@ class Evaluator:
             draws_N = None if self.draw_seed is None else _draws(self.draw_seed, chunk, first, last)
             labels_N, blocks_N = chunk.labels_N[first:last], chunk.blocks_N[first:last]
             work = workspace[:, : last - first]
-            tile = Tile(chunk.start + first, logits, work, labels_N, blocks_N, draws_N, half)
+            right = right_NM[first:last]
+            tile = Tile(chunk.start + first, logits, work, labels_N, blocks_N, right, draws_N, half)
             for part, way in self._ways.items():
                 for tally in self._tallies[part]:
                     tally.open(tile)

@@ -22,6 +22,8 @@ class Evaluation:
         consensus: name of the rule.
         correct_BE: float64 expected number of right samples in each block. An integer unless ties are shared.
         count_B: float64 number of samples in each block.
+        right_with_model_EM: float64 expected number of samples on which the ensemble and model m are
+            both right; what either of them gets right alone follows from it.
         num_ties_E: int64 samples on which the two highest scores of the ensemble were equal.
         near_ties: (ensemble, sample) pairs decided by less than 1e-5, exact ties among them, at most
             `MOST_LISTED`; empty for a rule that shares ties, whose scores rounding cannot turn.
@@ -33,6 +35,7 @@ class Evaluation:
     consensus: str
     correct_BE: Tensor
     count_B: Tensor
+    right_with_model_EM: Tensor
     num_ties_E: Tensor
     near_ties: list[tuple[int, int]] = field(default_factory=list)
     num_near_ties: int = 0
@@ -57,10 +60,19 @@ class Tally:
     Samples are named by their row in the tile in hand, which `open` announces.
     """
 
-    def __init__(self, num_ensembles: int, num_blocks: int, keep_winners: bool, device: torch.device) -> None:
+    def __init__(
+        self,
+        num_ensembles: int,
+        num_models: int,
+        num_blocks: int,
+        keep_winners: bool,
+        device: torch.device,
+    ) -> None:
         self.correct_BE = torch.zeros(num_blocks, num_ensembles, dtype=torch.float64, device=device)
         self.correct_by_all_B = torch.zeros(num_blocks, dtype=torch.float64, device=device)
         self.count_B = torch.zeros(num_blocks, dtype=torch.float64, device=device)
+        self.with_model_EM = torch.zeros(num_ensembles, num_models, dtype=torch.float64, device=device)
+        self.by_all_with_model_M = torch.zeros(num_models, dtype=torch.float64, device=device)
         self.num_ties_E = torch.zeros(num_ensembles, dtype=torch.int64, device=device)
         self.near_ties: list[tuple[int, int]] = []
         self.num_near_ties = 0
@@ -79,13 +91,16 @@ class Tally:
         """All ensembles agree on these samples, without a tie."""
         right_U = (winners_U == self.tile.labels_N[rows_U]).double()
         self.correct_by_all_B.index_add_(0, self.tile.blocks_N[rows_U], right_U)
+        self.by_all_with_model_M += right_U @ self.tile.right_NM[rows_U]
         if self.winners is not None:
             self.winners[-1][rows_U] = winners_U.unsqueeze(1)
 
     def grid(self, rows_U: Tensor, span: slice, right_UE: Tensor) -> None:
         """The probability to be right of these samples and ensembles; 0 where `pairs` tells it."""
         blocks_U = self.tile.blocks_N[rows_U]
-        self.correct_BE[:, span].index_add_(0, blocks_U, right_UE.to(torch.float64))
+        right_UE = right_UE.to(torch.float64)
+        self.correct_BE[:, span].index_add_(0, blocks_U, right_UE)
+        self.with_model_EM[span] += right_UE.T @ self.tile.right_NM[rows_U]
 
     def grid_winners(self, rows_U: Tensor, span: slice, winners_UE: Tensor) -> None:
         """The winners of the same pairs; those told by `pairs` are overwritten by it."""
@@ -96,6 +111,8 @@ class Tally:
         """Single (sample, ensemble) pairs, decided plainly."""
         where = (self.tile.blocks_N[rows_R], ensembles_R)
         self.correct_BE.index_put_(where, decisions.right_R, accumulate=True)
+        together_RM = decisions.right_R.unsqueeze(1) * self.tile.right_NM[rows_R]
+        self.with_model_EM.index_add_(0, ensembles_R, together_RM)
         self.num_ties_E.index_add_(0, ensembles_R, decisions.tied_R.long())
         if self.winners is not None:
             self.winners[-1][rows_R, ensembles_R] = decisions.winners_R
@@ -118,6 +135,7 @@ class Tally:
             name,
             (self.correct_BE + self.correct_by_all_B.unsqueeze(1)).cpu(),
             self.count_B.cpu().clone(),
+            (self.with_model_EM + self.by_all_with_model_M).cpu(),
             self.num_ties_E.cpu().clone(),
             sorted(self.near_ties),
             self.num_near_ties,

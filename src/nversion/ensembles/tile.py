@@ -16,6 +16,7 @@ class Tile:
         logits_MNC: contiguous, float32 or wider.
         workspace_MNC: as large, free to overwrite: fresh pages cost more than the arithmetic on them.
         labels_N, blocks_N: int64.
+        right_NM: float64, 1 where a model alone is right.
         draws_N: float64 in [0, 1) where shared ties are settled at random, else None.
         budget_bytes: for intermediate results.
     """
@@ -25,6 +26,7 @@ class Tile:
     workspace_MNC: Tensor
     labels_N: Tensor
     blocks_N: Tensor
+    right_NM: Tensor
     draws_N: Tensor | None
     budget_bytes: int
 
