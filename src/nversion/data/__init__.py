@@ -4,15 +4,19 @@ from . import sources  # registers every source
 from .canonical import Canonical
 from .conditions import Condition
 from .dataset import DATASET_SOURCES, Dataset, open_dataset
+from .hazards import ClassGroups, read_costs, read_groups
 from .images import UnreadableImageError, decode_image
 
 __all__ = [
     "DATASET_SOURCES",
     "Canonical",
+    "ClassGroups",
     "Condition",
     "Dataset",
     "UnreadableImageError",
     "decode_image",
     "open_dataset",
+    "read_costs",
+    "read_groups",
     "sources",
 ]

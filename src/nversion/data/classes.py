@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from nversion.core import UserError
+from nversion.core import LabelSpace, UserError, did_you_mean
 
 
 def read_classes(path: Path) -> tuple[tuple[str, ...], dict[str, int]]:
@@ -95,6 +95,41 @@ def read_label(text: str, path: Path, line: int) -> int:
             next_step="write the index of the class, not its name",
         )
     return int(text)
+
+
+def class_of(text: str, label_space: LabelSpace, where: str) -> int:
+    """The class that `text` writes: a whole number is an index, all else a name.
+
+    Args:
+        where: the text stands, as it reads in an error ("line 3 of costs.csv").
+
+    Raises:
+        UserError: no class has this index or name, or several have the name.
+
+    >>> pets = LabelSpace("pets", 2, ("cat", "dog"))
+    >>> class_of("dog", pets, "a test"), class_of(" 0 ", pets, "a test")
+    (1, 0)
+    """
+    text = text.strip()
+    names = label_space.class_names or ()
+    if text.isdecimal() and text.isascii():
+        if int(text) < label_space.num_classes:
+            return int(text)
+        step = f"write an index from 0 to {label_space.num_classes - 1}" + (", or a name" if names else "")
+    elif names.count(text) == 1:
+        return names.index(text)
+    elif text in names:
+        step = "several classes have this name: write the index of the one that is meant"
+    elif names:
+        step = did_you_mean(text, list(names))
+        step = step if step.startswith("did") else "write the name or the 0-based index of a class"
+    else:
+        step = f"its classes have no names: write an index from 0 to {label_space.num_classes - 1}"
+    raise UserError(
+        expected=f"a class of the label space {label_space.name!r} in {where}",
+        found=repr(text),
+        next_step=step,
+    )
 
 
 def _first_of(candidates: tuple[str, ...], columns: list[str], path: Path) -> str:

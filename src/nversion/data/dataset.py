@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nversion.core import LabelSpace, Registry, UserError, fingerprint, generator
-from nversion.core.settings import call_with_settings
+from nversion.core.settings import call_with_settings, resolve
 
+from .accepted import read_accepted
 from .images import DECODING, UnreadableImageError
 
 
@@ -31,6 +33,9 @@ class Dataset(ABC):
             the corrupted image.
         labels_N: 0-based labels in the label space.
 
+    Attributes:
+        accepted: by row, further labels that count as right, ascending; empty unless `accepting` gave some.
+
     Raises:
         UserError: no samples, an id twice, or a label outside the label space.
     """
@@ -39,6 +44,7 @@ class Dataset(ABC):
     label_space: LabelSpace
     sample_ids: tuple[str, ...]
     labels_N: NDArray[np.int64]
+    accepted: Mapping[int, tuple[int, ...]]
 
     def __init__(
         self, name: str, label_space: LabelSpace, sample_ids: Sequence[str], labels_N: NDArray[np.int64]
@@ -73,6 +79,7 @@ class Dataset(ABC):
         self.sample_ids = tuple(sample_ids)
         self.labels_N = np.array(labels_N, dtype=np.int64)
         self.labels_N.setflags(write=False)
+        self.accepted = {}
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -98,7 +105,9 @@ class Dataset(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of ids, labels, label space and content; reads every image file once, on first use.
+        """Of ids, labels, label space and content, and of further accepted labels where there are any.
+
+        Reads every image file once, on first use.
 
         An image without content counts as such: whether it stops a run or is left out is decided
         where images are decoded.
@@ -111,6 +120,11 @@ class Dataset(ABC):
                 "labels": self.labels_N,
                 "content": [self._content_or_mark(index) for index in range(len(self))],
             }
+            | (
+                {"accepted": [[row, list(self.accepted[row])] for row in self.accepted]}
+                if self.accepted
+                else {}
+            )
         )
 
     def _content_or_mark(self, index: int) -> str:
@@ -118,6 +132,34 @@ class Dataset(ABC):
             return self.content(index)
         except UnreadableImageError:
             return "unreadable"
+
+    def accepting(self, labels: Mapping[int, Sequence[int]]) -> Dataset:
+        """The same images, some of which have further labels that count as right.
+
+        A sample's own label always counts and need not be repeated.
+
+        Args:
+            labels: further labels by row.
+
+        Raises:
+            UserError: a row or label that does not exist.
+        """
+        num_classes = self.label_space.num_classes
+        for row, further in labels.items():
+            if not 0 <= row < len(self):
+                raise UserError(
+                    expected=f"rows 0 to {len(self) - 1} of the data set {self.name!r}",
+                    found=f"row {row}",
+                    next_step="give the accepted labels by the index of the sample",
+                )
+            if wrong := [label for label in further if not 0 <= label < num_classes]:
+                where = f"the accepted labels of {self.sample_ids[row]!r}"
+                raise label_out_of_range(wrong[0], where, self.label_space)
+        others = {row: tuple(sorted({*labels[row]} - {int(self.labels_N[row])})) for row in sorted(labels)}
+        dataset = copy.copy(self)
+        dataset.__dict__.pop("fingerprint", None)  # the one of the labels as they were
+        dataset.accepted = {row: further for row, further in others.items() if further}
+        return dataset
 
     def subset(self, count: int, seed: int = 0) -> Dataset:
         """A seeded part without replacement, in the order of the whole; its name states it.
@@ -148,6 +190,11 @@ class Part(Dataset):
         )
         self.whole = whole
         self.indices = indices
+        self.accepted = {
+            row: whole.accepted[index]
+            for row, index in enumerate(indices.tolist())
+            if index in whole.accepted
+        }
 
     def decode(self, index: int) -> NDArray[np.uint8]:
         return self.whole.decode(int(self.indices[index]))
@@ -165,8 +212,9 @@ def open_dataset(spec: Mapping[str, Any], base: Path | None = None) -> Dataset:
     """Open the data set that a table of settings describes.
 
     Args:
-        spec: `source` (a name in DATASET_SOURCES), optionally `count` and `seed` for a seeded part,
-            and the settings of that source.
+        spec: `source` (a name in DATASET_SOURCES) and the settings of that source; optionally
+            `accepted`, a CSV file of further labels that count as right (see `read_accepted`), and
+            `count` and `seed` for a seeded part.
         base: the folder from which relative paths start: the study file's; the working folder if None.
 
     Raises:
@@ -184,13 +232,22 @@ def open_dataset(spec: Mapping[str, Any], base: Path | None = None) -> Dataset:
             found="none" if name is None else repr(name),
             next_step=f"add `source = ...`, one of {', '.join(DATASET_SOURCES)}",
         )
-    part: dict[str, Any] = {key: settings.pop(key) for key in ("count", "seed") if key in settings}
+    common: dict[str, Any] = {key: settings.pop(key) for key in _COMMON if key in settings}
     what = f"the data set {settings['name']!r} ({name})" if "name" in settings else f"a data set ({name})"
-    dataset = call_with_settings(DATASET_SOURCES[name], settings, what, base=base or Path())
-    return call_with_settings(_part, part, what, dataset=dataset)
+    base = base or Path()
+    dataset = call_with_settings(DATASET_SOURCES[name], settings, what, base=base)
+    return call_with_settings(_finished, common, what, dataset=dataset, base=base)
 
 
-def _part(*, dataset: Dataset, count: int | None = None, seed: int = 0) -> Dataset:
+_COMMON = ("accepted", "count", "seed")  # settings of every source
+
+
+def _finished(
+    *, dataset: Dataset, base: Path, accepted: Path | None = None, count: int | None = None, seed: int = 0
+) -> Dataset:
+    if accepted is not None:
+        path = resolve(accepted, base)
+        dataset = dataset.accepting(read_accepted(path, dataset.sample_ids, dataset.label_space))
     return dataset if count is None else dataset.subset(count, seed)
 
 

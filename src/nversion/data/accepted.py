@@ -1,0 +1,65 @@
+"""Further labels that count as right: a file that says of which samples more than one class is true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nversion.core import LabelSpace, UserError, did_you_mean
+
+from .classes import class_of, read_csv
+
+
+def read_accepted(
+    path: Path, sample_ids: Sequence[str], label_space: LabelSpace
+) -> dict[int, tuple[int, ...]]:
+    """The labels that a CSV file accepts, by the row of the sample.
+
+    Columns: `sample_id`, each at most once, and `labels`: classes by index or by name, separated by
+    ";" or, where the field holds no ";" and is no class's name as a whole, by spaces. A field may be
+    empty. Samples that the file does not name keep their own label alone.
+
+    Args:
+        path: of the file.
+        sample_ids: of the data set, in its order.
+        label_space: what the labels mean.
+
+    Raises:
+        UserError: no such file or column, an unknown or repeated sample, or an unknown class; with its line.
+    """
+    row_of = {sample_id: row for row, sample_id in enumerate(sample_ids)}
+    accepted: dict[int, tuple[int, ...]] = {}
+    for line, fields in read_csv(path):
+        for column in ("sample_id", "labels"):
+            if column not in fields:
+                raise UserError(
+                    expected=f"the columns 'sample_id' and 'labels' in {path}",
+                    found=", ".join(map(repr, fields)),
+                    next_step="name them so in the first line",
+                )
+        sample_id = fields["sample_id"]
+        if sample_id not in row_of:
+            step = did_you_mean(sample_id, list(row_of))
+            raise UserError(
+                expected=f"a sample of the data set in line {line} of {path}",
+                found=repr(sample_id),
+                next_step=step if step.startswith("did") else f"ids look like {next(iter(row_of))!r}",
+            )
+        if row_of[sample_id] in accepted:
+            raise UserError(
+                expected=f"each sample once in {path}",
+                found=f"{sample_id!r} again in line {line}",
+                next_step='write all its labels into one line, separated by ";"',
+            )
+        accepted[row_of[sample_id]] = tuple(
+            class_of(text, label_space, f"line {line} of {path}")
+            for text in _classes_in(fields["labels"], label_space)
+        )
+    return accepted
+
+
+def _classes_in(field: str, label_space: LabelSpace) -> list[str]:
+    if ";" in field:
+        return [part.strip() for part in field.split(";") if part.strip()]
+    whole = field.strip()
+    return [whole] if whole in (label_space.class_names or ()) else whole.split()
