@@ -1,21 +1,59 @@
-"""How differently models fail: pair counts, pairwise metrics, their means over ensembles, attributions."""
+"""How differently models fail: counts of failures, metrics of pairs and ensembles, attributions."""
 
 from .attribution import attribution_diversity
+from .failure_metrics import (
+    ENSEMBLE_METRICS,
+    EnsembleMetric,
+    FailureValues,
+    coincident_failure,
+    difficulty,
+    ensemble_metric,
+    entropy,
+    evaluate_failures,
+    generalised_diversity,
+    kappa,
+    kohavi_wolpert,
+)
+from .failures import FailureCounts
 from .means import ensemble_mean
-from .pairwise import PAIRWISE, PairwiseMetric, disagreement, double_fault, pairwise_metric, q_statistic, rho
+from .pairwise import (
+    PAIRWISE,
+    PairwiseMetric,
+    disagreement,
+    double_fault,
+    error_consistency,
+    pairwise_metric,
+    q_statistic,
+    ratio_of_errors,
+    rho,
+)
 from .statistics import PairCounts, PairTable, leave_one_block_out
 
 __all__ = [
+    "ENSEMBLE_METRICS",
     "PAIRWISE",
+    "EnsembleMetric",
+    "FailureCounts",
+    "FailureValues",
     "PairCounts",
     "PairTable",
     "PairwiseMetric",
     "attribution_diversity",
+    "coincident_failure",
+    "difficulty",
     "disagreement",
     "double_fault",
     "ensemble_mean",
+    "ensemble_metric",
+    "entropy",
+    "error_consistency",
+    "evaluate_failures",
+    "generalised_diversity",
+    "kappa",
+    "kohavi_wolpert",
     "leave_one_block_out",
     "pairwise_metric",
     "q_statistic",
+    "ratio_of_errors",
     "rho",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ class PairwiseMetric:
         name: as it stands in tables.
         function: (n11, n10, n01, n00), float tensors of one shape → values of that shape, nan
             where undefined; symmetric under an exchange of n10 and n01.
-        low, high: the values' bounds, both attainable.
+        low, high: the values' bounds, both attainable; an infinite one is approached.
         higher_is_more_diverse: false where a low value means diverse.
         formula: one line, with N = N11 + N10 + N01 + N00.
         undefined_when: when the value is nan, one phrase.
@@ -136,3 +137,46 @@ def double_fault(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
     0.2
     """
     return n00 / (n11 + n10 + n01 + n00)
+
+
+@pairwise_metric(
+    "ratio_of_errors",
+    low=0.0,
+    high=math.inf,
+    higher_is_more_diverse=True,
+    formula="(N01 + N10) / N00",
+    undefined_when="the two never fail together (N00 = 0)",
+)
+def ratio_of_errors(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
+    """Errors of exactly one of the two for each error that they share.
+
+    The most diverse pairs have no shared error and so no value: read it beside the number undefined.
+    Source: Aksela, "Comparison of classifier selection methods for improving committee
+    performance", 2003.
+
+    >>> ratio_of_errors(*torch.tensor([5.0, 2.0, 1.0, 2.0]).double()).item()
+    1.5
+    """
+    return torch.where(n00 > 0, (n01 + n10) / n00, torch.nan)
+
+
+@pairwise_metric(
+    "error_consistency",
+    low=-1.0,
+    high=1.0,
+    higher_is_more_diverse=False,
+    formula="(c_obs − c_exp) / (1 − c_exp), c_obs = (N11 + N00)/N, c_exp = p_i p_k + (1 − p_i)(1 − p_k)",
+    undefined_when="both are right, or both are wrong, on every sample (c_exp = 1)",
+)
+def error_consistency(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
+    """Cohen's kappa of right and wrong: agreement beyond what the two accuracies give by chance.
+
+    Written in counts, so that c_exp = 1 gives exactly 0/0.
+    Source: Geirhos, Meding and Wichmann, "Beyond accuracy: quantifying trial-by-trial behaviour of
+    CNNs and humans by measuring error consistency", 2020.
+
+    >>> round(error_consistency(*torch.tensor([5.0, 2.0, 1.0, 2.0]).double()).item(), 4)
+    0.3478
+    """
+    first_right, second_right = (n11 + n10) * (n10 + n00), (n11 + n01) * (n01 + n00)
+    return 2 * (n11 * n00 - n10 * n01) / (first_right + second_right)
