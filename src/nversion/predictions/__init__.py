@@ -2,9 +2,10 @@
 
 from .engine import Consumer, RenderedBatch, run
 from .logits import Inference, LogitsWriter, as_float, describe_condition, made_with, place, seconds_per_image
-from .view import Predictions, block_of_each_sample
+from .view import AcceptedSets, Predictions, block_of_each_sample
 
 __all__ = [
+    "AcceptedSets",
     "Consumer",
     "Inference",
     "LogitsWriter",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nversion.core import chunk_length, generator, spans
 from nversion.ensembles import Chunk
@@ -32,6 +34,30 @@ def block_of_each_sample(sample_ids: Sequence[str], num_blocks: int) -> NDArray[
 
 
 @dataclass(frozen=True)
+class AcceptedSets:
+    """The labels that count as right of each of N samples.
+
+    Attributes:
+        labels_NW: int64, a sample's own label first, then its further ones, then -1.
+    """
+
+    labels_NW: Tensor
+
+    def right_MN(self, predicted_MN: Tensor, samples: slice | Tensor = slice(None)) -> Tensor:
+        """Which of the predicted classes are accepted, for all samples or those that `samples` picks.
+
+        >>> sets = AcceptedSets(torch.tensor([[0, -1], [1, 2]]))
+        >>> sets.right_MN(torch.tensor([[2, 2], [0, 1]])).tolist()
+        [[False, True], [True, True]]
+        """
+        labels_NW = self.labels_NW[samples].to(predicted_MN.device)
+        right_MN = predicted_MN == labels_NW[:, 0]
+        for labels_N in labels_NW.T[1:]:
+            right_MN |= predicted_MN == labels_N
+        return right_MN
+
+
+@dataclass(frozen=True)
 class Predictions:
     """Logits of M models on N samples of one condition, aligned by sample id.
 
@@ -42,6 +68,8 @@ class Predictions:
         rows_N: rows of these arrays that hold readable samples.
         labels_N: class indices of these rows.
         blocks_N: jackknife block of these rows.
+        accepted: further labels that count as right, by the index of the sample (0 to N - 1, not the row
+            in the store); empty where each sample has one label.
     """
 
     condition: str
@@ -50,6 +78,7 @@ class Predictions:
     rows_N: NDArray[np.int64]
     labels_N: NDArray[np.int64]
     blocks_N: NDArray[np.int64]
+    accepted: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows_N)
@@ -62,17 +91,47 @@ class Predictions:
     def num_classes(self) -> int:
         return int(self.logits[0].shape[1])
 
+    @cached_property
+    def accepted_sets(self) -> AcceptedSets:
+        """All labels that count as right; tells which predicted classes do."""
+        width = 1 + max(map(len, self.accepted.values()), default=0)
+        labels_NW = torch.full((len(self), width), -1)
+        labels_NW[:, 0] = torch.from_numpy(self.labels_N)
+        for sample, further in self.accepted.items():
+            labels_NW[sample, 1 : 1 + len(further)] = torch.tensor(further)
+        return AcceptedSets(labels_NW)
+
     def chunks(self, budget_bytes: int = BUDGET_BYTES) -> Iterator[Chunk]:
         """Consecutive samples with float32 logits; at most `budget_bytes` of them at a time."""
+        for start, stop in self._spans(len(self), budget_bytes):
+            yield self._chunk(start, torch.arange(start, stop), torch.from_numpy(self.labels_N[start:stop]))
+
+    def alternative_chunks(self, budget_bytes: int = BUDGET_BYTES) -> Iterator[Chunk]:
+        """A pseudo-sample for each further accepted label: the sample's logits and block, that label.
+
+        The probability that an ensemble is right is the sum, over the labels that a sample accepts, of
+        the probability that the label wins. So the sums of right answers over these chunks, added to
+        those over `chunks`, are exactly those of the accepted labels, ties of votes included. Counts of
+        samples and of ties are those of `chunks` alone. `known_right_MN` says which models are right
+        about the sample; `start` counts pseudo-samples. Nothing comes where each sample has one label.
+        """
+        labels_NW = self.accepted_sets.labels_NW
+        samples_A, columns_A = (labels_NW[:, 1:] >= 0).nonzero(as_tuple=True)
+        for start, stop in self._spans(len(samples_A), budget_bytes):
+            samples_n = samples_A[start:stop]
+            yield self._chunk(start, samples_n, labels_NW[samples_n, 1 + columns_A[start:stop]])
+
+    def _spans(self, num_items: int, budget_bytes: int) -> Iterator[tuple[int, int]]:
         row_bytes = 4 * len(self.logits) * self.num_classes
-        for start, stop in spans(len(self), chunk_length(row_bytes, budget_bytes)):
-            rows = self.rows_N[start:stop]
-            logits_MNC = torch.empty(len(self.logits), stop - start, self.num_classes)
-            for model, stored in enumerate(self.logits):
-                logits_MNC[model] = torch.from_numpy(np.asarray(stored[rows]))
-            yield Chunk(
-                start,
-                logits_MNC,
-                torch.from_numpy(self.labels_N[start:stop]),
-                torch.from_numpy(self.blocks_N[start:stop]),
-            )
+        return spans(num_items, chunk_length(row_bytes, budget_bytes))
+
+    def _chunk(self, start: int, samples_n: Tensor, labels_n: Tensor) -> Chunk:
+        rows_n = self.rows_N[samples_n.numpy()]
+        logits_MnC = torch.empty(len(self.logits), len(rows_n), self.num_classes)
+        for model, stored in enumerate(self.logits):
+            logits_MnC[model] = torch.from_numpy(np.asarray(stored[rows_n]))
+        blocks_n = torch.from_numpy(self.blocks_N[samples_n.numpy()])
+        known_right_Mn = (
+            self.accepted_sets.right_MN(logits_MnC.argmax(-1), samples_n) if self.accepted else None
+        )
+        return Chunk(start, logits_MnC, labels_n, blocks_n, known_right_Mn)

@@ -54,18 +54,22 @@ def align(
     sample_ids: Sequence[str],
     labels_N: NDArray[np.int64],
     num_blocks: int,
+    accepted: Mapping[int, tuple[int, ...]] | None = None,
 ) -> dict[str, Predictions]:
     """Predictions of one data set under each of its conditions, without the unreadable samples.
 
     Args:
         arrays: logits (N, C) by condition and model; only unreadable images are stored as nan.
         sample_ids, labels_N: of all samples of the data set, readable or not.
+        accepted: further labels that count as right, by the same index.
     """
     readable_N = np.ones(len(labels_N), bool)
     for array in arrays.values():
         readable_N &= ~np.isnan(array[:, 0])
     rows_N = np.flatnonzero(readable_N)
     blocks_N = block_of_each_sample([sample_ids[row] for row in rows_N.tolist()], num_blocks)
+    accepted = accepted or {}
+    further = {i: accepted[row] for i, row in enumerate(rows_N.tolist()) if row in accepted}
     return {
         condition: Predictions(
             condition,
@@ -74,6 +78,7 @@ def align(
             rows_N,
             labels_N[rows_N],
             blocks_N,
+            further,
         )
         for condition in conditions
     }
@@ -106,7 +111,10 @@ def open_stored(folder: Path) -> StoredStudy:
             for model in names
         }
         ids = samples["sample_id"].to_list()
-        predictions |= align(arrays, of_dataset, names, ids, labels_N, asked.num_blocks)
+        # A study of before there were further labels has no such column.
+        further = samples["accepted"].to_list() if "accepted" in samples.columns else []
+        accepted = {row: tuple(labels) for row, labels in enumerate(further) if labels}
+        predictions |= align(arrays, of_dataset, names, ids, labels_N, asked.num_blocks, accepted)
     return StoredStudy(
         manifest["study"],
         manifest["study_hash"],
