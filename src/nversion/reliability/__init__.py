@@ -12,10 +12,13 @@ from .paired import (
 )
 from .relation_intervals import Estimate, relation_interval
 from .relations import average_ranks, num_points, partial, pearson, relation, slope, spearman
+from .robustness import EffectiveRobustness, GroupRobustness, effective_robustness, group_robustness
 
 __all__ = [
     "BlockJackknife",
+    "EffectiveRobustness",
     "Estimate",
+    "GroupRobustness",
     "Interval",
     "MemberComparison",
     "average_ranks",
@@ -23,6 +26,8 @@ __all__ = [
     "block_jackknife_stderr",
     "bootstrap_difference",
     "compare_with_best_member",
+    "effective_robustness",
+    "group_robustness",
     "holm",
     "mcnemar_p_value",
     "num_points",
