@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from math import nan
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,13 +13,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from nversion.report.tables import SCHEMAS, Study
+from nversion.report.schemas import LATER_COLUMNS, SCHEMAS
+from nversion.report.tables import Study
 
 
-def _load_synthetic() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "report_synthetic", Path(__file__).with_name("synthetic.py")
-    )
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -27,10 +27,13 @@ def _load_synthetic() -> ModuleType:
     return module
 
 
+_load("synthetic_extra")  # synthetic.py imports it, also where pytest looks for its doctests
+
+
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """The generator of made-up study folders: `write_study(folder, Shape(...))`."""
-    return _load_synthetic()
+    return _load("synthetic")
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +48,11 @@ MODELS = {"a": 0.8, "b": 0.7, "c": 0.6}
 
 
 def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=SCHEMAS[name]) if rows else pl.DataFrame(schema=SCHEMAS[name])
+    schema = SCHEMAS[name] | LATER_COLUMNS.get(name, {})
+    if not rows:
+        return pl.DataFrame(schema=schema)
+    unknown = {column: nan if kind.is_float() else "" for column, kind in LATER_COLUMNS.get(name, {}).items()}
+    return pl.DataFrame([unknown | row for row in rows], schema=schema)
 
 
 def _hand_made(

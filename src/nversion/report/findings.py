@@ -28,8 +28,8 @@ from .labels import (
     plural,
     points,
     points_interval,
-    short_metric_label,
 )
+from .names import short_metric_label
 from .selection import held_out
 from .tables import MEAN_ACCURACY, Study
 

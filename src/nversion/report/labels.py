@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
-from .tables import MEAN_ACCURACY, Study
+from .tables import Study
 
 UNDEFINED = "undefined"
 NO_BREAK = "\u00a0"
 """A space that a line may not break at: between a number and its unit."""
-_ATTRIBUTION = re.compile(r"attribution_(.+)_(predicted|label|ensemble)_(\w+)")
-_TARGETS = {"predicted": "predicted class", "label": "true class", "ensemble": "ensemble's class"}
-_NORMALISE = {"none": "raw", "l2": "unit length", "sum": "unit sum"}
-_METRICS = {
-    "disagreement": "Disagreement",
-    "q": "Q statistic",
-    "rho": "Failure correlation ρ",
-    "double_fault": "Double fault",
-    MEAN_ACCURACY: "Mean member accuracy",
-}
 _STATISTICS = {
     "pearson": "Pearson",
     "spearman": "Spearman",
     "partial": "Partial (mean member accuracy held fixed)",
 }
-
-
-def metric_label(metric: str) -> str:
-    """A metric's name for readers.
-
-    >>> metric_label("attribution_saliency_predicted_l2")
-    'Attribution (saliency, predicted class, unit length)'
-    >>> metric_label("label_disagreement")
-    'Label disagreement'
-    """
-    match = _ATTRIBUTION.fullmatch(metric)
-    if match:
-        method = match[1].replace("_", " ")
-        return f"Attribution ({method}, {_TARGETS[match[2]]}, {_NORMALISE.get(match[3], match[3])})"
-    text = metric.replace("_", " ")
-    return _METRICS.get(metric, text[:1].upper() + text[1:])
-
-
-def short_metric_label(metric: str) -> str:
-    """The same where room is short.
-
-    >>> short_metric_label("attribution_saliency_predicted_none")
-    'Attribution'
-    >>> short_metric_label("attribution_saliency_label_l2")
-    'Attribution (true class, unit length)'
-    """
-    match = _ATTRIBUTION.fullmatch(metric)
-    if not match:
-        return metric_label(metric)
-    facts = [_TARGETS[match[2]]] * (match[2] != "predicted") + [_NORMALISE.get(match[3], match[3])] * (
-        match[3] != "none"
-    )
-    return f"Attribution ({', '.join(facts)})" if facts else "Attribution"
 
 
 def consensus_label(consensus: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from .frames import MAX_DRAWN, num_ensembles
-from .labels import condition_label, listed, metric_label, plural, short_metric_label
+from .labels import condition_label, listed, plural
+from .names import metric_label, short_metric_label
 from .tables import Study
 
 # Said among the notes, above the findings, or of use to the program alone.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,102 +13,8 @@ import polars as pl
 
 from nversion.core import UserError
 
-_TEXT, _WHOLE, _REAL, _FLAG, _BYTES = pl.String(), pl.Int64(), pl.Float64(), pl.Boolean(), pl.Binary()
-
-SCHEMAS: dict[str, dict[str, pl.DataType]] = {
-    "conditions": {
-        "condition": _TEXT,
-        "dataset": _TEXT,
-        "corruption": _TEXT,
-        "severity": _REAL,
-        "seed": _WHOLE,
-        "n": _WHOLE,
-        "excluded": _WHOLE,
-    },
-    "models": {
-        "model": _TEXT,
-        "family": _TEXT,
-        "training": _TEXT,
-        "params": _WHOLE,
-        "macs": _WHOLE,
-        "condition": _TEXT,
-        "n": _WHOLE,
-        "top1": _REAL,
-        "top1_low": _REAL,
-        "top1_high": _REAL,
-        "top5": _REAL,
-        "nll": _REAL,
-        "ece": _REAL,
-    },
-    "ensembles": {
-        "ensemble": _TEXT,
-        "size": _WHOLE,
-        "consensus": _TEXT,
-        "condition": _TEXT,
-        "top1": _REAL,
-        "best_member_top1": _REAL,
-        "mean_member_top1": _REAL,
-        "improvement": _REAL,
-        "improvement_stderr": _REAL,
-        "ties": _WHOLE,
-        "params": _WHOLE,
-        "macs": _WHOLE,
-    },
-    "diversity": {
-        "ensemble": _TEXT,
-        "size": _WHOLE,
-        "condition": _TEXT,
-        "metric": _TEXT,
-        "value": _REAL,
-        "n_undefined": _WHOLE,
-    },
-    "correlations": {
-        "metric": _TEXT,
-        "size": _WHOLE,
-        "consensus": _TEXT,
-        "diversity_condition": _TEXT,
-        "accuracy_condition": _TEXT,
-        "statistic": _TEXT,
-        "value": _REAL,
-        "low": _REAL,
-        "high": _REAL,
-        "n_ensembles": _WHOLE,
-        "note": _TEXT,
-    },
-    "pairs": {"model_a": _TEXT, "model_b": _TEXT, "condition": _TEXT, "metric": _TEXT, "value": _REAL},
-    "samples": {"sample_id": _TEXT, "label_name": _TEXT, "condition": _TEXT, "png": _BYTES},
-    "maps": {
-        "sample_id": _TEXT,
-        "condition": _TEXT,
-        "model": _TEXT,
-        "family": _TEXT,
-        "predicted_name": _TEXT,
-        "right": _FLAG,
-        "png": _BYTES,
-    },
-    "metrics": {"metric": _TEXT},
-}
-SELECTION: dict[str, pl.DataType] = {
-    "role": _TEXT,
-    "ensemble": _TEXT,
-    "size": _WHOLE,
-    "consensus": _TEXT,
-    "half": _TEXT,
-    "scope": _TEXT,
-    "statistic": _TEXT,
-    "n": _WHOLE,
-    "top1": _REAL,
-    "top1_low": _REAL,
-    "top1_high": _REAL,
-    "difference": _REAL,
-    "difference_low": _REAL,
-    "difference_high": _REAL,
-    "params": _WHOLE,
-}
-REQUIRED = ("conditions", "models", "ensembles")
-OPTIONAL = ("samples", "maps", "selection")
-"""Tables that a report can do without: those of another run are left out, and that is said."""
-MEAN_ACCURACY = "mean_member_accuracy"
+from .names import attribution_parts
+from .schemas import EXTRA, LATER_COLUMNS, MEAN_ACCURACY, OPTIONAL, REQUIRED, SCHEMAS, SELECTION, Schema
 
 
 @dataclass(frozen=True)
@@ -134,7 +41,8 @@ class Study:
     """A study as it stands on disk, in the order it was written; undefined numbers are nan.
 
     The tables besides conditions, models and ensembles have no rows when absent; `selection` is then
-    None. `left_out` names the tables that are there but of another run.
+    None. `extra` holds the tables that a study may lack, those that are there; `table` gives any of
+    them. `left_out` names the tables that are there but of another run.
     """
 
     folder: Path
@@ -150,6 +58,19 @@ class Study:
     metrics: pl.DataFrame
     selection: Choice | None = None
     left_out: tuple[str, ...] = ()
+    extra: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A table that a study may lack; without rows where it does.
+
+        Only rows of conditions that the models were measured on.
+        """
+        frame = self.extra.get(name)
+        if frame is None:
+            return pl.DataFrame(schema=EXTRA[name])
+        if "condition" not in frame.columns:
+            return frame
+        return frame.filter(pl.col("condition").is_in(self.condition_names))
 
     @property
     def name(self) -> str:
@@ -203,15 +124,20 @@ class Study:
 
     @cached_property
     def metric_names(self) -> list[str]:
-        """Measured diversity metrics, then the mean member accuracy that they compete with."""
-        found = [m for m in self.diversity["metric"].unique(maintain_order=True) if m != MEAN_ACCURACY]
+        """Measured diversity metrics, then the mean member accuracy that they compete with.
+
+        Those conditioned on who is right are left to their own table.
+        """
+        measured = self.diversity["metric"].unique(maintain_order=True)
+        found = [m for m in measured if m != MEAN_ACCURACY and not is_conditioned(m)]
         return [*found, MEAN_ACCURACY] if self.sizes else found
 
     @property
     def attribution_metric(self) -> str | None:
         """The attribution metric to speak of: raw maps of the predicted class where there are such."""
         found = [m for m in self.metric_names if m.startswith("attribution_")]
-        return next((m for m in found if m.endswith("_predicted_none")), found[0] if found else None)
+        wanted = ("attribution_saliency_predicted_none", "_predicted_none", "")
+        return next((m for ending in wanted for m in found if m.endswith(ending)), None)
 
     @property
     def headline_metrics(self) -> list[str]:
@@ -236,6 +162,12 @@ class Study:
 
     def _fact(self, condition: str, key: str) -> Any:
         return self._facts[condition][key]
+
+
+def is_conditioned(metric: str) -> bool:
+    """Whether a metric is over the images that all, some or none of the members classify rightly."""
+    parts = attribution_parts(metric)
+    return parts is not None and parts.who != ""
 
 
 def read_study(folder: Path) -> Study:
@@ -264,7 +196,7 @@ def read_study(folder: Path) -> Study:
         ) from error
     left_out = _of_another_run(tables, manifest.get("study_hash"))
     frames = {
-        name: pl.DataFrame(schema=schema) if name in left_out else _read(tables / f"{name}.parquet", schema)
+        name: _empty(name) if name in left_out else _read(tables / f"{name}.parquet", schema, name)
         for name, schema in SCHEMAS.items()
     }
     if frames["models"].is_empty() or frames["conditions"].is_empty():
@@ -280,14 +212,19 @@ def read_study(folder: Path) -> Study:
             found="no row for " + ", ".join(unlisted),
             next_step="run `nversion study run STUDY.toml` again: it writes all tables together",
         )
+    extra = {
+        name: _read(tables / f"{name}.parquet", schema)
+        for name, schema in EXTRA.items()
+        if name not in left_out and (tables / f"{name}.parquet").is_file()
+    }
     selection = None if "selection" in left_out else _read_selection(tables / "selection.parquet")
-    return Study(folder, manifest, **frames, selection=selection, left_out=left_out)
+    return Study(folder, manifest, **frames, selection=selection, left_out=left_out, extra=extra)
 
 
 def _of_another_run(tables: Path, study_hash: str | None) -> tuple[str, ...]:
     """The optional tables whose study is not the manifest's; raises for any other such table."""
     others = []
-    for name in (*SCHEMAS, "selection"):
+    for name in (*SCHEMAS, *EXTRA, "selection"):
         path = tables / f"{name}.parquet"
         if not path.is_file() or (found := _metadata(path).get("study_hash")) == study_hash:
             continue
@@ -324,9 +261,14 @@ def _metadata(path: Path) -> dict[str, str]:
         raise _no_parquet(path, error) from error
 
 
-def _read(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+def _empty(name: str) -> pl.DataFrame:
+    return pl.DataFrame(schema=SCHEMAS[name] | LATER_COLUMNS.get(name, {}))
+
+
+def _read(path: Path, schema: Schema, name: str = "") -> pl.DataFrame:
+    """A table as its schema has it; columns that came later are filled in where it lacks them."""
     if not path.is_file():
-        return pl.DataFrame(schema=schema)
+        return _empty(name)
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -338,10 +280,15 @@ def _read(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
             found="no " + ", ".join(lacking),
             next_step="run `nversion study run STUDY.toml` again with this version",
         )
-    frame = frame.with_columns(pl.col(column).cast(kind) for column, kind in schema.items())
+    later = LATER_COLUMNS.get(name, {})
+    frame = frame.with_columns(pl.lit(None).alias(column) for column in later if column not in frame.columns)
+    frame = frame.with_columns(pl.col(column).cast(kind) for column, kind in (schema | later).items())
     # Both null and nan say "undefined" in parquet files; one spelling makes one check enough.
-    undefined_as_nan = [c for c, kind in schema.items() if kind == _REAL and c != "severity"]
-    return frame.with_columns(pl.col(undefined_as_nan).fill_null(float("nan")))
+    undefined_as_nan = [c for c, kind in (schema | later).items() if kind.is_float() and c != "severity"]
+    unknown_as_empty = [c for c, kind in later.items() if kind == pl.String()]
+    return frame.with_columns(
+        pl.col(undefined_as_nan).fill_null(float("nan")), pl.col(unknown_as_empty).fill_null("")
+    )
 
 
 def _no_parquet(path: Path, error: Exception) -> UserError:

@@ -23,11 +23,11 @@ from .labels import (
     count,
     interval,
     is_undefined,
-    metric_label,
     percent,
     points,
     statistic_label,
 )
+from .names import metric_label
 from .tables import Study
 
 

@@ -13,15 +13,8 @@ from nversion.report.frames import (
     relation,
     with_normalised,
 )
-from nversion.report.labels import (
-    coefficient,
-    condition_label,
-    consensus_label,
-    interval,
-    metric_label,
-    plural,
-    short_metric_label,
-)
+from nversion.report.labels import coefficient, condition_label, consensus_label, interval, plural
+from nversion.report.names import metric_label, short_metric_label
 from nversion.report.tables import Study
 
 from .figure import INK, MUTED, ROWS, Figure, one_row, points_axis, select

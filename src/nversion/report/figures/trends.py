@@ -13,11 +13,10 @@ from nversion.report.labels import (
     condition_label,
     consensus_label,
     interval,
-    metric_label,
     plural,
-    short_metric_label,
     statistic_label,
 )
+from nversion.report.names import metric_label, short_metric_label
 from nversion.report.tables import MEAN_ACCURACY, Study
 
 from .figure import CATEGORIES, INK, MUTED, ROWS, SHAPES, Figure, one_row, points_axis, select
