@@ -172,7 +172,7 @@ def test_coverage_of_95_percent_intervals(num_models):
 
 
 def test_shapes_that_do_not_fit_are_refused(pool):
-    clean_BM, right_BM, _ = pool
+    clean_BM, right_BM, count_B = pool
     with pytest.raises(UserError, match=r"a count for each block, found \(20, 8\), \(20, 7\), \(20,\)"):
         effective_robustness(clean_BM, right_BM[:, :7], count_B)
     with pytest.raises(UserError, match="a group for each of 8 models, found 2"):
