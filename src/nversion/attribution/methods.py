@@ -1,24 +1,16 @@
-"""Attribution maps of one classifier: how much each value of the canonical image moves one logit.
+"""The ways of making attribution maps: a function each, found by its name.
 
 A new method is a function with the signature of `AttributionMethod` and one decorator; it gets checked
 input that needs no gradient yet is free to take one, and returns maps of the shape of the images.
-
-How far maps repeat: on the CPU, with the same batch, threads and libraries, to the byte. On CUDA the
-backward pass of the antialiased resize and of some convolutions adds with atomics, in an order that
-changes from call to call; a test allows 1e-5 of the largest value for a smooth network, and
-`torch.use_deterministic_algorithms(True)` asks for kernels that repeat, or for an error where there are
-none. Other kernels (another device, memory format or batch size) round otherwise, and a gradient jumps
-where a ReLU or a maximum stands within rounding of its switch. Measured on the CPU for `channels_last`
-against contiguous images (14 pretrained networks, 8 images each): 9 networks within 4e-6 of a map's
-largest value; 5 with single values off by up to 5 %, and by at most 0.5 % in the Euclidean norm of a map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
 from nversion.core import Registry, UserError
@@ -26,14 +18,20 @@ from nversion.core import Registry, UserError
 if TYPE_CHECKING:
     from nversion.models import Classifier
 
+F = TypeVar("F")
+
 
 class AttributionMethod(Protocol):
     """Maps of one classifier for one batch.
 
+    A method that makes more than one forward and backward pass takes their number as one more
+    keyword, `passes: int = DEFAULT`; a study then sets it by the name "method-number".
+
     Args:
         classifier: in eval mode; called on canonical images, so that the gradient runs back through
             its own resize and normalisation.
-        images_N3HW: float, in [0, 1], a leaf that requires gradients and that nobody else holds.
+        images_N3HW: float, in [0, 1], a leaf that requires gradients and that nobody else holds; few
+            enough for one pass.
         targets_N: int64, the class whose logit is explained.
         absolute: the magnitude of the attribution instead of its signed value.
 
@@ -49,6 +47,79 @@ class AttributionMethod(Protocol):
 METHODS: Registry[AttributionMethod] = Registry("attribution method", "nversion.attribution")
 
 
+@dataclass(frozen=True)
+class Method:
+    """A method of `METHODS` with its number of passes.
+
+    Attributes:
+        name: as it was asked for: "integrated_gradients-10".
+        function: the entry of `METHODS`.
+        passes: forward and backward passes for the map of one image and target, its cost.
+        is_settable: whether the number of passes is a setting of the function.
+    """
+
+    name: str
+    function: AttributionMethod
+    passes: int
+    is_settable: bool
+
+    def __call__(
+        self, classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor, *, absolute: bool
+    ) -> Tensor:
+        settings: dict[str, Any] = {"passes": self.passes} if self.is_settable else {}
+        return self.function(classifier, images_N3HW, targets_N, absolute=absolute, **settings)
+
+    def describe(self, classifiers: Sequence[Classifier]) -> dict[str, Any]:
+        """What the maps depend on beside the name, as plain data for manifests; often nothing.
+
+        Raises:
+            UserError: the method cannot explain one of the classifiers.
+        """
+        own = getattr(self.function, "describe", None)
+        return ({"passes": self.passes} if self.is_settable else {}) | (own(classifiers) if own else {})
+
+
+def find_method(name: str) -> Method:
+    """The method of a name such as "saliency", "integrated_gradients" or "integrated_gradients-10".
+
+    Raises:
+        UserError: there is no such method, it takes no number, or the number is no count of passes.
+
+    >>> [find_method(name).passes for name in ("saliency", "integrated_gradients", "integrated_gradients-10")]
+    [1, 50, 10]
+    """
+    base, _, number = name.rpartition("-")
+    if name in METHODS or base not in METHODS:
+        base, number = name, ""
+    function = METHODS[base]
+    passes = inspect.signature(function).parameters.get("passes")
+    if not number:
+        return Method(name, function, 1 if passes is None else passes.default, passes is not None)
+    if passes is None:
+        raise UserError(
+            expected=f"an attribution method that takes a number of passes, which {base} does not",
+            found=repr(name),
+            next_step=f"write {base!r}",
+        )
+    if not number.isdecimal() or int(number) < 1:
+        raise UserError(
+            expected=f"a whole number of passes after {base!r}, 1 or more",
+            found=repr(name),
+            next_step=f"write for example '{base}-10'",
+        )
+    return Method(name, function, int(number), True)
+
+
+def described_by(facts: Callable[[Sequence[Classifier]], dict[str, Any]]) -> Callable[[F], F]:
+    """Decorator: what a record of the method's maps must hold beside its name, as plain data."""
+
+    def mark(function: F) -> F:
+        function.describe = facts  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
 @METHODS.register("saliency")
 def saliency(classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor, *, absolute: bool) -> Tensor:
     """`a[c, p] = ∂ logit_target / ∂ x[c, p]`, or its magnitude (Simonyan et al., 2014).
@@ -61,123 +132,45 @@ def saliency(classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor, *, 
     return maps_N3HW
 
 
-def attribute(
-    classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor, method: str, absolute: bool
+@METHODS.register("input_x_gradient")
+@described_by(lambda _: {"baseline": "black"})
+def input_x_gradient(
+    classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor, *, absolute: bool
 ) -> Tensor:
-    """Attribution maps of a batch with respect to the canonical image (a of Eq. 7).
+    """`a[c, p] = x[c, p] · ∂ logit_target / ∂ x[c, p]`, or its magnitude (Shrikumar et al., 2016).
 
-    A sample's map depends on its image and target alone, not on its neighbours in the batch, up to the
-    rounding of kernels that differ with the batch size.
-
-    Peak memory is that of one forward pass which keeps the activations of all N samples, plus three
-    times the images. Measured for each image of 224×224 with frozen parameters: 21 MB (SqueezeNet
-    1.1), 90 MB (ResNet-50), 148 MB (EfficientNet-Lite2 at 260).
-
-    Args:
-        classifier: in eval mode; its parameters may be frozen and are left without gradients.
-        images_N3HW: float, in [0, 1].
-        targets_N: the class explained, for each sample.
-        method: a name of `METHODS`.
-        absolute: the magnitude instead of the signed value. The usual library's default is True;
-            which one was used belongs into every record of the maps.
-
-    Returns:
-        maps_N3HW: float32, detached, on the device of the images.
-
-    Raises:
-        UserError: the method is unknown, a target is no class, the images are no float images, the
-            classifier is in training mode, or a map is not finite.
+    One forward and one backward pass. x is the canonical image in [0, 1], so that a black value gets 0.
     """
-    make_maps = METHODS[method]
-    _check(classifier, images_N3HW, targets_N)
-    # A clone made outside of inference mode takes gradients wherever the images come from; it also
-    # spares captum setting, and warning of, a flag on a tensor that belongs to the caller.
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf_N3HW = images_N3HW.clone().detach().requires_grad_(True)
-        maps_N3HW = make_maps(classifier, leaf_N3HW, targets_N.clone().long(), absolute=absolute)
-    maps_N3HW = maps_N3HW.detach().float()
-    assert maps_N3HW.shape == images_N3HW.shape, f"{method} made maps of shape {tuple(maps_N3HW.shape)}"
-    _check_finite(classifier, maps_N3HW, method)
-    return maps_N3HW
+    from captum.attr import InputXGradient
+
+    maps_N3HW: Tensor = InputXGradient(classifier).attribute(images_N3HW, target=targets_N)
+    return maps_N3HW.abs() if absolute else maps_N3HW
 
 
-def attribute_targets(
-    classifier: Classifier,
-    images_N3HW: Tensor,
-    targets: Mapping[str, Tensor],
-    method: str,
-    absolute: bool,
-) -> dict[str, Tensor]:
-    """Maps of the same images for several targets, at little more than the price of one.
+@METHODS.register("integrated_gradients")
+@described_by(lambda _: {"baseline": "black", "rule": "gausslegendre"})
+def integrated_gradients(
+    classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor, *, absolute: bool, passes: int = 50
+) -> Tensor:
+    """`a[c, p] = x[c, p] · ∫₀¹ ∂ logit_target(α·x) / ∂ (α·x)[c, p] dα` (Sundararajan et al., 2017).
 
-    Where two targets name the same class for a sample their maps are the same map: it is computed for
-    the first and copied for the second. For {"predicted": …, "label": …} the second pass therefore runs
-    on the wrongly classified samples only. Copied maps are equal to the byte; maps of the smaller
-    second batch agree with those of a full pass within the rounding of the device's convolutions
-    (float32 on the CPU: mostly within 1e-6 of the map's largest value; see the module for where not).
+    The baseline is the black canonical image. The integral is Gauss and Legendre's sum of `passes`
+    gradients, captum's default: exact for polynomials of degree 2·passes − 1; one pass takes the
+    gradient at half brightness, α = ½, where Riemann's left and right sums would take an end of the
+    path and captum's middle sum does not exist. As `passes` grows the signed map sums to
+    `logit(x) − logit(black)`.
 
-    Peak memory is that of `attribute` plus one set of maps for each target.
-
-    Args:
-        classifier, images_N3HW, method, absolute: as for `attribute`.
-        targets: name to targets_N, in the order of computation.
-
-    Returns:
-        name to maps_N3HW.
+    A forward and a backward pass for each step. The steps run one after the other on the images of
+    one pass, so memory is that of saliency whatever their number.
     """
-    maps: dict[str, Tensor] = {}
-    for name, targets_N in targets.items():
-        maps_N3HW = images_N3HW.new_empty(images_N3HW.shape, dtype=torch.float32)
-        missing_N = torch.ones_like(targets_N, dtype=torch.bool)
-        for earlier, earlier_maps_N3HW in maps.items():
-            same_N = missing_N & (targets_N == targets[earlier])
-            maps_N3HW[same_N] = earlier_maps_N3HW[same_N]
-            missing_N &= ~same_N
-        if bool(missing_N.any()):
-            maps_N3HW[missing_N] = attribute(
-                classifier, images_N3HW[missing_N], targets_N[missing_N], method, absolute
-            )
-        maps[name] = maps_N3HW
-    return maps
+    from captum.attr import IntegratedGradients
 
-
-def _check(classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor) -> None:
-    if not images_N3HW.is_floating_point() or images_N3HW.ndim != 4 or images_N3HW.shape[1] != 3:
-        raise UserError(
-            expected="float images in [0, 1] of shape (N, 3, H, W)",
-            found=f"{images_N3HW.dtype} of shape {tuple(images_N3HW.shape)}",
-            next_step="divide uint8 images by 255",
-        )
-    if targets_N.shape != images_N3HW.shape[:1]:
-        raise UserError(
-            expected=f"one target for each of {len(images_N3HW)} images",
-            found=f"targets of shape {tuple(targets_N.shape)}",
-            next_step="pass one class index a sample",
-        )
-    num_classes = classifier.card.label_space.num_classes
-    outside_N = (targets_N < 0) | (targets_N >= num_classes)
-    if bool(outside_N.any()):
-        index = int(outside_N.nonzero()[0])
-        raise UserError(
-            expected=f"targets from 0 to {num_classes - 1}, the classes of {classifier.name}",
-            found=f"{int(targets_N[index])} for sample {index} of the batch",
-            next_step="check that images and classifier share one label space",
-        )
-    if any(module.training for module in classifier.modules()):
-        raise UserError(
-            expected=f"{classifier.name} in eval mode",
-            found="training mode, in which a sample's map depends on its neighbours",
-            next_step="call classifier.eval()",
-        )
-
-
-def _check_finite(classifier: Classifier, maps_N3HW: Tensor, method: str) -> None:
-    # The largest magnitude of a map is not finite exactly when one of its values is not.
-    peak_N = torch.linalg.vector_norm(maps_N3HW.flatten(1), ord=float("inf"), dim=1)
-    bad = (~torch.isfinite(peak_N)).nonzero().flatten().tolist()
-    if bad:
-        raise UserError(
-            expected=f"finite {method} maps of {classifier.name}",
-            found="nan or infinity for sample" + ("s " if len(bad) > 1 else " ") + ", ".join(map(str, bad)),
-            next_step="check the classifier's weights and its logits on these samples of the batch",
-        )
+    maps_N3HW: Tensor = IntegratedGradients(classifier).attribute(
+        images_N3HW.detach(),
+        baselines=0.0,
+        target=targets_N,
+        n_steps=passes,
+        method="gausslegendre",
+        internal_batch_size=len(images_N3HW),
+    )
+    return maps_N3HW.abs() if absolute else maps_N3HW
