@@ -5,6 +5,7 @@ from .chunk import Chunk
 from .consensus import CONSENSUS, Consensus, PerClassRule, log_probabilities, per_class, probabilities
 from .evaluate import Evaluator, evaluate, evaluate_sizes
 from .membership import Ensembles, count_all
+from .replicates import Replicated, sum_of_others
 from .tally import Evaluation
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ModelAccuracy",
     "ModelStatistics",
     "PerClassRule",
+    "Replicated",
     "count_all",
     "evaluate",
     "evaluate_sizes",
@@ -24,4 +26,5 @@ __all__ = [
     "per_class",
     "probabilities",
     "right_MN",
+    "sum_of_others",
 ]
