@@ -206,3 +206,13 @@ def test_a_killed_process_is_told_in_one_sentence_and_finished_members_are_kept(
     with pytest.raises(UserError, match=r"one that was ended from outside.*; free some memory and run again"):
         train_pool(*digits, 0, tmp_path, kill_a_worker, names=names, epochs=50, workers=2)
     assert "shufflenet.safetensors" in files_of(tmp_path)
+
+
+def test_cards_name_network_teacher_data_and_seed(digits, tmp_path):
+    names = ["shufflenet", "densenet", "shufflenet_distilled"]
+    train_pool(*digits, 3, tmp_path, names=names, epochs=1, workers=1)
+    cards = [load_classifier(spec, tmp_path).card for spec in pool_specs(tmp_path, names)]
+    assert [card.architecture for card in cards] == ["shufflenet", "densenet", "shufflenet"]
+    assert [card.teacher for card in cards] == ["", "", "densenet"]
+    assert {card.training_data for card in cards} == {"digits train half"}
+    assert {card.seed for card in cards} == {3}

@@ -22,7 +22,10 @@ def ls(
 
     from nversion.models import list_models
 
-    print_rows([asdict(listing) for listing in list_models(pattern)], as_json=as_json)
+    rows = [asdict(listing) for listing in list_models(pattern)]
+    if not as_json:  # a terminal has no room for the descent of each of the weights
+        rows = [{key: row[key] for key in ("source", "family", "pretrained")} for row in rows]
+    print_rows(rows, as_json=as_json)
     if not as_json:
         next_command("nversion models show timm:NAME --no-pretrained")
 
@@ -51,6 +54,11 @@ def show(
         "source": card.source,
         "family": card.family,
         "training": card.training,
+        "architecture": card.architecture,
+        "initial_weights": card.initial_weights,
+        "teacher": card.teacher,
+        "training_data": card.training_data,
+        "seed": card.seed,
         "parameters": card.num_parameters,
         "macs": card.macs,
         "label_space": card.label_space.name,

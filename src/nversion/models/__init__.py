@@ -1,7 +1,7 @@
 """Classifiers with their preprocessing and card, loaded by name from several sources."""
 
 from . import sources  # registers every source
-from .card import Card
+from .card import Card, Lineage
 from .classifier import Classifier, fingerprint_of, make_classifier
 from .listing import Listing, list_models
 from .loading import MODEL_SOURCES, Loaded, check_label_space, default_name, expand_pool, load_classifier
@@ -12,6 +12,7 @@ __all__ = [
     "MODEL_SOURCES",
     "Card",
     "Classifier",
+    "Lineage",
     "Listing",
     "Loaded",
     "Preprocessing",

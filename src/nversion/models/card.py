@@ -8,6 +8,25 @@ from nversion.core import LabelSpace
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """From what a classifier descends; models that share some of it may fail together.
+
+    Args:
+        architecture: of the network ("resnet50"); empty: unknown, as in all of these.
+        initial_weights: the weights from which its training started.
+        teacher: name or architecture of the model whose outputs it was trained to imitate.
+        training_data: what it was trained on; several data sets are joined by " + ", first to last.
+        seed: of its training, or of random weights.
+    """
+
+    architecture: str = ""
+    initial_weights: str = ""
+    teacher: str = ""
+    training_data: str = ""
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
 class Card:
     """Facts about a classifier.
 
@@ -20,6 +39,8 @@ class Card:
         label_space: what its logits mean.
         source: from where it was loaded ("timm:resnet50").
         input_size: pixels per side that the network sees.
+        architecture, initial_weights, teacher, training_data, seed: see `Lineage`; empty or None is
+            unknown. They describe and do not enter the fingerprint.
     """
 
     name: str
@@ -30,3 +51,8 @@ class Card:
     label_space: LabelSpace
     source: str
     input_size: int
+    architecture: str = ""
+    initial_weights: str = ""
+    teacher: str = ""
+    training_data: str = ""
+    seed: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from nversion.core import UserError, fingerprint
 from nversion.core.label_spaces import IMAGENET, KNOWN_LABEL_SPACES, label_space_of
 from nversion.core.reasons import reason_of
 
-from .card import Card
+from .card import Card, Lineage
 from .preprocessing import Preprocessing
 
 
@@ -69,6 +70,7 @@ def make_classifier(
     label_space: str | None = None,
     num_classes: int | None = None,
     code: str = "",
+    lineage: Lineage | None = None,
 ) -> Classifier:
     """A classifier from a module: puts it in eval mode, runs it once, counts, fingerprints.
 
@@ -83,6 +85,7 @@ def make_classifier(
             "imagenet-1k", any other must name it.
         num_classes: what the settings say, checked against the module's output.
         code: fingerprint of the user's code that built the module.
+        lineage: from what it descends, as far as that is known.
 
     Raises:
         UserError: the module does not run on its input size, gives no finite (1, C) logits, or
@@ -110,6 +113,7 @@ def make_classifier(
         label_space=space,
         source=source,
         input_size=preprocessing.input_size,
+        **asdict(lineage or Lineage()),
     )
     return Classifier(module, preprocessing, card, fingerprint_of(module, preprocessing, code))
 

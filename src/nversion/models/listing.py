@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
 
+from .card import Lineage
 from .families import guess_family
+from .published import lineage_of_timm, lineage_of_torchvision
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,14 @@ class Listing:
         source: as a study writes it ("timm:resnet50").
         family: guessed from the name.
         pretrained: names of the weights that exist; empty: none.
+        training_data, teachers: of each of these weights, where their name says it; otherwise empty.
     """
 
     source: str
     family: str
     pretrained: tuple[str, ...]
+    training_data: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
 
 
 def list_models(pattern: str = "*") -> list[Listing]:
@@ -62,9 +68,22 @@ def _all_models() -> list[Listing]:
         name, _, tag = full_name.partition(".")
         tags.setdefault(name, []).append(tag)
     listings = [
-        Listing(f"timm:{name}", guess_family(name), tuple(tags.get(name, ()))) for name in timm.list_models()
+        _listing("timm", name, tuple(tags.get(name, ())), lineage_of_timm) for name in timm.list_models()
     ]
     for name in models.list_models(module=models):
         weights = tuple(choice.name for choice in models.get_model_weights(name))
-        listings.append(Listing(f"torchvision:{name}", guess_family(name), weights))
+        listings.append(_listing("torchvision", name, weights, lineage_of_torchvision))
     return listings
+
+
+def _listing(
+    source: str, name: str, weights: tuple[str, ...], lineage_of: Callable[[str, str], Lineage]
+) -> Listing:
+    lineages = [lineage_of(name, of_weights) for of_weights in weights]
+    return Listing(
+        f"{source}:{name}",
+        guess_family(name),
+        weights,
+        tuple(lineage.training_data for lineage in lineages),
+        tuple(lineage.teacher for lineage in lineages),
+    )

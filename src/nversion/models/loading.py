@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from nversion.core import LabelSpace, Registry, UserError
 from nversion.core.settings import call_with_settings
 
+from .card import Lineage
 from .classifier import Classifier, make_classifier
 from .families import guess_family
 from .preprocessing import Preprocessing, read_preprocessing
@@ -30,6 +31,7 @@ class Loaded:
         training: how it was trained.
         label_space: of its logits, where the source knows.
         code: fingerprint of the user's code that built it.
+        lineage: from what it descends, as far as the source knows for certain.
     """
 
     module: nn.Module
@@ -39,6 +41,7 @@ class Loaded:
     training: str = "unspecified"
     label_space: str | None = None
     code: str = ""
+    lineage: Lineage = field(default_factory=Lineage)
 
 
 # A source takes `reference` (the text after the prefix), `name` (of the classifier, or None) and
@@ -54,9 +57,11 @@ class _Common:
     training: str | None
     label_space: str | None
     preprocessing: dict[str, Any]
+    lineage: dict[str, Any]
 
 
-_COMMON = ("name", "family", "training", "label_space", "preprocessing")
+_LINEAGE = ("architecture", "initial_weights", "teacher", "training_data", "seed")
+_COMMON = ("name", "family", "training", "label_space", "preprocessing", *_LINEAGE)
 _OF_POOLS = ("names", "families", "trainings")
 
 
@@ -67,16 +72,25 @@ def _common(
     training: str | None = None,
     label_space: str | None = None,
     preprocessing: dict[str, Any] | None = None,
+    architecture: str | None = None,
+    initial_weights: str | None = None,
+    teacher: str | None = None,
+    training_data: str | None = None,
+    seed: int | None = None,
 ) -> _Common:
-    return _Common(name, family, training, label_space, preprocessing or {})
+    lineage = Lineage(architecture or "", initial_weights or "", teacher or "", training_data or "", seed)
+    stated = {key: value for key, value in asdict(lineage).items() if value not in ("", None)}
+    return _Common(name, family, training, label_space, preprocessing or {}, stated)
 
 
 def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classifier:
     """Load the classifier that a table of settings describes.
 
     Settings of every source: `source` ("timm:resnet50", "torchvision:...", "file:PATH",
-    "python:PATH_OR_MODULE:FUNCTION"), `name`, `family`, `training`, `label_space`, and
-    `preprocessing`, a table that replaces single values of what the source knows.
+    "python:PATH_OR_MODULE:FUNCTION"), `name`, `family`, `training`, `label_space`;
+    `architecture`, `initial_weights`, `teacher`, `training_data` and `seed`, its lineage; and
+    `preprocessing`, a table. They replace single values of what the source knows. A source that draws
+    random numbers gets the `seed` as well.
 
     Args:
         spec: of one classifier; `expand_pool` makes them of pools.
@@ -114,7 +128,9 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
             next_step="the function decides how many classes there are; name them with `label_space`",
         )
     what = f"the model {settings.get('name', source)!r}"
-    common = call_with_settings(_common, {key: settings.pop(key) for key in _COMMON if key in settings}, what)
+    common = call_with_settings(_common, {key: settings[key] for key in _COMMON if key in settings}, what)
+    of_source = inspect.signature(opener).parameters
+    settings = {k: v for k, v in settings.items() if k not in _COMMON or (k in _LINEAGE and k in of_source)}
     loaded = call_with_settings(
         opener, settings, what, reference=reference, name=common.name, base=base or Path()
     )
@@ -128,6 +144,7 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
         training=common.training or loaded.training,
         label_space=common.label_space or loaded.label_space,
         code=loaded.code,
+        lineage=replace(loaded.lineage, **common.lineage),
     )
 
 
@@ -147,7 +164,8 @@ def expand_pool(specs: Iterable[Mapping[str, Any]], base: Path | None = None) ->
 
     `names = [...]` makes one classifier of each name. "{name}" in the source is replaced by it
     ("timm:{name}"); a python: source gets it as `name`. `families` and `trainings`, tables from name to
-    value, give `family` and `training` to single ones.
+    value, give `family` and `training` to single ones. `architecture`, `initial_weights`, `teacher`,
+    `training_data` and `seed` are either one value for all or such a table.
 
     Args:
         specs: tables as the user wrote them.
@@ -197,12 +215,16 @@ def _expand(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     pool = call_with_settings(
         _pool, {key: shared.pop(key) for key in _OF_POOLS if key in shared}, "a pool of models"
     )
+    lineages = {key: shared.pop(key) for key in _LINEAGE if isinstance(shared.get(key), Mapping)}
     if pool.names is None:
-        if pool.families or pool.trainings:
+        if pool.families or pool.trainings or lineages:
+            tables = " or ".join(f"`{key}`" for key in lineages) or "`families` or `trainings`"
             raise UserError(
-                expected="`names = [...]` beside `families` or `trainings`",
+                expected=f"`names = [...]` beside {tables}",
                 found="none",
-                next_step="add the names, or write `family` and `training`",
+                next_step="add the names, or give one value instead of a table of them"
+                if lineages
+                else "add the names, or write `family` and `training`",
             )
         return [shared]
     source = str(shared.get("source", ""))
@@ -216,7 +238,7 @@ def _expand(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
             found=repr(source),
             next_step='write "{name}" where the name belongs, such as "timm:{name}"',
         )
-    for table, values in (("families", pool.families), ("trainings", pool.trainings)):
+    for table, values in {"families": pool.families, "trainings": pool.trainings, **lineages}.items():
         for name in values:
             if name not in pool.names:
                 raise UserError(
@@ -231,6 +253,7 @@ def _expand(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
             single["family"] = pool.families[name]
         if name in pool.trainings:
             single["training"] = pool.trainings[name]
+        single |= {key: table[name] for key, table in lineages.items() if name in table}
         singles.append(single)
     return singles
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from nversion.core import UserError, fingerprint, fingerprint_file, write_text
-from nversion.models import Classifier, Preprocessing, load_classifier, save_weights
+from nversion.models import Classifier, Lineage, Preprocessing, load_classifier, save_weights
 
 from . import digits_networks, plain
 from .digits_networks import ARCHITECTURE, INPUT_SIZE, NUM_CLASSES, PREPROCESSING, ZOO, build
@@ -35,6 +35,7 @@ from .plain import Epoch, accuracy, distillation, forked_randomness, train_class
 __all__ = ["INPUT_SIZE", "NUM_CLASSES", "ZOO", "Progress", "Trained", "build", "pool_specs", "train_pool"]
 
 LABEL_SPACE = "digits"
+TRAINING_DATA = "digits train half"
 _PREPROCESSING = Preprocessing(**PREPROCESSING)
 
 Progress = Callable[[str, Epoch, int], None]
@@ -69,7 +70,7 @@ class _Task:
 def pool_specs(folder: Path, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """The `[[models]]` tables of a study over the pool that `train_pool` left in `folder`.
 
-    Architecture and preprocessing stand in the weight files.
+    Preprocessing and seed stand in the weight files.
 
     >>> spec = pool_specs(Path("models"))[0]
     >>> spec["source"], spec["family"], spec["training"]
@@ -82,9 +83,18 @@ def pool_specs(folder: Path, names: Sequence[str] | None = None) -> list[dict[st
             "family": ZOO[name].family,
             "training": ZOO[name].training,
             "label_space": LABEL_SPACE,
+            "architecture": _architecture(name),
+            "training_data": TRAINING_DATA,
         }
+        | ({"teacher": teacher} if (teacher := ZOO[name].teacher) else {})
         for name in names or ZOO
     ]
+
+
+def _architecture(name: str) -> str:
+    """The member of the same network that has no teacher, where there is one."""
+    same = [other for other in ZOO if ZOO[other].construct is ZOO[name].construct]
+    return min(same, key=lambda other: ZOO[other].teacher is not None)
 
 
 def train_pool(
@@ -196,6 +206,12 @@ def _train_member(task: _Task, progress: Progress | None) -> Trained:
         label_space=LABEL_SPACE,
         args={"name": task.name},
         training=recipe.training,
+        lineage=Lineage(
+            _architecture(task.name),
+            teacher=recipe.teacher or "",
+            training_data=TRAINING_DATA,
+            seed=task.seed,
+        ),
     )
     card = _plan(task) | {
         "num_parameters": sum(p.numel() for p in module.parameters()),

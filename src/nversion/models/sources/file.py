@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nversion.core import UserError
 from nversion.core.files import whole_file
 from nversion.core.reasons import reason_of
 from nversion.core.settings import call_with_settings, resolve
+from nversion.models.card import Lineage
 from nversion.models.loading import MODEL_SOURCES, Loaded
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
 
@@ -71,6 +73,8 @@ def load_file(
         training=facts.get("training", "unspecified"),
         label_space=facts.get("label_space"),
         code=built.code,
+        # The random weights that the architecture was built with are gone, and with them their seed.
+        lineage=_lineage(facts, Lineage(built.lineage.architecture)),
     )
 
 
@@ -84,6 +88,7 @@ def save_weights(
     num_classes: int | None = None,
     args: Mapping[str, Any] | None = None,
     training: str = "unspecified",
+    lineage: Lineage | None = None,
 ) -> None:
     """Write a .safetensors file that `file:` loads without further settings; whole or not at all.
 
@@ -96,6 +101,7 @@ def save_weights(
         num_classes: passed to the architecture, unless None.
         args: further arguments of the architecture.
         training: how the weights were trained.
+        lineage: from what they descend, as far as that is known.
     """
     from safetensors.torch import save_file
 
@@ -106,11 +112,18 @@ def save_weights(
         "preprocessing": preprocessing.to_dict(),
         "label_space": label_space,
         "training": training,
-    }
+    } | ({"lineage": asdict(lineage)} if lineage is not None else {})
     # Copies: the format holds no memory shared between names, nor strided views.
     state = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
     with whole_file(path) as temporary:
         save_file(state, temporary, metadata={_METADATA_KEY: json.dumps(facts)})
+
+
+def _lineage(facts: Mapping[str, Any], built: Lineage) -> Lineage:
+    """What the file says about its descent, or else what its architecture does."""
+    known = {field.name for field in fields(Lineage)}
+    said = {k: v for k, v in facts.get("lineage", {}).items() if k in known and v not in ("", None)}
+    return replace(built, **said)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -10,11 +10,13 @@ from torch import nn
 
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
+from nversion.models.card import Lineage
 from nversion.models.downloads import downloading
 from nversion.models.families import guess_training
 from nversion.models.loading import MODEL_SOURCES, Loaded
 from nversion.models.names import did_you_mean_model
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
+from nversion.models.published import lineage_of_timm
 from nversion.models.untrained import seeded
 
 
@@ -54,11 +56,13 @@ def load_timm(
         arguments["num_classes"] = num_classes
     with downloading(f"the weights of timm's {reference!r}", "set HF_HOME to it"), seeded(seed):
         module: nn.Module = timm.create_model(reference, pretrained=pretrained, **arguments)
+    built, tag = _name_and_tag(module, reference)
     return Loaded(
         module,
         _preprocessing(timm.data.resolve_model_data_config(module), reference),
         name=reference,
-        training=guess_training(_full_name(module, reference)) if pretrained else "untrained",
+        training=guess_training(f"{architecture}.{tag}") if pretrained else "untrained",
+        lineage=lineage_of_timm(built, tag) if pretrained else Lineage(built, seed=seed),
     )
 
 
@@ -102,9 +106,10 @@ def _refuse_new_head(reference: str, num_classes: int) -> None:
         )
 
 
-def _full_name(module: Any, reference: str) -> str:
+def _name_and_tag(module: Any, reference: str) -> tuple[str, str]:
+    """The architecture that timm built, which may be newer than the name asked for, and its weights' tag."""
     config = getattr(module, "pretrained_cfg", None) or {}
-    return f"{reference.partition('.')[0]}.{config.get('tag') or ''}"
+    return config.get("architecture") or reference.partition(".")[0], config.get("tag") or ""
 
 
 def _preprocessing(config: Mapping[str, Any], reference: str) -> Preprocessing:

@@ -9,10 +9,12 @@ from torch import nn
 
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
+from nversion.models.card import Lineage
 from nversion.models.downloads import downloading
 from nversion.models.loading import MODEL_SOURCES, Loaded
 from nversion.models.names import did_you_mean_model
 from nversion.models.preprocessing import Preprocessing
+from nversion.models.published import lineage_of_torchvision
 from nversion.models.untrained import seeded
 
 
@@ -79,6 +81,9 @@ def load_torchvision(
         _preprocessing(chosen.transforms()),
         name=reference,
         training="supervised" if pretrained else "untrained",
+        lineage=lineage_of_torchvision(reference, chosen.name)
+        if pretrained
+        else Lineage(reference, seed=seed),
     )
 
 
