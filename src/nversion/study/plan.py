@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from nversion.attribution import METHODS
+from nversion.attribution import find_method
 from nversion.core import UserError, did_you_mean, fingerprint
 from nversion.corruptions import CORRUPTIONS, create
 from nversion.data import Canonical, Condition, Dataset, open_dataset
@@ -157,7 +157,9 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         for severity in severities:
             create(corruption, severity)  # a severity out of range is told before anything is loaded
     if spec.attribution is not None:
-        _check_names("attribution method", spec.attribution.methods, list(METHODS))
+        for method in spec.attribution.methods:
+            find_method(method)
+        _check_once("attribution method", spec.attribution.methods)
     device = choose_device(spec.run.device)
     datasets = {}
     for name, table in spec.data.items():
