@@ -6,7 +6,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from deslib.util import diversity as deslib
 from hypothesis import given, settings
+from sklearn.metrics import cohen_kappa_score
 
 from nversion.core import UserError
 from nversion.diversity import PAIRWISE, PairCounts, ensemble_mean, pairwise_metric
@@ -20,6 +22,14 @@ KUNCHEVA_WHITAKER = """
 0000010011 1011000001 0101100110 1011111010 1111001001
 """
 PUBLISHED = {"q": 0.0231, "rho": 0.0156, "disagreement": 0.4889, "double_fault": 0.3156}
+
+DESLIB = {
+    "q": deslib.Q_statistic,
+    "rho": deslib.correlation_coefficient,
+    "disagreement": deslib.disagreement_measure,
+    "double_fault": deslib.double_fault,
+    "ratio_of_errors": deslib.ratio_errors,
+}
 
 every_metric = pytest.mark.parametrize("metric", PAIRWISE.values(), ids=list(PAIRWISE))
 cell = st.integers(0, 50)
@@ -40,6 +50,52 @@ def test_the_published_example_gives_the_published_mean(name):
     mean_E, num_undefined_E = ensemble_mean(values_MM, Ensembles.all_of(10, 10))
     assert round(mean_E.item(), 4) == PUBLISHED[name]
     assert num_undefined_E.item() == 0
+
+
+@pytest.mark.parametrize("name", DESLIB)
+def test_values_of_predicted_labels_are_deslibs(name):
+    rng = np.random.default_rng(0)
+    labels_N = rng.integers(4, size=150)
+    guesses_MN = rng.integers(4, size=(5, 150))
+    predicted_MN = np.where(rng.random((5, 150)) < [[0.3], [0.5], [0.6], [0.7], [0.8]], labels_N, guesses_MN)
+    ours = PAIRWISE[name].function(*table_of(torch.from_numpy(predicted_MN == labels_N)))
+    for i, k in itertools.permutations(range(5), 2):
+        expected = DESLIB[name](labels_N, predicted_MN[i], predicted_MN[k])
+        assert ours[i, k].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_error_consistency_is_cohens_kappa_of_right_and_wrong():
+    right_MN = kuncheva_whitaker_right()
+    ours = PAIRWISE["error_consistency"].function(*table_of(right_MN))
+    for i, k in itertools.permutations(range(10), 2):
+        expected = cohen_kappa_score(right_MN[i].numpy(), right_MN[k].numpy())
+        assert ours[i, k].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_error_consistency_of_independent_models_is_zero_whatever_their_accuracies():
+    # 0.9 and 0.6: expected agreement 0.58, and 0.58 is observed.
+    assert PAIRWISE["error_consistency"].function(*torch.tensor([54.0, 36.0, 6.0, 4.0])).item() == 0.0
+
+
+def test_models_that_never_fail_together_have_no_ratio_of_errors():
+    never_together = torch.tensor([[5.0, 2.0, 1.0, 0.0], [5.0, 0.0, 0.0, 0.0]])
+    assert PAIRWISE["ratio_of_errors"].function(*never_together.T).isnan().all()
+
+
+def test_ensembles_say_how_many_pairs_have_no_ratio_of_errors():
+    right_MN = torch.tensor([[True, False, False], [True, True, False], [False, True, True]])
+    values_MM = PAIRWISE["ratio_of_errors"].function(*table_of(right_MN))
+    mean_E, num_undefined_E = ensemble_mean(values_MM, Ensembles.all_of(3, 3))
+    assert (mean_E.item(), num_undefined_E.item()) == (1.0, 2)
+
+
+@pytest.mark.parametrize("corner", [[8.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 8.0]])
+def test_models_that_are_both_always_right_or_wrong_have_no_error_consistency(corner):
+    assert PAIRWISE["error_consistency"].function(*torch.tensor(corner)).isnan()
+
+
+def test_a_model_that_is_always_right_is_consistent_as_by_chance():
+    assert PAIRWISE["error_consistency"].function(*torch.tensor([5.0, 3.0, 0.0, 0.0])).item() == 0.0
 
 
 def test_rho_is_numpys_correlation_of_right_and_wrong():
@@ -94,7 +150,7 @@ def test_exchanging_the_two_models_changes_nothing(metric, n11, n10, n01, n00):
 @every_metric
 def test_more_diverse_points_the_stated_way(metric):
     alike = metric.function(*torch.tensor([6.0, 1.0, 1.0, 2.0]))
-    diverse = metric.function(*torch.tensor([4.0, 3.0, 3.0, 0.0]))
+    diverse = metric.function(*torch.tensor([3.0, 3.0, 3.0, 1.0]))
     assert (diverse > alike) == metric.higher_is_more_diverse
 
 
@@ -105,7 +161,15 @@ def test_both_bounds_are_attained(metric):
     )
     values = metric.function(*corners.T)
     defined = values[values.isfinite()]
-    assert (defined.min(), defined.max()) == (metric.low, metric.high)
+    assert defined.min() == metric.low
+    assert defined.max() == metric.high or metric.high == np.inf
+
+
+@every_metric
+def test_an_infinite_bound_is_approached(metric):
+    values = metric.function(*torch.tensor([0.0, 1e6, 1e6, 1.0]))
+    assert values.isfinite()
+    assert values > 1e6 or metric.high < np.inf
 
 
 @every_metric
@@ -128,7 +192,7 @@ def test_identical_members_have_zero_disagreement(right_N):
     assert mean_E.item() == 0.0
 
 
-@pytest.mark.parametrize("name", ["q", "rho"])
+@pytest.mark.parametrize("name", ["q", "rho", "error_consistency"])
 def test_identical_members_with_right_and_wrong_answers_are_fully_correlated(name):
     right_N = [True, False, True, True]
     assert PAIRWISE[name].function(*table_of(torch.tensor([right_N, right_N])))[0, 1] == 1.0

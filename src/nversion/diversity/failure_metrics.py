@@ -51,7 +51,7 @@ class EnsembleMetric:
         return low, high
 
 
-ENSEMBLE_METRICS: Registry[EnsembleMetric] = Registry("ensemble metric", "nversion.ensemble_metrics")
+ENSEMBLE_METRICS: Registry[EnsembleMetric] = Registry("metric of ensembles", "nversion.ensemble_metrics")
 
 
 def ensemble_metric(
