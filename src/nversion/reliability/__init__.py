@@ -1,7 +1,17 @@
-"""How sure a number is: proportions, block jackknife, relations over ensembles and their intervals."""
+"""How sure a number is, and how models fail together: intervals, and the design-diversity model."""
 
+from .common_cause import JointFailures, common_cause_factor, common_cause_if_independent, joint_failures
 from .intervals import Interval, proportion_interval, samples_to_show_rate
 from .jackknife import BlockJackknife, block_jackknife, block_jackknife_stderr
+from .methodologies import (
+    Methodologies,
+    MethodologyEstimate,
+    MethodologyTables,
+    correlation_of,
+    methodology_estimates,
+    methodology_tables,
+)
+from .methodology_intervals import ModelsAndImages, models_and_images_interval
 from .paired import (
     MemberComparison,
     bootstrap_difference,
@@ -10,9 +20,21 @@ from .paired import (
     mcnemar_p_value,
     paired_difference_interval,
 )
+from .predicted import PredictedFailures, predict_from_half, predict_from_other_models
+from .properties import PropertyCheck, logically_unrelated, pair_properties
 from .relation_intervals import Estimate, relation_interval
 from .relations import average_ranks, num_points, partial, pearson, relation, slope, spearman
 from .robustness import EffectiveRobustness, GroupRobustness, effective_robustness, group_robustness
+from .systems import (
+    SystemFailure,
+    drawn_failing_distribution,
+    drawn_system_failure,
+    k_out_of_n_failure,
+    num_failing_distribution,
+    one_out_of_two,
+    system_failure,
+    two_out_of_three,
+)
 
 __all__ = [
     "BlockJackknife",
@@ -20,24 +42,50 @@ __all__ = [
     "Estimate",
     "GroupRobustness",
     "Interval",
+    "JointFailures",
     "MemberComparison",
+    "Methodologies",
+    "MethodologyEstimate",
+    "MethodologyTables",
+    "ModelsAndImages",
+    "PredictedFailures",
+    "PropertyCheck",
+    "SystemFailure",
     "average_ranks",
     "block_jackknife",
     "block_jackknife_stderr",
     "bootstrap_difference",
+    "common_cause_factor",
+    "common_cause_if_independent",
     "compare_with_best_member",
+    "correlation_of",
+    "drawn_failing_distribution",
+    "drawn_system_failure",
     "effective_robustness",
     "group_robustness",
     "holm",
+    "joint_failures",
+    "k_out_of_n_failure",
+    "logically_unrelated",
     "mcnemar_p_value",
+    "methodology_estimates",
+    "methodology_tables",
+    "models_and_images_interval",
+    "num_failing_distribution",
     "num_points",
+    "one_out_of_two",
+    "pair_properties",
     "paired_difference_interval",
     "partial",
     "pearson",
+    "predict_from_half",
+    "predict_from_other_models",
     "proportion_interval",
     "relation",
     "relation_interval",
     "samples_to_show_rate",
     "slope",
     "spearman",
+    "system_failure",
+    "two_out_of_three",
 ]
