@@ -128,9 +128,9 @@ def _search(classifier: Classifier) -> str:
 
     def keep(module: nn.Module, _: Any, output: Any) -> Tensor | None:
         outputs.pop(names[module], None)
-        if not isinstance(output, Tensor) or _as_maps(output, classifier) is None:
-            return None
-        if isinstance(module, nn.Linear):
+        if not isinstance(output, Tensor) or not output.requires_grad or isinstance(module, nn.Linear):
+            return None  # encodings of positions depend on no image
+        if _as_maps(output, classifier) is None:
             return None
         outputs[names[module]] = output
         return output.clone()  # what follows may change it in place
@@ -141,14 +141,17 @@ def _search(classifier: Classifier) -> str:
         if outputs and logits_1C.requires_grad:
             last = next(reversed(outputs.values()))
             # A network of tokens ends in tokens; what has maps inside of it is its attention.
-            stages = {n: o for n, o in outputs.items() if last.ndim == 4 == o.ndim or o.shape == last.shape}
+            ends = {n for n, o in outputs.items() if last.ndim == 4 == o.ndim or o.shape == last.shape}
             slopes = torch.autograd.grad(
-                logits_1C.square().sum(), list(stages.values()), allow_unused=True, materialize_grads=True
+                logits_1C.square().sum(), list(outputs.values()), allow_unused=True, materialize_grads=True
             )
-            for name, slope in reversed(list(zip(stages, slopes, strict=True))):
-                slope_1Chw = _as_maps(slope, classifier)
-                if slope_1Chw is not None and bool((slope_1Chw != 0).any()):
-                    return name
+            moving = [
+                name
+                for name, slope in zip(outputs, slopes, strict=True)
+                if (slope_1Chw := _as_maps(slope, classifier)) is not None and bool(slope_1Chw.any())
+            ]
+            if moving:
+                return ([name for name in moving if name in ends] or moving)[-1]
     raise UserError(
         expected=f"a convolutional stage or a square of tokens in {classifier.name}, for grad_cam",
         found="no module with such an output that moves the logits",

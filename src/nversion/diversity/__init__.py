@@ -1,6 +1,12 @@
 """How differently models fail: counts of failures, metrics of pairs and ensembles, attributions."""
 
-from .attribution import attribution_diversity
+from .attribution import (
+    STRATA,
+    ConditionalDiversity,
+    ConditionalSums,
+    attribution_diversity,
+    conditional_attribution_sums,
+)
 from .failure_metrics import (
     ENSEMBLE_METRICS,
     EnsembleMetric,
@@ -32,6 +38,9 @@ from .statistics import PairCounts, PairTable, leave_one_block_out
 __all__ = [
     "ENSEMBLE_METRICS",
     "PAIRWISE",
+    "STRATA",
+    "ConditionalDiversity",
+    "ConditionalSums",
     "EnsembleMetric",
     "FailureCounts",
     "FailureValues",
@@ -40,6 +49,7 @@ __all__ = [
     "PairwiseMetric",
     "attribution_diversity",
     "coincident_failure",
+    "conditional_attribution_sums",
     "difficulty",
     "disagreement",
     "double_fault",

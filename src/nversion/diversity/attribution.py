@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+from itertools import product
+
 import torch
 from torch import Tensor
 
+from nversion.core import UserError, chunk_length, spans
 from nversion.ensembles import Ensembles
 
 from .means import ensemble_mean
+from .statistics import leave_one_block_out
+
+STRATA = ("all_right", "some_right", "none_right")
+"""The samples that all members of an ensemble classify rightly, some but not all, or none."""
 
 
 def attribution_diversity(gram_MM: Tensor, ensembles: Ensembles, *, unbiased: bool = False) -> Tensor:
@@ -41,3 +50,122 @@ def attribution_diversity(gram_MM: Tensor, ensembles: Ensembles, *, unbiased: bo
     size = ensembles.size
     scale = 0.5 if unbiased else (size - 1) / (2 * size)
     return torch.where(num_undefined_E == 0, scale * mean_E, torch.nan)
+
+
+@dataclass(frozen=True)
+class ConditionalDiversity:
+    """Attribution diversity of E ensembles over one stratum of the samples of each.
+
+    Attributes:
+        full_E: mean A over the samples of the stratum; nan where an ensemble has none.
+        without_BE: the same without the samples of each block.
+        count_E: float64 number of samples in the stratum.
+    """
+
+    full_E: Tensor
+    without_BE: Tensor
+    count_E: Tensor
+
+
+@dataclass(frozen=True)
+class ConditionalSums:
+    """Sums of A over the samples of each stratum and block, for every ensemble; additive.
+
+    A sample on which the map of any model is undefined is left out for all ensembles, as in the
+    unconditional mean; so the means of the three strata, weighted by their counts, are that mean.
+
+    Memory: 48·B·E bytes.
+
+    Attributes:
+        diversity_SBE: float64, strata in the order of `STRATA`.
+        count_SBE: float64 number of samples.
+        left_out_B: int64 samples with an undefined map.
+
+    >>> gram_NMM = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[9.0, 3.0], [3.0, 1.0]]])
+    >>> right_MN = torch.tensor([[True, False], [True, False]])
+    >>> sums = conditional_attribution_sums(gram_NMM, right_MN, torch.arange(2), 2, Ensembles.all_of(2, 2))
+    >>> {name: (value.full_E.item(), value.count_E.item()) for name, value in sums.result().items()}
+    {'all_right': (0.5, 1.0), 'some_right': (nan, 0.0), 'none_right': (1.0, 1.0)}
+    """
+
+    diversity_SBE: Tensor
+    count_SBE: Tensor
+    left_out_B: Tensor
+
+    def __add__(self, other: ConditionalSums) -> ConditionalSums:
+        return ConditionalSums(
+            self.diversity_SBE + other.diversity_SBE,
+            self.count_SBE + other.count_SBE,
+            self.left_out_B + other.left_out_B,
+        )
+
+    def result(self) -> dict[str, ConditionalDiversity]:
+        """The means of each stratum, by the names of `STRATA`."""
+        return {
+            name: ConditionalDiversity(
+                diversity_BE.sum(0) / count_BE.sum(0),
+                leave_one_block_out(diversity_BE) / leave_one_block_out(count_BE),
+                count_BE.sum(0),
+            )
+            for name, diversity_BE, count_BE in zip(STRATA, self.diversity_SBE, self.count_SBE, strict=True)
+        }
+
+
+def conditional_attribution_sums(
+    gram_NMM: Tensor,
+    right_MN: Tensor,
+    blocks_N: Tensor,
+    num_blocks: int,
+    ensembles: Ensembles,
+    *,
+    budget_bytes: int = 64 << 20,
+) -> ConditionalSums:
+    """Attribution diversity by how many members are right, for every ensemble, from stored Grams.
+
+    With D the squared distances of two maps, A of an ensemble on a sample is the sum of D over its
+    pairs, divided by K²; the number of right members says to which stratum the sample belongs. Both
+    are one matrix product for all ensembles of a chunk, and so are the sums per block.
+
+    Args:
+        gram_NMM: of each sample, nan where a map is undefined.
+        right_MN: bool, whether model m is right on sample n.
+        blocks_N: int64, the block of each sample.
+        num_blocks: B.
+        ensembles: E ensembles of K ≥ 2 of the M models.
+        budget_bytes: for one chunk of samples and ensembles; beside it stand the sums.
+
+    Raises:
+        UserError: the numbers of models or samples do not fit each other, or K < 2.
+    """
+    num_samples, num_models = gram_NMM.shape[:2]
+    if right_MN.shape != (num_models, num_samples) or num_models != ensembles.num_models:
+        raise UserError(
+            expected=f"{num_samples} Grams of {ensembles.num_models} models, and right or wrong of each",
+            found=f"shapes {tuple(gram_NMM.shape)} and {tuple(right_MN.shape)}",
+            next_step="pass the same models and samples as the ensembles'",
+        )
+    shape = (len(STRATA), num_blocks, len(ensembles))
+    diversity_SBE = torch.zeros(shape, dtype=torch.float64, device=gram_NMM.device)
+    count_SBE = torch.zeros_like(diversity_SBE)
+    left_out_N = ~gram_NMM.isfinite().flatten(1).all(dim=1)
+    in_block_BN = torch.arange(num_blocks, device=blocks_N.device).unsqueeze(1) == blocks_N
+
+    # A chunk of samples and ensembles holds A, the votes, and a stratum's mask and product with A.
+    length = max(1, int((budget_bytes / 32) ** 0.5))
+    sample_length = min(length, chunk_length(4 * 8 * num_models**2, budget_bytes))
+    for (start, stop), (first, last) in product(
+        spans(num_samples, sample_length), spans(len(ensembles), length)
+    ):
+        part = dataclasses.replace(ensembles, members_EK=ensembles.members_EK[first:last])
+        kept_n = ~left_out_N[start:stop]
+        defined_nMM = gram_NMM[start:stop].double().masked_fill(~kept_n[:, None, None], 0.0)
+        diversity_nE = attribution_diversity(defined_nMM, part)
+        membership_EM = part.membership_EM(torch.float64).to(gram_NMM.device)
+        num_right_nE = right_MN[:, start:stop].double().T @ membership_EM.T
+        kept_Bn = (in_block_BN[:, start:stop] & kept_n).double()
+        all_nE, none_nE = num_right_nE == ensembles.size, num_right_nE == 0
+        for stratum, inside_nE in enumerate((all_nE, ~(all_nE | none_nE), none_nE)):
+            diversity_SBE[stratum, :, first:last] += kept_Bn @ (diversity_nE * inside_nE)
+            count_SBE[stratum, :, first:last] += kept_Bn @ inside_nE.double()
+    left_out_B = (in_block_BN & left_out_N).sum(dim=1)
+    return ConditionalSums(diversity_SBE, count_SBE, left_out_B)
