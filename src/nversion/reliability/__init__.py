@@ -25,6 +25,7 @@ from .properties import PropertyCheck, logically_unrelated, pair_properties
 from .relation_intervals import Estimate, relation_interval
 from .relations import average_ranks, num_points, partial, pearson, relation, slope, spearman
 from .robustness import EffectiveRobustness, GroupRobustness, effective_robustness, group_robustness
+from .simulated import SimulatedMethodologies
 from .systems import (
     SystemFailure,
     drawn_failing_distribution,
@@ -50,6 +51,7 @@ __all__ = [
     "ModelsAndImages",
     "PredictedFailures",
     "PropertyCheck",
+    "SimulatedMethodologies",
     "SystemFailure",
     "average_ranks",
     "block_jackknife",
