@@ -7,10 +7,10 @@ from .attribution import (
     attribution_diversity,
     conditional_attribution_sums,
 )
+from .facts import MetricFacts
 from .failure_metrics import (
     ENSEMBLE_METRICS,
     EnsembleMetric,
-    FailureValues,
     coincident_failure,
     difficulty,
     ensemble_metric,
@@ -22,6 +22,7 @@ from .failure_metrics import (
 )
 from .failures import FailureCounts
 from .means import ensemble_mean
+from .outputs import AMBIGUITY, OUTPUT_METRICS, OutputSums
 from .pairwise import (
     PAIRWISE,
     PairwiseMetric,
@@ -34,19 +35,28 @@ from .pairwise import (
     rho,
 )
 from .statistics import PairCounts, PairTable, leave_one_block_out
+from .votes import VOTE_METRICS, Agreement, Split, VoterOutcomes, VoteStatistics, splits
 
 __all__ = [
+    "AMBIGUITY",
     "ENSEMBLE_METRICS",
+    "OUTPUT_METRICS",
     "PAIRWISE",
     "STRATA",
+    "VOTE_METRICS",
+    "Agreement",
     "ConditionalDiversity",
     "ConditionalSums",
     "EnsembleMetric",
     "FailureCounts",
-    "FailureValues",
+    "MetricFacts",
+    "OutputSums",
     "PairCounts",
     "PairTable",
     "PairwiseMetric",
+    "Split",
+    "VoteStatistics",
+    "VoterOutcomes",
     "attribution_diversity",
     "coincident_failure",
     "conditional_attribution_sums",
@@ -66,4 +76,5 @@ __all__ = [
     "q_statistic",
     "ratio_of_errors",
     "rho",
+    "splits",
 ]

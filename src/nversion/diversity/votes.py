@@ -91,10 +91,10 @@ def identical_wrong(split: Split) -> bool:
     return any(votes >= 2 and 2 * votes >= _size(split) and not right for votes, right in split)
 
 
-def entropy(split: Split) -> float:
+def vote_entropy(split: Split) -> float:
     """Shannon entropy of the shares of votes, in nats.
 
-    >>> round(entropy(((1, True), (1, False))), 4)
+    >>> round(vote_entropy(((1, True), (1, False))), 4)
     0.6931
     """
     shares = [votes / _size(split) for votes, _ in split]
@@ -284,10 +284,10 @@ class VoteStatistics:
 
         def equitability(split: Split) -> float:
             if species == "observed":
-                return entropy(split) / math.log(len(split)) if len(split) > 1 else 0.0
+                return vote_entropy(split) / math.log(len(split)) if len(split) > 1 else 0.0
             most = num_classes or self.size
             num_species = most if species == "classes" else min(self.size, most)
-            return entropy(split) / math.log(num_species) if num_species > 1 else math.nan
+            return vote_entropy(split) / math.log(num_species) if num_species > 1 else math.nan
 
         return self.mean(equitability, _PROBABILITY[where])
 

@@ -1,6 +1,7 @@
 """Which models form ensembles, how an ensemble decides, and how often every ensemble is right."""
 
-from .accuracy import ModelAccuracy, ModelStatistics, right_MN
+from .accuracy import ModelAccuracy, ModelStatistics, calibration_errors, right_MN
+from .calibration import CalibrationStatistics, EnsembleCalibration
 from .chunk import Chunk
 from .consensus import CONSENSUS, Consensus, PerClassRule, log_probabilities, per_class, probabilities
 from .evaluate import Evaluator, evaluate, evaluate_sizes
@@ -10,8 +11,10 @@ from .tally import Evaluation
 
 __all__ = [
     "CONSENSUS",
+    "CalibrationStatistics",
     "Chunk",
     "Consensus",
+    "EnsembleCalibration",
     "Ensembles",
     "Evaluation",
     "Evaluator",
@@ -19,6 +22,7 @@ __all__ = [
     "ModelStatistics",
     "PerClassRule",
     "Replicated",
+    "calibration_errors",
     "count_all",
     "evaluate",
     "evaluate_sizes",

@@ -1,0 +1,184 @@
+"""How differently two models answer: other labels, and divergences of their softmax outputs."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from nversion.core import UserError, chunk_length, spans
+from nversion.ensembles import Chunk, Replicated, log_probabilities
+
+from .facts import MetricFacts
+
+OUTPUT_METRICS = {
+    facts.name: facts
+    for facts in (
+        MetricFacts(
+            name="label_disagreement",
+            low=0.0,
+            high=1.0,
+            higher_is_more_diverse=True,
+            formula="share of samples on which the two name different classes, right or wrong",
+            undefined_when="there is no sample",
+        ),
+        MetricFacts(
+            name="kl",
+            low=0.0,
+            high=math.inf,
+            higher_is_more_diverse=True,
+            formula="mean over samples of (KL(p_a ‖ p_b) + KL(p_b ‖ p_a)) / 2, in nats",
+            undefined_when="there is no sample, or one gives probability 0 where the other does not",
+        ),
+        MetricFacts(
+            name="js",
+            low=0.0,
+            high=math.log(2.0),
+            higher_is_more_diverse=True,
+            formula="mean over samples of H((p_a + p_b) / 2) − (H(p_a) + H(p_b)) / 2, in nats",
+            undefined_when="there is no sample",
+        ),
+        MetricFacts(
+            name="cosine",
+            low=0.0,
+            high=1.0,
+            higher_is_more_diverse=False,
+            formula="mean over samples of p_a·p_b / (‖p_a‖ ‖p_b‖), a similarity: diversity = 1 − cosine",
+            undefined_when="there is no sample",
+        ),
+    )
+}
+"""What a reader of `OutputSums.tables` must know; an ensemble's value is the mean over its pairs."""
+
+AMBIGUITY = MetricFacts(
+    name="ambiguity",
+    low=0.0,
+    high=math.inf,
+    higher_is_more_diverse=True,
+    formula="mean over members of the NLL − NLL of the mean logits = mean of −ln Σ_c exp(mean_i ln p_ic)",
+    undefined_when="there is no sample, or a member gives the label probability 0",
+)
+"""The facts of `nversion.ensembles.EnsembleCalibration.ambiguity`."""
+
+_FLOOR = -1e30
+"""Stands for the logarithm of 0, which a product with a probability of 0 would turn into nan."""
+_SMALLEST = 1e-37
+_SAMPLES_AT_ONCE = 32
+_CACHE_BYTES = 1 << 21
+
+
+class OutputSums:
+    """Float64 sums over samples, per block, behind the tables; `update` with chunks.
+
+    KL is a product of matrices: with P the softmax outputs and L their logarithms, P·Lᵀ holds
+    −H(p_a, p_b) of all pairs of a sample, and −H(p_a) on its diagonal. JS needs a logarithm a pair and
+    class, the one costly step (M(M−1)/2 × C a sample). Products are float32, exact to about 1e-6.
+
+    Args:
+        num_models: M.
+        num_blocks: B.
+        budget_bytes: for intermediate results; beside them stand 4 × B × M² × 8 bytes.
+
+    >>> sums = OutputSums(num_models=2, num_blocks=1)
+    >>> logits_MNC = torch.tensor([[[9.0, 9.0]], [[9.0, -90.0]]])
+    >>> sums.update(Chunk(0, logits_MNC, torch.tensor([0]), torch.tensor([0])))
+    >>> {name: round(table_MM[0, 1].item(), 4) for name, table_MM in sums.tables().items()}
+    {'label_disagreement': 0.0, 'kl': 24.75, 'js': 0.2158, 'cosine': 0.7071}
+    """
+
+    def __init__(self, num_models: int, num_blocks: int, *, budget_bytes: int = 64 << 20) -> None:
+        shape = (num_blocks, num_models, num_models)
+        self.budget_bytes = budget_bytes
+        self.count_B = torch.zeros(num_blocks, dtype=torch.float64)
+        self.differ_BMM = torch.zeros(shape, dtype=torch.float64)
+        self.kl_BMM = torch.zeros(shape, dtype=torch.float64)
+        """KL(p_row ‖ p_column), not symmetric."""
+        self.first_P, self.second_P = torch.triu_indices(num_models, num_models, 1)
+        self.js_BP = torch.zeros(num_blocks, len(self.first_P), dtype=torch.float64)
+        self.cosine_BMM = torch.zeros(shape, dtype=torch.float64)
+
+    def update(self, chunk: Chunk) -> None:
+        """Add a chunk's samples.
+
+        Raises:
+            UserError: logits of another number of models.
+        """
+        num_models, num_samples, num_classes = chunk.logits_MNC.shape
+        if num_models != self.kl_BMM.shape[1]:
+            raise UserError(
+                expected=f"logits of {self.kl_BMM.shape[1]} models",
+                found=f"logits of {num_models}",
+                next_step="keep one OutputSums for each pool of models",
+            )
+        # Of a sample: log-softmax, softmax and their copies; tables of M² in float32 and float64.
+        bytes_per_sample = 20 * num_models * num_classes + 40 * num_models**2
+        length = chunk_length(bytes_per_sample, self.budget_bytes // 2, at_most=_SAMPLES_AT_ONCE)
+        for first, last in spans(num_samples, length):
+            logits_NMC = chunk.logits_MNC[:, first:last].transpose(0, 1).contiguous()
+            self._add(logits_NMC, chunk.blocks_N[first:last].cpu())
+
+    def _add(self, logits_NMC: Tensor, blocks_N: Tensor) -> None:
+        predicted_NM = logits_NMC.argmax(-1)
+        log_p_NMC = log_probabilities(logits_NMC).clamp_(min=_FLOOR)
+        p_NMC = log_p_NMC.exp()
+        minus_cross_NMM = torch.bmm(p_NMC, log_p_NMC.mT)
+        minus_entropy_NM = minus_cross_NMM.diagonal(dim1=1, dim2=2)
+        kl_NMM = (minus_entropy_NM.unsqueeze(2) - minus_cross_NMM).clamp_(min=0)
+        kl_NMM.masked_fill_(minus_cross_NMM < _FLOOR * 1e-10, torch.inf)
+        direction_NMC = p_NMC / p_NMC.norm(dim=-1, keepdim=True)
+        cosine_NMM = torch.bmm(direction_NMC, direction_NMC.mT).clamp_(0, 1)
+
+        self.count_B += torch.bincount(blocks_N, minlength=len(self.count_B))
+        differ_NMM = predicted_NM.unsqueeze(2) != predicted_NM.unsqueeze(1)
+        for sums_BMM, values_NMM in (
+            (self.differ_BMM, differ_NMM),
+            (self.kl_BMM, kl_NMM),
+            (self.cosine_BMM, cosine_NMM),
+        ):
+            sums_BMM.index_add_(0, blocks_N, values_NMM.double().cpu())
+        self._add_js(p_NMC, minus_entropy_NM, blocks_N)
+
+    def _add_js(self, p_NMC: Tensor, minus_entropy_NM: Tensor, blocks_N: Tensor) -> None:
+        num_samples, _, num_classes = p_NMC.shape
+        first_P, second_P = self.first_P.to(p_NMC.device), self.second_P.to(p_NMC.device)
+        at_once = chunk_length(12 * num_classes, min(self.budget_bytes // 2, _CACHE_BYTES))
+        width = chunk_length(1, at_once, at_most=max(1, len(first_P)))
+        height = chunk_length(width, at_once, at_most=num_samples)
+        for low, high in spans(num_samples, height):
+            blocks = blocks_N[low:high]
+            for start, stop in spans(len(first_P), width):
+                a, b = first_P[start:stop], second_P[start:stop]
+                mean_NPC = p_NMC[low:high].index_select(1, a)
+                mean_NPC += p_NMC[low:high].index_select(1, b)
+                mean_NPC *= 0.5
+                # 0·ln 0 is 0; xlogy knows it, at six times the price.
+                log_NPC = mean_NPC.clamp(min=_SMALLEST).log_()
+                minus_mixed_NP = log_NPC.mul_(mean_NPC).sum(-1)
+                ends_NP = (minus_entropy_NM[low:high, a] + minus_entropy_NM[low:high, b]) / 2
+                js_NP = (ends_NP - minus_mixed_NP).clamp_(0, math.log(2.0)).double().cpu()
+                self.js_BP[:, start:stop].index_add_(0, blocks, js_NP)
+
+    def tables(self) -> dict[str, Tensor]:
+        """Means over all samples: for each of `OUTPUT_METRICS` a symmetric float64 table (M, M)."""
+        return {name: value.full_E for name, value in self._means().items()}
+
+    def tables_without(self) -> dict[str, Tensor]:
+        """The same without the samples of each block, (B, M, M)."""
+        return {name: value.without_BE for name, value in self._means().items()}
+
+    def kl_directions(self) -> Replicated:
+        """Mean KL(p_row ‖ p_column), which is not symmetric, of shapes (M, M) and (B, M, M)."""
+        return Replicated.mean(self.kl_BMM, self.count_B)
+
+    def _means(self) -> dict[str, Replicated]:
+        js_BMM = torch.zeros_like(self.kl_BMM)
+        js_BMM[:, self.first_P, self.second_P] = self.js_BP
+        js_BMM[:, self.second_P, self.first_P] = self.js_BP
+        sums = {
+            "label_disagreement": self.differ_BMM,
+            "kl": (self.kl_BMM + self.kl_BMM.mT) / 2,
+            "js": js_BMM,
+            "cosine": self.cosine_BMM,
+        }
+        return {name: Replicated.mean(sums_BMM, self.count_B) for name, sums_BMM in sums.items()}
