@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from nversion.cli.main import main
-from nversion.study import parse_spec, run_study
-from nversion.study.select import SELECTION
+from nversion.study import Silent, parse_spec, run_study
+from nversion.study.front import FRONT
+from nversion.study.select import SELECTION, Request, write_selection
 
 ZOO = """
 import torch
@@ -64,10 +65,18 @@ def command(monkeypatch, capsys):
 def test_it_prints_a_table_and_the_next_command_and_writes_the_parquet_file(folder, command):
     code, out, _ = command("select", folder)
     assert code == 0
-    for text in ("best single model", "Optimism of the choice", "--unseen names others", "Next: nversion"):
+    for text in (
+        "best single model",
+        "nearest MACs",
+        "Optimism of the choice",
+        "--unseen names others",
+        "Pareto front, drawn on the half that chose",
+        "Next: nversion",
+    ):
         assert text in out
     path = folder / "tables" / "selection.parquet"
     assert dict(pl.read_parquet(path).schema) == SELECTION
+    assert dict(pl.read_parquet(folder / "tables" / "front.parquet").schema) == FRONT
     facts = pl.read_parquet_metadata(path)
     assert json.loads(facts["selection"])["unseen"] == ["digits/lines-1"]
     assert facts["study_hash"] == pl.read_parquet_metadata(folder / "tables/models.parquet")["study_hash"]
@@ -82,6 +91,7 @@ def test_json_is_one_object_with_settings_sums_and_rows(folder, command):
     assert content["unseen"] == ["digits/clean"]
     assert content["candidates"] == 6
     assert {row["size"] for row in content["rows"] if row["role"] == "chosen"} == {2}
+    assert {row["size"] for row in content["front"]} <= {1, 2}
 
 
 def test_whole_and_halves_are_the_same_images(folder, command):
@@ -103,12 +113,53 @@ def test_it_gives_the_same_bytes_again(folder, command):
     assert path.read_bytes() == first
 
 
+def test_a_run_chooses_by_default_what_the_command_chooses(folder, command):
+    selection = write_selection(folder, None, Silent())
+    paths = [folder / "tables" / f"{name}.parquet" for name in ("selection", "front")]
+    by_run = [path.read_bytes() for path in paths]
+    command("select", folder)
+    assert [path.read_bytes() for path in paths] == by_run
+    assert selection.request == Request()
+
+
+def test_a_run_that_is_repeated_keeps_what_was_asked(folder, command):
+    asked = ["--size", 2, "--unseen", "clean", "--criterion", "mean", "--seed", 3, "--cost", "macs"]
+    command("select", folder, *asked)
+    path = folder / "tables" / "selection.parquet"
+    first = path.read_bytes()
+    selection = write_selection(folder, None, Silent())
+    assert path.read_bytes() == first
+    assert selection.request == Request(
+        size=2, unseen=("digits/clean",), criterion="mean", seed=3, cost="macs"
+    )
+
+
+def test_what_was_asked_of_another_study_is_not_asked_again(folder, command):
+    command("select", folder, "--size", 2)
+    path = folder / "tables" / "selection.parquet"
+    facts = pl.read_parquet_metadata(path) | {"study_hash": "other"}
+    facts.pop("ARROW:schema", None)
+    pl.read_parquet(path).write_parquet(path, metadata=facts)
+    assert write_selection(folder, None, Silent()).request == Request()
+
+
+def test_a_run_of_one_condition_chooses_nothing(folder, command):
+    path = folder / "tables" / "conditions.parquet"
+    facts = {key: value for key, value in pl.read_parquet_metadata(path).items() if key != "ARROW:schema"}
+    pl.read_parquet(path).head(1).write_parquet(path, metadata=facts)
+    assert write_selection(folder, None, Silent()) is None
+    assert not (folder / "tables" / "selection.parquet").exists()
+    code, _, err = command("select", folder)
+    assert code == 2 and "expected a study of at least 2 conditions" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--consensus", "mean"], "expected a known consensus rule, found 'mean'"),
         (["--unseen", "fog"], "found --unseen 'fog'"),
         (["--size", "4"], "expected a size of this study: 2, 3, found --size 4"),
+        (["--cost", "mac"], "expected a known cost, found 'mac'; did you mean 'macs'"),
         (["--max-params", "1"], "expected an ensemble within the budget of 1 parameters"),
     ],
 )

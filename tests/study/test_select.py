@@ -12,8 +12,18 @@ from nversion.data import Condition
 from nversion.predictions import Predictions, block_of_each_sample
 from nversion.reliability import proportion_interval
 from nversion.study import Silent
+from nversion.study.front import FRONT, pareto_front
 from nversion.study.halves import HALVES, Counts, halves, jackknife_interval
-from nversion.study.select import PARTS, SELECTION, Request, choose, select_in, split_conditions
+from nversion.study.select import (
+    PARTS,
+    SELECTION,
+    Request,
+    can_hold_out,
+    choose,
+    homogeneous_ensembles,
+    select_in,
+    split_conditions,
+)
 from nversion.study.spec import EnsemblesTable
 from nversion.study.stored import StoredStudy, align
 
@@ -25,7 +35,16 @@ SEEN = ("val/clean", "val/plasma_noise-1", "val/checkerboard_cutout-1")
 NUM_SAMPLES, NUM_MODELS, NUM_CLASSES = 90, 5, 4
 
 
-def study_of(logits, labels_N, sizes=(2, 3), params=(50, 10, 40, 20, 30), conditions=CONDITIONS):
+def study_of(
+    logits,
+    labels_N,
+    sizes=(2, 3),
+    params=(50, 10, 40, 20, 30),
+    conditions=CONDITIONS,
+    accepted=None,
+    sample=None,
+    **known,
+):
     """A stored study from logits_MNC by name of the condition."""
     ids = [str(i) for i in range(len(labels_N))]
     names = tuple("abcdefgh"[: len(params)])
@@ -37,12 +56,13 @@ def study_of(logits, labels_N, sizes=(2, 3), params=(50, 10, 40, 20, 30), condit
             np.arange(len(labels_N)),
             labels_N,
             block_of_each_sample(ids, 10),
+            accepted or {},
         )
         for c in conditions
     }
     params_M = np.array(params)
-    asked = EnsemblesTable(sizes=list(sizes), num_blocks=10)
-    return StoredStudy("test", "0", asked, conditions, names, params_M, 7 * params_M, predictions)
+    asked = EnsemblesTable(sizes=list(sizes), num_blocks=10, sample=sample)
+    return StoredStudy("test", "0", asked, conditions, names, params_M, 7 * params_M, predictions, **known)
 
 
 @pytest.fixture
@@ -240,8 +260,9 @@ def test_optimism_is_the_drop_beyond_that_of_the_average_ensemble(logits, labels
 def test_the_columns_are_the_documented_ones(logits, labels_N):
     table = select_in(study_of(logits, labels_N), Request(consensus="vote"), Silent()).table
     assert dict(table.schema) == SELECTION
-    # 4 roles and 3 parts, less hindsight on the first; 2 sums each, and conditions 3, 3 and 2.
-    assert table.height == 3 * (2 + 3) + 4 * (2 + 3) + 4 * (2 + 2)
+    # 5 roles (no architectures are known) in 3 parts, less hindsight in the first; 2 sums each, and
+    # conditions 3, 3 and 2.
+    assert table.height == 4 * (2 + 3) + 5 * (2 + 3) + 5 * (2 + 2)
 
 
 def test_the_later_half_of_the_corruptions_is_unseen_by_default():
@@ -283,6 +304,21 @@ def test_three_images_are_too_few(logits, labels_N):
         select_in(study_of(few, labels_N[:3]), Request(), Silent())
 
 
+def test_a_run_chooses_only_where_both_sides_have_enough(logits, labels_N):
+    def enough(num_images, conditions=CONDITIONS, blocks=None):
+        few = {c.name: logits["val/clean"][:, :num_images] for c in conditions}
+        study = study_of(few, labels_N[:num_images], conditions=conditions)
+        if blocks is not None:
+            for view in study.predictions.values():
+                view.blocks_N[:] = blocks
+        return can_hold_out(study, Request())
+
+    assert enough(8) and not enough(7)
+    assert enough(8, CONDITIONS[:2]) and not enough(8, CONDITIONS[:1])
+    assert not enough(8, CONDITIONS[1:2]) and not enough(20, (CONDITIONS[0], Condition("far")))
+    assert not enough(8, blocks=halves("val", 8, seed=0).astype(int))
+
+
 def test_two_data_sets_are_halved_each_and_counted_together(logits, labels_N):
     conditions = tuple(dataclasses.replace(c, dataset=d) for d in ("val", "far") for c in CONDITIONS[:3])
     both = {c.name: logits[dataclasses.replace(c, dataset="val").name] for c in conditions}
@@ -299,3 +335,176 @@ def test_a_sample_that_one_condition_lacks_is_left_out_of_all():
     views = align(arrays, ["clean", "lines"], ["a"], ["x", "y", "z"], np.array([0, 1, 1]), num_blocks=2)
     assert [view.rows_N.tolist() for view in views.values()] == [[0, 2], [0, 2]]
     assert views["clean"].labels_N.tolist() == [0, 1]
+
+
+def worst(logits, labels_N, members, keep_N, conditions):
+    return min(top1(logits[name], labels_N, members, keep_N) for name in conditions)
+
+
+def test_the_front_is_that_of_brute_force_and_told_by_the_other_half(logits, labels_N):
+    front = select_in(study_of(logits, labels_N), Request(), Silent()).front
+    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    params = (50, 10, 40, 20, 30)
+    every = [m for size in (1, 2, 3) for m in itertools.combinations(range(NUM_MODELS), size)]
+    cost = {m: sum(params[i] for i in m) for m in every}
+    worth = {m: worst(logits, labels_N, m, ~held_out_N, SEEN) for m in every}
+    on_front = [
+        m
+        for m in every
+        if not any(
+            cost[o] <= cost[m] and worth[o] >= worth[m] and (cost[o], worth[o]) != (cost[m], worth[m])
+            for o in every
+        )
+    ]
+    # Of contenders equal in both the front names one.
+    assert set(zip(front["params"], front["chosen_top1"].round(9), strict=True)) == {
+        (cost[m], round(worth[m], 9)) for m in on_front
+    }
+    assert front["params"].is_sorted() and front["chosen_top1"].is_sorted()
+    assert len(set(front["params"])) == front.height > 2
+    unseen = [c.name for c in CONDITIONS if c.name not in SEEN]
+    for row in front.iter_rows(named=True):
+        members = ["abcde".index(name) for name in row["members"]]
+        assert row["top1"] == pytest.approx(worst(logits, labels_N, members, held_out_N, SEEN))
+        assert row["unseen_top1"] == pytest.approx(worst(logits, labels_N, members, held_out_N, unseen))
+        assert row["top1_low"] < row["top1"] < row["top1_high"]
+        assert row["unseen_low"] < row["unseen_top1"] < row["unseen_high"]
+        assert row["is_single"] == (row["size"] == 1) == (row["consensus"] is None)
+        assert row["macs"] == 7 * row["params"]
+
+
+def test_the_chosen_ensemble_is_on_the_front_unless_a_cheaper_one_is_as_good(logits, labels_N):
+    selection = select_in(study_of(logits, labels_N), Request(), Silent())
+    row = selection.row("chosen", "selection", "seen", "worst")
+    assert selection.front["chosen_top1"].max() >= row["top1"] - 1e-9
+    on_front = selection.front.filter(params=row["params"])
+    assert on_front.is_empty() or on_front["chosen_top1"][0] == pytest.approx(row["top1"])
+
+
+def test_held_out_images_have_no_say_in_the_front(logits, labels_N):
+    before = select_in(study_of(logits, labels_N), Request(), Silent()).front
+    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    for name, logits_MNC in logits.items():
+        logits_MNC[:, held_out_N if name in SEEN else slice(None)] *= -1
+    after = select_in(study_of(logits, labels_N), Request(), Silent()).front
+    columns = ["ensemble", "params", "chosen_top1"]
+    assert before.select(columns).equals(after.select(columns))
+    assert not before["top1"].equals(after["top1"])
+
+
+def test_the_front_keeps_to_the_budget_and_to_its_documented_columns(logits, labels_N):
+    front = select_in(study_of(logits, labels_N), Request(max_params=45), Silent()).front
+    assert dict(front.schema) == FRONT
+    assert front["params"].max() <= 45
+
+
+def test_the_fronts_cost_can_be_macs(logits, labels_N):
+    study = dataclasses.replace(study_of(logits, labels_N), macs_M=np.array([1, 5, 2, 4, 3]))
+    front = select_in(study, Request(cost="macs"), Silent()).front
+    assert front["macs"].is_sorted() and front["ensemble"][0] == "a"
+    assert not select_in(study, Request(), Silent()).front.equals(front)
+
+
+def test_of_equal_points_of_the_front_the_better_by_the_other_criterion_stands_there():
+    top1_TX = torch.tensor([[0.5, 0.5, 0.5], [0.6, 0.7, 0.9]])
+    assert pareto_front(top1_TX, np.array([3, 3, 4]), "worst") == [1]
+    assert pareto_front(top1_TX, np.array([3, 3, 4]), "mean") == [1, 2]
+
+
+KINDS = {"architectures": ("r", "v", "r", "v", "r"), "trainings": ("s",) * 5}
+
+
+def roles(selection):
+    return set(selection.table["role"])
+
+
+def test_one_architectures_seeds_stand_beside_the_choice(logits, labels_N):
+    for logits_MNC in logits.values():  # b is by far the best model, and d its other seed
+        logits_MNC[1, np.arange(NUM_SAMPLES), labels_N] += 3
+    selection = select_in(study_of(logits, labels_N, sizes=[2], **KINDS), Request(), Silent())
+    assert selection.row("best_single_model", "selection", "seen", "worst")["ensemble"] == "b"
+    row = selection.row("homogeneous", "held_out", "unseen", "worst")
+    assert row["members"] == ["b", "d"]
+    assert row["difference"] is None
+    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    unseen = [c.name for c in CONDITIONS if c.name not in SEEN]
+    assert row["top1"] == pytest.approx(worst(logits, labels_N, [1, 3], held_out_N, unseen))
+
+
+def test_of_the_seeds_the_best_on_the_choosing_half_are_taken(logits, labels_N):
+    for logits_MNC in logits.values():  # a is the best; with c or e
+        logits_MNC[0, np.arange(NUM_SAMPLES), labels_N] += 3
+    selection = select_in(study_of(logits, labels_N, sizes=[2], **KINDS), Request(), Silent())
+    keep_N = ~halves("val", NUM_SAMPLES, seed=0)
+    best = max(([0, 2], [0, 4], [2, 4]), key=lambda m: worst(logits, labels_N, m, keep_N, SEEN))
+    row = selection.row("homogeneous", "selection", "seen", "worst")
+    assert row["members"] == ["abcde"[i] for i in best]
+
+
+def test_where_the_best_model_has_too_few_seeds_another_architecture_stands_there(logits, labels_N):
+    for logits_MNC in logits.values():
+        logits_MNC[1, np.arange(NUM_SAMPLES), labels_N] += 3
+    selection = select_in(study_of(logits, labels_N, sizes=[3], **KINDS), Request(), Silent())
+    assert selection.row("homogeneous", "held_out", "seen", "worst")["members"] == ["a", "c", "e"]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {},
+        {"architectures": ("",) * 5, "trainings": ("s",) * 5},
+        {"architectures": ("r", "r", "v", "v", ""), "trainings": ("s", "d", "s", "d", "s")},
+    ],
+)
+def test_without_seeds_of_one_architecture_and_training_there_is_no_such_row(logits, labels_N, known):
+    selection = select_in(study_of(logits, labels_N, **known), Request(), Silent())
+    assert "homogeneous" not in roles(selection)
+    assert "same_cost_model" in roles(selection)
+
+
+def test_seeds_that_a_sample_of_ensembles_left_out_are_evaluated_but_not_chosen(logits, labels_N):
+    for logits_MNC in logits.values():
+        logits_MNC[[1, 3], np.arange(NUM_SAMPLES)[:, None], labels_N[:, None]] += 9
+    found = {}
+    for seed in range(20):
+        study = study_of(logits, labels_N, sizes=[2], sample=2, **KINDS)
+        study = dataclasses.replace(study, asked=study.asked.model_copy(update={"seed": seed}))
+        drawn = study.ensembles()[0].members_EK.tolist()
+        extra = homogeneous_ensembles(study, Request(), study.ensembles())
+        assert not [row for family in extra for row in family.members_EK.tolist() if row in drawn]
+        found[[1, 3] in drawn] = study
+    assert set(found) == {True, False}
+    found = {drawn: select_in(study, Request(), Silent()) for drawn, study in found.items()}
+    assert found[False].candidates == 2
+    assert found[False].row("homogeneous", "held_out", "seen", "worst")["ensemble"] == "b + d"
+    assert chosen(found[False]) != "b + d"
+    assert chosen(found[True]) == "b + d"
+
+
+def test_the_model_of_the_same_cost_has_the_nearest_macs(logits, labels_N):
+    for logits_MNC in logits.values():  # b and d, 10 + 20 parameters; e alone has 30
+        logits_MNC[[1, 3], np.arange(NUM_SAMPLES)[:, None], labels_N[:, None]] += 9
+    selection = select_in(study_of(logits, labels_N, sizes=[2]), Request(), Silent())
+    assert chosen(selection) == "b + d"
+    row = selection.row("same_cost_model", "held_out", "unseen", "worst")
+    assert (row["ensemble"], row["size"], row["consensus"], row["macs"]) == ("e", 1, None, 210)
+    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    unseen = [c.name for c in CONDITIONS if c.name not in SEEN]
+    assert row["top1"] == pytest.approx(worst(logits, labels_N, [4], held_out_N, unseen))
+
+
+def test_further_accepted_labels_are_right_for_models_and_ensembles(logits, labels_N):
+    accepted = {i: ((int(labels_N[i]) + 1) % NUM_CLASSES,) for i in range(0, NUM_SAMPLES, 3)}
+    selection = select_in(study_of(logits, labels_N, accepted=accepted), Request(), Silent())
+    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    for row in selection.table.filter(half="held_out", condition="val/lines-1").iter_rows(named=True):
+        if row["members"]:
+            members = ["abcde".index(name) for name in row["members"]]
+            predicted_N = logits["val/lines-1"][members].mean(0).argmax(-1)
+            right_N = [p in (labels_N[i], *accepted.get(i, ())) for i, p in enumerate(predicted_N)]
+            assert row["top1"] == pytest.approx(np.array(right_N)[held_out_N].mean())
+
+
+def test_an_unknown_cost_is_one_sentence(logits, labels_N):
+    with pytest.raises(UserError, match="a known cost, found 'mac'; did you mean 'macs'"):
+        select_in(study_of(logits, labels_N), Request(cost="mac"), Silent())

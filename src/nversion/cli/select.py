@@ -18,6 +18,8 @@ ROLES = {
     "chosen": "chosen",
     "best_single_model": "best single model",
     "average_ensemble": "average ensemble",
+    "homogeneous": "one architecture, seeds",
+    "same_cost_model": "single model, nearest MACs",
     "best_in_hindsight": "best in hindsight",
 }
 
@@ -27,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "nversion select runs/my-study",
-            "nversion select runs/my-study --size 3 --unseen water_drop --max-params 60e6",
+            "nversion select runs/my-study --size 3 --unseen water_drop --max-params 60e6 --cost macs",
         )
     )(select)
 
@@ -57,6 +59,9 @@ def select(
     max_macs: Annotated[
         float | None, typer.Option("--max-macs", min=0, help="MACs an image of all members together.")
     ] = None,
+    cost: Annotated[
+        str, typer.Option("--cost", help="params or macs, of the Pareto front of cost and accuracy.")
+    ] = "params",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the two halves of the images.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -66,14 +71,15 @@ def select(
     """
     from nversion.study.select import Request, select
 
-    request = Request(size, consensus, criterion, tuple(unseen or ()), seed, max_params, max_macs)
+    request = Request(size, consensus, criterion, tuple(unseen or ()), seed, max_params, max_macs, cost)
     with ConsoleReporter() as reporter:
         selection = select(folder, request, reporter)
     if as_json:
-        print(json.dumps({**selection.facts(), "rows": selection.table.to_dicts()}, indent=1))
+        rows, front = selection.table.to_dicts(), selection.front.to_dicts()
+        print(json.dumps({**selection.facts(), "rows": rows, "front": front}, indent=1))
         return
     _print(selection, ConsoleReporter())
-    typer.echo(f"Table: {folder / 'tables' / 'selection.parquet'}")
+    typer.echo(f"Tables: {folder / 'tables' / 'selection.parquet'}, {folder / 'tables' / 'front.parquet'}")
     next_command(f"nversion report {folder}, or another split: nversion select {folder} --seed {seed + 1}")
 
 
@@ -108,6 +114,12 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
         f"Hindsight would have given {_points(selection.regret_seen)} points under seen conditions, "
         f"{_points(selection.regret_unseen)} under unseen ones"
     )
+    unit = {"params": "parameters", "macs": "MACs"}[request.cost]
+    reporter.say(
+        f"\nPareto front, drawn on the half that chose: {selection.front['is_single'].sum()} single models "
+        f"and {(~selection.front['is_single']).sum()} ensembles that beat all with no more {unit}\n"
+    )
+    print_rows([_front_line(row, request.cost) for row in selection.front.to_dicts()], as_json=False)
 
 
 def _lines(selection: Selection) -> list[dict[str, Any]]:
@@ -124,11 +136,23 @@ def _lines(selection: Selection) -> list[dict[str, Any]]:
             blank = {"": ROLES[row["role"]], "ensemble": row["ensemble"] or f"of {row['size']}"}
             line = lines.setdefault((row["role"], row["ensemble"]), {**blank, **dict.fromkeys(columns)})
             part = next(name for name, key in columns.items() if key == (row["half"], row["scope"]))
-            line[part] = (
-                f"{100 * row['top1']:.1f} [{100 * row['top1_low']:.1f}, {100 * row['top1_high']:.1f}]"
-            )
+            line[part] = _percent(row["top1"], row["top1_low"], row["top1_high"])
     order = list(ROLES.values())
     return sorted(lines.values(), key=lambda line: order.index(line[""]))
+
+
+def _front_line(row: dict[str, Any], cost: str) -> dict[str, Any]:
+    return {
+        "M params" if cost == "params" else "M MACs": f"{row[cost] / 1e6:,.1f}",
+        "ensemble": row["ensemble"],
+        "selection half, seen": f"{100 * row['chosen_top1']:.1f}",
+        "held out, seen": _percent(row["top1"], row["top1_low"], row["top1_high"]),
+        "held out, unseen": _percent(row["unseen_top1"], row["unseen_low"], row["unseen_high"]),
+    }
+
+
+def _percent(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _points(fraction: float) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,16 @@ from scipy import stats
 from torch import Tensor
 
 from nversion.core import UserError, generator
-from nversion.ensembles import Ensembles, Evaluator, right_MN
+from nversion.ensembles import Ensembles, Evaluator
 from nversion.predictions import Predictions
-from nversion.reliability import Interval, block_jackknife_stderr
+from nversion.reliability import Interval, block_jackknife_stderr, proportion_interval
 
 HALVES = ("selection", "held_out")
+CRITERIA: dict[str, Callable[[Tensor], Tensor]] = {
+    "worst": lambda top1_TX: top1_TX.amin(0),
+    "mean": lambda top1_TX: top1_TX.mean(0),
+}
+"""From accuracies under T conditions, on the first axis, to the one number that is to be high."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +73,34 @@ def count_right(
     families: Sequence[Ensembles],
     consensus: str,
     held_out_N: NDArray[np.bool_],
-) -> tuple[Counts, Counts]:
-    """Right answers of all ensembles, sizes one after another, and of all models, in one pass."""
-    num_blocks, num_models = view.num_blocks, len(view.model_names)
-    evaluator = Evaluator(families, [consensus], 2 * num_blocks)
-    right_BM = torch.zeros(2 * num_blocks, num_models, dtype=torch.float64)
-    held_out = torch.from_numpy(held_out_N)
+) -> Counts:
+    """Right answers of all models, then of all ensembles, sizes one after another, in one pass."""
+    num_blocks = view.num_blocks
+    # The halves' blocks stand one after another.
+    apart = replace(view, blocks_N=view.blocks_N + num_blocks * held_out_N)
+    right_BX = right_in_blocks(apart, families, consensus, 2 * num_blocks)
+    count_B = torch.from_numpy(np.bincount(apart.blocks_N, minlength=2 * num_blocks)).double()
+    return Counts(dataset, right_BX.view(2, num_blocks, -1), count_B.view(2, num_blocks))
+
+
+def right_in_blocks(
+    view: Predictions, families: Sequence[Ensembles], consensus: str, num_blocks: int
+) -> Tensor:
+    """How often all models, then all ensembles are right in each block (B, X); shared ties in expectation."""
+    right_BM = torch.zeros(num_blocks, len(view.model_names), dtype=torch.float64)
+    evaluator, further = (Evaluator(families, [consensus], num_blocks) for _ in range(2))
     for chunk in view.chunks():
-        of_half_N = held_out[chunk.start : chunk.start + len(chunk.labels_N)].long()
-        blocks_N = chunk.blocks_N + num_blocks * of_half_N  # the halves' blocks stand one after another
-        evaluator.update(replace(chunk, blocks_N=blocks_N))
-        right_BM.index_add_(0, blocks_N, right_MN(chunk.logits_MNC, chunk.labels_N).T.double())
-    evaluations = [of_size[consensus] for of_size in evaluator.result()]
-    correct_BE = torch.cat([evaluation.correct_BE for evaluation in evaluations], dim=1)
-    count_HB = evaluations[0].count_B.view(2, num_blocks)
-    return (
-        Counts(dataset, correct_BE.view(2, num_blocks, -1), count_HB),
-        Counts(dataset, right_BM.view(2, num_blocks, -1), count_HB),
-    )
+        right_BM.index_add_(0, chunk.blocks_N, chunk.right_MN.T.double())
+        if families:
+            evaluator.update(chunk)
+    if families:
+        for chunk in view.alternative_chunks():
+            further.update(chunk)
+    correct = [
+        first[consensus].correct_BE + more[consensus].correct_BE
+        for first, more in zip(evaluator.result(), further.result(), strict=True)
+    ]
+    return torch.cat([right_BM, *correct], dim=1)
 
 
 def jackknife_interval(
@@ -116,3 +132,30 @@ def jackknife_interval(
         return float(full), Interval(math.nan, math.nan)
     reach = float(stats.t.ppf(0.975, degrees)) * math.sqrt(variance)
     return float(full), Interval(float(full) - reach, float(full) + reach)
+
+
+def criterion_numbers(
+    counts: Mapping[str, Counts], half: int, conditions: Sequence[str], criterion: str, *, is_one: bool = True
+) -> dict[str, Any]:
+    """A criterion of one contender's accuracies under some conditions of a half.
+
+    As the columns n, top1, top1_low and top1_high.
+    The interval is Wilson's for one proportion, the worst condition's too; else the jackknife's.
+
+    Args:
+        is_one: the counts are of right answers, not means over ensembles.
+    """
+    own = [counts[name] for name in conditions]
+    value, interval = jackknife_interval(lambda x: CRITERIA[criterion](x)[0], [[c] for c in own], half)
+    counted = own
+    if is_one and (criterion == "worst" or len(own) == 1):
+        worst = min(own, key=lambda c: float(c.top1_X(half)))
+        counted = [worst]
+        right, trials = float(worst.right_HBX[half].sum()), float(worst.count_HB[half].sum())
+        interval = proportion_interval(right, trials)
+    return {
+        "n": sum(int(n) for n in {c.dataset: c.count_HB[half].sum() for c in counted}.values()),
+        "top1": value,
+        "top1_low": max(0.0, interval.low),
+        "top1_high": min(1.0, interval.high),
+    }

@@ -7,8 +7,12 @@ luck with those images. Numbers from the other half, and from conditions that ha
 rows more that sum its conditions up:
 
 - `role`: "chosen"; "best_single_model", chosen among single models by the same rule on the same half;
-  "average_ensemble", the mean over the candidates of the chosen size; "best_in_hindsight", the
-  candidate that the rule would take if it saw this part: no choice without hindsight does better.
+  "average_ensemble", the mean over the candidates of the chosen size; "homogeneous", the best on
+  that half of the ensembles of that size whose members are of one architecture and training and differ
+  only otherwise (seeds), of the best single model's kind where there are such, absent where there are none;
+  "same_cost_model", the single model whose MACs come nearest to the chosen ensemble's;
+  "best_in_hindsight", the candidate that the rule would take if it saw this part: no choice without
+  hindsight does better.
 - `ensemble`, `members`: names; null for the average. `size`, `consensus` (null for a single model),
   `params`, `macs` (null for the average).
 - `half`, `scope`: the parts ("selection", "seen"), ("held_out", "seen") and ("held_out", "unseen").
@@ -23,15 +27,17 @@ rows more that sum its conditions up:
   ensemble on the held-out half, null elsewhere.
 
 The file's metadata holds the settings, the seen and unseen conditions, and the sums of `Selection`.
+Beside it stands `tables/front.parquet`: see `study/front.py`.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +51,16 @@ import nversion
 from nversion.core import UserError, did_you_mean, only_run
 from nversion.data import Condition
 from nversion.ensembles import CONSENSUS, Ensembles
-from nversion.reliability import proportion_interval
 
-from .halves import HALVES, Counts, count_right, halves, jackknife_interval
-from .run import Reporter, Silent
+from .front import COSTS, FRONT, both_criteria, pareto_front
+from .halves import CRITERIA, HALVES, Counts, count_right, criterion_numbers, halves, jackknife_interval
+from .patterns import matching
+from .plan import ensembles_of
+from .reporter import Reporter, Silent
 from .stored import StoredStudy, open_stored
-from .tables import Schema, write_table
+from .tables import write_table
 
-SELECTION: Schema = {
+SELECTION: dict[str, pl.DataType | type[pl.DataType]] = {
     "role": pl.String, "ensemble": pl.String, "members": pl.List(pl.String), "size": pl.Int64,
     "consensus": pl.String, "half": pl.String, "scope": pl.String, "statistic": pl.String,
     "condition": pl.String, "n": pl.Int64, "top1": pl.Float64, "top1_low": pl.Float64,
@@ -60,11 +68,8 @@ SELECTION: Schema = {
     "difference_high": pl.Float64, "params": pl.Int64, "macs": pl.Int64,
 }  # fmt: skip
 PARTS = (("selection", "seen"), ("held_out", "seen"), ("held_out", "unseen"))
-CRITERIA: dict[str, Callable[[Tensor], Tensor]] = {
-    "worst": lambda top1_TX: top1_TX.amin(0),
-    "mean": lambda top1_TX: top1_TX.mean(0),
-}
-"""From accuracies under T conditions, on the first axis, to the one number that is to be high."""
+FEWEST_IMAGES = 8
+"""Of each data set, below which a run chooses nothing by itself."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Request:
             ("clean" for none); these have no say in the choice. Empty: the later half of the corruptions.
         seed: of the halves.
         max_params, max_macs: of all members together.
+        cost: of the Pareto front: "params" or "macs", of all members together.
     """
 
     size: int | None = None
@@ -88,6 +94,7 @@ class Request:
     seed: int = 0
     max_params: float | None = None
     max_macs: float | None = None
+    cost: str = "params"
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ class Selection:
 
     Attributes:
         table: see the module.
+        front: see `study/front.py`.
         seen, unseen: names of conditions.
         candidates: how many ensembles there were to choose from.
         drop: of the chosen ensemble's criterion under the seen conditions, from the half that chose
@@ -106,19 +114,20 @@ class Selection:
     """
 
     table: pl.DataFrame
+    front: pl.DataFrame
     request: Request
     seen: tuple[str, ...]
     unseen: tuple[str, ...]
     candidates: int
-    drop: float
-    average_drop: float
-    optimism: float
-    regret_seen: float
-    regret_unseen: float
+    drop: float = math.nan
+    average_drop: float = math.nan
+    optimism: float = math.nan
+    regret_seen: float = math.nan
+    regret_unseen: float = math.nan
 
     def facts(self) -> dict[str, Any]:
-        """All but the table, as plain data."""
-        facts = {key: value for key, value in vars(self).items() if key not in ("table", "request")}
+        """All but the tables, as plain data."""
+        facts = {key: value for key, value in vars(self).items() if key not in ("table", "front", "request")}
         return {**asdict(self.request), **facts}
 
     def row(self, role: str, half: str, scope: str, statistic: str) -> dict[str, Any]:
@@ -136,7 +145,6 @@ class Selection:
 class _Contender:
     """One line of the result: who it is, and its counts by condition."""
 
-    role: str
     members: list[str] | None
     size: int
     consensus: str | None
@@ -147,7 +155,7 @@ class _Contender:
 
 
 def select(folder: Path, request: Request, reporter: Reporter | None = None) -> Selection:
-    """Choose an ensemble of a finished study and write `tables/selection.parquet`.
+    """Choose an ensemble of a finished study and write `tables/selection.parquet` and `tables/front.parquet`.
 
     Of equal ensembles by the criterion, the one with the better other criterion is taken, then the one
     with fewer parameters, then the first. No model runs. Memory: a chunk of logits and, for every
@@ -157,99 +165,237 @@ def select(folder: Path, request: Request, reporter: Reporter | None = None) -> 
         UserError: no finished study, an unknown name, an unknown size, no ensemble within the budget,
             or too few conditions or images to hold some out.
     """
-    reporter = reporter or Silent()
     _check_names(request)
     if not (folder / "manifest.json").is_file():
         open_stored(folder)  # raises; a lock would create the folder
     with only_run(folder):
-        study = open_stored(folder)
-        selection = select_in(study, request, reporter)
-        facts = {
-            "study": study.name,
-            "study_hash": study.hash,
-            "nversion": nversion.__version__,
-            "units": "fractions in [0, 1]",
-            "selection": json.dumps(selection.facts()),
-        }
-        write_table(folder, "selection", selection.table, facts)
+        return _select_and_write(open_stored(folder), folder, request, reporter or Silent())
+
+
+def write_selection(folder: Path, request: Request | None, reporter: Reporter) -> Selection | None:
+    """The same within a run that holds the folder and has written its tables and its manifest.
+
+    Args:
+        request: None asks again what was asked of this very study before, so that a repeated run does
+            not undo a user's choice; the default where nothing was.
+
+    Returns:
+        None, and nothing is written, where there is too little to hold out: fewer than two conditions,
+        by default no corruption to leave out, fewer than `FEWEST_IMAGES` images of a data set, or a half
+        of them in one block.
+    """
+    study = open_stored(folder)
+    request = request or _asked_before(folder, study.hash) or Request()
+    if not can_hold_out(study, request):
+        return None
+    return _select_and_write(study, folder, request, reporter)
+
+
+def _select_and_write(study: StoredStudy, folder: Path, request: Request, reporter: Reporter) -> Selection:
+    selection = select_in(study, request, reporter)
+    facts = {
+        "study": study.name,
+        "study_hash": study.hash,
+        "nversion": nversion.__version__,
+        "units": "fractions in [0, 1]",
+        "selection": json.dumps(selection.facts()),
+    }
+    write_table(folder, "selection", selection.table, facts)
+    write_table(folder, "front", selection.front, facts)
     return selection
 
 
+def _asked_before(folder: Path, study_hash: str) -> Request | None:
+    path = folder / "tables" / "selection.parquet"
+    if not path.is_file():
+        return None
+    facts = pl.read_parquet_metadata(path)
+    if facts.get("study_hash") != study_hash:
+        return None
+    asked = json.loads(facts["selection"])
+    names = [f.name for f in fields(Request) if f.name in asked]
+    unseen = tuple(glob.escape(name) for name in asked["unseen"])  # names, which as patterns match themselves
+    return replace(Request(**{name: asked[name] for name in names}), unseen=unseen)
+
+
+def can_hold_out(study: StoredStudy, request: Request) -> bool:
+    """Whether there are conditions, images and blocks enough on both sides; see `write_selection`."""
+    if len(study.conditions) < 2 or (not request.unseen and not all(_split_by_default(study.conditions))):
+        return False
+    for condition in study.conditions:
+        view = study.predictions[condition.name]
+        if len(view) < FEWEST_IMAGES:
+            return False
+        held_out_N = halves(condition.dataset, len(view), request.seed)
+        if min(len(set(view.blocks_N[held_out_N == half].tolist())) for half in (True, False)) < 2:
+            return False
+    return True
+
+
 def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selection:
-    """The choice and its table, without files."""
+    """The choice and its tables, without files."""
     _check_names(request)
+    pool = _count(study, request, reporter)
+    chosen = pool.best(pool.candidates, "selection", "seen")
+    single = pool.best(pool.singles, "selection", "seen")
+    roles = {
+        "chosen": pool.contender(chosen),
+        "best_single_model": pool.contender(single),
+        "average_ensemble": pool.average(len(pool.members[chosen])),
+    }
+    homogeneous = pool.homogeneous(len(pool.members[chosen]), like=single)
+    if len(homogeneous):
+        roles["homogeneous"] = pool.contender(pool.best(homogeneous, "selection", "seen"))
+    nearest = np.abs(study.macs_M - pool.macs_X[chosen]).argmin()
+    roles["same_cost_model"] = pool.contender(int(nearest))
+    rows: list[dict[str, Any]] = []
+    for half, scope in PARTS:
+        of_part = dict(roles)
+        if half == "held_out":
+            of_part["best_in_hindsight"] = pool.contender(pool.best(pool.candidates, half, scope))
+        for role, contender in of_part.items():
+            compared = roles["best_single_model"] if half == "held_out" and role == "chosen" else None
+            rows += _rows(role, contender, compared, half, scope, pool.parts[scope])
+    return _with_sums(
+        Selection(
+            pl.DataFrame(rows, schema=SELECTION),
+            pl.DataFrame(_front_rows(pool), schema=FRONT),
+            request,
+            pool.parts["seen"],
+            pool.parts["unseen"],
+            len(pool.candidates),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """All that may be chosen or stand beside the choice: X single models and ensembles, and how they did.
+
+    Attributes:
+        parts: names of the seen and of the unseen conditions.
+        members: the models of each; the single models come first.
+        counts: by condition.
+        singles, candidates: indices of the single models and ensembles that may be chosen.
+    """
+
+    study: StoredStudy
+    request: Request
+    parts: Mapping[str, tuple[str, ...]]
+    members: list[list[int]]
+    counts: Mapping[str, Counts]
+    singles: NDArray[np.int64]
+    candidates: NDArray[np.int64]
+
+    @cached_property
+    def params_X(self) -> NDArray[np.int64]:
+        """Parameters of all members together."""
+        return np.array([self.study.params_M[models].sum() for models in self.members])
+
+    @cached_property
+    def macs_X(self) -> NDArray[np.int64]:
+        """MACs of all members together."""
+        return np.array([self.study.macs_M[models].sum() for models in self.members])
+
+    def top1_TX(self, among: NDArray[np.int64], half: str, scope: str) -> Tensor:
+        """Accuracies under the conditions of a part."""
+        return torch.stack(
+            [self.counts[name].top1_X(HALVES.index(half))[among] for name in self.parts[scope]]
+        )
+
+    def best(self, among: NDArray[np.int64], half: str, scope: str) -> int:
+        """The one that the rule takes."""
+        top1_TX = self.top1_TX(among, half, scope)
+        return int(among[choose(top1_TX, self.request.criterion, self.params_X[among])])
+
+    def contender(self, index: int) -> _Contender:
+        """One of them alone."""
+        models = self.members[index]
+        return _Contender(
+            [self.study.model_names[i] for i in models],
+            len(models),
+            self.request.consensus if len(models) > 1 else None,
+            int(self.params_X[index]),
+            int(self.macs_X[index]),
+            {name: counts.of(index) for name, counts in self.counts.items()},
+        )
+
+    def average(self, size: int) -> _Contender:
+        """The mean over all candidates of a size."""
+        of_size_X = torch.zeros(len(self.members), dtype=torch.bool)
+        of_size_X[[x for x in self.candidates.tolist() if len(self.members[x]) == size]] = True
+        counts = {name: counts.mean_of(of_size_X) for name, counts in self.counts.items()}
+        return _Contender(None, size, self.request.consensus, None, None, counts, is_one=False)
+
+    def homogeneous(self, size: int, like: int) -> NDArray[np.int64]:
+        """The ensembles of a size whose members are of one kind: that of the model `like`, or any."""
+        kinds = kinds_of_models(self.study)
+        found = {
+            x: kinds[models[0]]
+            for x, models in enumerate(self.members)
+            if len(models) == size and kinds[models[0]] and len({kinds[i] for i in models}) == 1
+        }
+        alike = [x for x, kind in found.items() if kind == kinds[like]]
+        return np.array(alike or list(found), dtype=np.int64)
+
+
+def _count(study: StoredStudy, request: Request, reporter: Reporter) -> _Pool:
     families = candidates(study, request)
     seen, unseen = split_conditions(study.conditions, request.unseen)
-    ensembles: dict[str, Counts] = {}
-    models: dict[str, Counts] = {}
+    controls = homogeneous_ensembles(study, request, families)
+    counts: dict[str, Counts] = {}
     reporter.start("Ensembles", len(study.conditions))
     for condition in study.conditions:
         view = study.predictions[condition.name]
         held_out_N = halves(condition.dataset, len(view), request.seed)
-        ensembles[condition.name], models[condition.name] = count_right(
-            view, condition.dataset, families, request.consensus, held_out_N
+        counts[condition.name] = count_right(
+            view, condition.dataset, [*families, *controls], request.consensus, held_out_N
         )
         reporter.advance()
+    singles = [[model] for model in range(len(study.model_names))]
+    num_candidates = sum(map(len, families))
+    return _Pool(
+        study,
+        request,
+        {"seen": seen, "unseen": unseen},
+        singles + [row for family in [*families, *controls] for row in family.members_EK.tolist()],
+        counts,
+        np.flatnonzero(within_budget(study, np.array(singles), request)),
+        len(singles) + np.arange(num_candidates),
+    )
 
-    members = [row for family in families for row in family.members_EK.tolist()]
-    params_E = np.array([study.params_M[row].sum() for row in members])
-    parts = {"seen": seen, "unseen": unseen}
 
-    def best(counts: Mapping[str, Counts], params_X: NDArray[np.int64], half: str, scope: str) -> int:
-        top1_TX = torch.stack([counts[name].top1_X(HALVES.index(half)) for name in parts[scope]])
-        return choose(top1_TX, request.criterion, params_X)
-
-    def ensemble(role: str, index: int) -> _Contender:
-        return _Contender(
-            role,
-            [study.model_names[i] for i in members[index]],
-            len(members[index]),
-            request.consensus,
-            int(params_E[index]),
-            int(study.macs_M[members[index]].sum()),
-            {name: counts.of(index) for name, counts in ensembles.items()},
+def _front_rows(pool: _Pool) -> list[dict[str, Any]]:
+    among = np.concatenate([pool.singles, pool.candidates])
+    cost_X = (pool.params_X if pool.request.cost == "params" else pool.macs_X)[among]
+    criterion = pool.request.criterion
+    chosen_TX = pool.top1_TX(among, "selection", "seen")
+    chosen_X, _ = both_criteria(chosen_TX, criterion)
+    rows = []
+    for place in pareto_front(chosen_TX, cost_X, criterion):
+        contender = pool.contender(int(among[place]))
+        half = HALVES.index("held_out")
+        seen = criterion_numbers(contender.counts, half, pool.parts["seen"], criterion)
+        unseen = criterion_numbers(contender.counts, half, pool.parts["unseen"], criterion)
+        rows.append(
+            {
+                "size": contender.size,
+                "consensus": contender.consensus,
+                "ensemble": " + ".join(contender.members or ()),
+                "members": contender.members,
+                "params": contender.params,
+                "macs": contender.macs,
+                "chosen_top1": float(chosen_X[place]),
+                "top1": seen["top1"],
+                "top1_low": seen["top1_low"],
+                "top1_high": seen["top1_high"],
+                "unseen_top1": unseen["top1"],
+                "unseen_low": unseen["top1_low"],
+                "unseen_high": unseen["top1_high"],
+                "is_single": contender.size == 1,
+            }
         )
-
-    chosen = ensemble("chosen", best(ensembles, params_E, "selection", "seen"))
-    allowed_M = np.flatnonzero(within_budget(study, np.arange(len(study.model_names))[:, None], request))
-    allowed = {
-        name: replace(counts, right_HBX=counts.right_HBX[..., torch.from_numpy(allowed_M)])
-        for name, counts in models.items()
-    }
-    pick = best(allowed, study.params_M[allowed_M], "selection", "seen")
-    model = int(allowed_M[pick])
-    single = _Contender(
-        "best_single_model",
-        [study.model_names[model]],
-        1,
-        None,
-        int(study.params_M[model]),
-        int(study.macs_M[model]),
-        {name: counts.of(pick) for name, counts in allowed.items()},
-    )
-    same_size_E = torch.tensor([len(row) == chosen.size for row in members])
-    average = _Contender(
-        "average_ensemble",
-        None,
-        chosen.size,
-        request.consensus,
-        None,
-        None,
-        {name: counts.mean_of(same_size_E) for name, counts in ensembles.items()},
-        is_one=False,
-    )
-    rows: list[dict[str, Any]] = []
-    for half, scope in PARTS:
-        contenders = [chosen, single, average]
-        if half == "held_out":
-            contenders.append(ensemble("best_in_hindsight", best(ensembles, params_E, half, scope)))
-        for contender in contenders:
-            compared = single if half == "held_out" and contender is chosen else None
-            rows += _rows(contender, compared, half, scope, parts[scope])
-    empty = Selection(
-        pl.DataFrame(rows, schema=SELECTION), request, seen, unseen, len(members), *[math.nan] * 5
-    )
-    return _with_sums(empty)
+    return rows
 
 
 def split_conditions(
@@ -273,27 +419,24 @@ def split_conditions(
             next_step="add corruptions under [conditions.corruptions] and run it again",
         )
     if patterns:
-        for pattern in patterns:
-            if not any(_matches(condition, pattern) for condition in conditions):
-                known = dict.fromkeys(name for c in conditions for name in _names(c))
-                raise UserError(
-                    expected="a pattern that matches a condition of the study",
-                    found=f"--unseen {pattern!r}",
-                    next_step=did_you_mean(pattern, list(known)),
-                )
-        held = [c.name for c in conditions if any(_matches(c, pattern) for pattern in patterns)]
+        held = matching(conditions, patterns, "--unseen")
+        seen = [name for name in names if name not in held]
     else:
-        corruptions = list(dict.fromkeys(c.corruption for c in conditions if c.corruption is not None))
-        late = corruptions[len(corruptions) // 2 :]
-        held = [c.name for c in conditions if c.corruption in late]
-    seen = tuple(name for name in names if name not in held)
+        seen, held = _split_by_default(conditions)
     if not seen or not held:
         raise UserError(
             expected="conditions to choose on and others to hold out",
             found=f"all {len(names)} {'held out' if held else 'to choose on'}",
             next_step=f"hold {'fewer' if held else 'some'} out, for example: --unseen {names[-1]!r}",
         )
-    return seen, tuple(held)
+    return tuple(seen), tuple(held)
+
+
+def _split_by_default(conditions: Sequence[Condition]) -> tuple[list[str], list[str]]:
+    corruptions = list(dict.fromkeys(c.corruption for c in conditions if c.corruption is not None))
+    late = corruptions[len(corruptions) // 2 :]
+    seen = [c.name for c in conditions if c.corruption not in late]
+    return seen, [c.name for c in conditions if c.corruption in late]
 
 
 def candidates(study: StoredStudy, request: Request) -> list[Ensembles]:
@@ -334,6 +477,39 @@ def candidates(study: StoredStudy, request: Request) -> list[Ensembles]:
     return kept
 
 
+def kinds_of_models(study: StoredStudy) -> list[tuple[str, str] | None]:
+    """Architecture and training of each model; None where the architecture is unknown."""
+    if not study.architectures:
+        return [None] * len(study.model_names)
+    trainings = study.trainings or ("",) * len(study.model_names)
+    return [(a, t) if a else None for a, t in zip(study.architectures, trainings, strict=True)]
+
+
+def homogeneous_ensembles(
+    study: StoredStudy, request: Request, families: Sequence[Ensembles]
+) -> list[Ensembles]:
+    """Ensembles of models of one kind, of the sizes of `families`, that are not in a sampled one of these.
+
+    Of each kind all within the budget, or a sample as large as the study's.
+    """
+    kinds = kinds_of_models(study)
+    found = []
+    for family in families:
+        known = set(map(tuple, family.members_EK.tolist()))
+        for kind in dict.fromkeys(kind for kind in kinds if kind):
+            models = torch.tensor([i for i, of_model in enumerate(kinds) if of_model == kind])
+            if len(models) >= family.size:
+                asked = study.asked.model_copy(update={"sizes": [family.size]})
+                (of_kind,) = ensembles_of(asked, len(models))
+                members_EK = models[of_kind.members_EK]
+                within_E = within_budget(study, members_EK.numpy(), request)
+                new_E = [tuple(row) not in known for row in members_EK.tolist()]
+                kept_E = torch.from_numpy(within_E & np.array(new_E))
+                if kept_E.any():
+                    found.append(Ensembles(members_EK[kept_E], family.num_models))
+    return found
+
+
 def within_budget(study: StoredStudy, members_EK: NDArray[np.int64], request: Request) -> NDArray[np.bool_]:
     """Which ensembles keep to the budget, members added up."""
     within_E = np.ones(len(members_EK), bool)
@@ -350,17 +526,20 @@ def choose(top1_TX: Tensor, criterion: str, params_X: NDArray[np.int64]) -> int:
     >>> choose(top1_TX, "worst", np.array([1, 3, 2])), choose(top1_TX[:1], "mean", np.array([1, 3, 2]))
     (2, 0)
     """
-    other = next(name for name in CRITERIA if name != criterion)
-    # Equal counts under other conditions sum to means that differ in the last bit: those are equals.
-    first_X, second_X = (CRITERIA[name](top1_TX.double()).numpy().round(12) for name in (criterion, other))
+    first_X, second_X = both_criteria(top1_TX, criterion)
     return int(np.lexsort((params_X, -second_X, -first_X))[0])
 
 
 def _rows(
-    contender: _Contender, compared: _Contender | None, half: str, scope: str, conditions: Sequence[str]
+    role: str,
+    contender: _Contender,
+    compared: _Contender | None,
+    half: str,
+    scope: str,
+    conditions: Sequence[str],
 ) -> list[dict[str, Any]]:
     shared = {
-        "role": contender.role,
+        "role": role,
         "ensemble": None if contender.members is None else " + ".join(contender.members),
         "members": contender.members,
         "size": contender.size,
@@ -385,20 +564,7 @@ def _numbers(
 ) -> dict[str, Any]:
     """A criterion of the accuracies under some conditions, its interval, and its paired difference."""
     function = CRITERIA[criterion]
-    own = [contender.counts[name] for name in conditions]
-    value, interval = jackknife_interval(lambda x: function(x)[0], [[c] for c in own], half)
-    counted = own
-    if contender.is_one and (criterion == "worst" or len(own) == 1):
-        worst = min(own, key=lambda c: float(c.top1_X(half)))
-        counted = [worst]
-        right, trials = float(worst.right_HBX[half].sum()), float(worst.count_HB[half].sum())
-        interval = proportion_interval(right, trials)
-    numbers: dict[str, Any] = {
-        "n": sum(int(n) for n in {c.dataset: c.count_HB[half].sum() for c in counted}.values()),
-        "top1": value,
-        "top1_low": max(0.0, interval.low),
-        "top1_high": min(1.0, interval.high),
-    }
+    numbers = criterion_numbers(contender.counts, half, conditions, criterion, is_one=contender.is_one)
     if compared is not None:
         pairs = [[contender.counts[name], compared.counts[name]] for name in conditions]
         difference, paired = jackknife_interval(lambda x: function(x)[0] - function(x)[1], pairs, half)
@@ -434,18 +600,7 @@ def _check_names(request: Request) -> None:
     for kind, name, known in (
         ("consensus rule", request.consensus, list(CONSENSUS)),
         ("criterion", request.criterion, list(CRITERIA)),
+        ("cost", request.cost, list(COSTS)),
     ):
         if name not in known:
             raise UserError(expected=f"a known {kind}", found=repr(name), next_step=did_you_mean(name, known))
-
-
-def _names(condition: Condition) -> tuple[str, str, str]:
-    return (
-        condition.name,
-        condition.name.removeprefix(f"{condition.dataset}/"),
-        condition.corruption or "clean",
-    )
-
-
-def _matches(condition: Condition, pattern: str) -> bool:
-    return any(fnmatchcase(name, pattern) for name in _names(condition))

@@ -31,6 +31,7 @@ class StoredStudy:
         conditions: in the order of the study.
         params_M, macs_M: of each model, in the order of the predictions.
         predictions: by the name of the condition; samples of one data set are the same under all.
+        architectures, trainings: of each model; "" where unknown, empty where nothing is known.
     """
 
     name: str
@@ -41,6 +42,8 @@ class StoredStudy:
     params_M: NDArray[np.int64]
     macs_M: NDArray[np.int64]
     predictions: Mapping[str, Predictions]
+    architectures: tuple[str, ...] = ()
+    trainings: tuple[str, ...] = ()
 
     def ensembles(self) -> list[Ensembles]:
         """The study's ensembles, one family for each of its sizes."""
@@ -124,6 +127,8 @@ def open_stored(folder: Path) -> StoredStudy:
         np.array([cards[name]["params"] for name in names]),
         np.array([cards[name]["macs"] for name in names]),
         predictions,
+        tuple(cards[name].get("architecture") or "" for name in names),
+        tuple(cards[name]["training"] for name in names),
     )
 
 
