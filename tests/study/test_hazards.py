@@ -87,7 +87,7 @@ def rows(right_MN, labels_N, groups=None, costs=None, size=2):
 
 
 def example():
-    """Ten images of each class; a and b fail on 3 stops, b and c on 2 yields and 2 road works, c on limits."""
+    """Ten images a class; a and b fail on 3 stops, b and c on 2 yields and 2 road works, c on all 50."""
     right_MN = torch.ones(3, 40, dtype=torch.bool)
     right_MN[:2, :3] = False
     right_MN[1:, 10:12] = False
