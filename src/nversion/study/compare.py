@@ -1,0 +1,157 @@
+"""Two models or ensembles of a finished study, compared on the same images under each condition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nversion.core import UserError, did_you_mean, generator
+from nversion.ensembles import CONSENSUS, Ensembles
+from nversion.predictions import Predictions
+from nversion.reliability import (
+    bootstrap_difference,
+    holm,
+    mcnemar_p_value,
+    paired_difference_interval,
+)
+
+from .halves import right_in_blocks
+from .patterns import matching
+from .stored import StoredStudy, open_stored
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two contenders under each condition.
+
+    Attributes:
+        a, b: their names: a model's, or those of the members joined by " + ".
+        rows: for each condition a mapping of
+            condition, n (images); a_top1, b_top1 (accuracies, of a shared tie the expected one);
+            only_a, only_b (images that one alone gets right, fractional where ties are shared);
+            difference (a less b), low, high (95 %, Tango's score interval), bootstrap_low, bootstrap_high
+            (95 %, over images; nan where no image tells the two apart); p_value (McNemar's exact test)
+            and p_corrected (by Holm's method, for the number of rows).
+    """
+
+    a: str
+    b: str
+    consensus: str
+    rows: list[dict[str, Any]]
+
+
+def compare(
+    folder: Path,
+    a: str,
+    b: str,
+    *,
+    patterns: Sequence[str] = (),
+    consensus: str = "average",
+    seed: int = 0,
+) -> Comparison:
+    """Compare two models or ensembles from the logits that a study left; no model runs.
+
+    Args:
+        a, b: a model's name, or names of members joined by " + " or commas; any members, in any order.
+        patterns: shell patterns of conditions, see `patterns.matching`; empty: all.
+        consensus: how ensembles decide.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: no finished study, an unknown model, condition or rule, or the same contender twice.
+    """
+    return compare_in(open_stored(folder), a, b, patterns=patterns, consensus=consensus, seed=seed)
+
+
+def compare_in(
+    study: StoredStudy,
+    a: str,
+    b: str,
+    *,
+    patterns: Sequence[str] = (),
+    consensus: str = "average",
+    seed: int = 0,
+) -> Comparison:
+    """See `compare`. Memory: a chunk of logits and 8 bytes for each image and model."""
+    CONSENSUS[consensus]  # an unknown one raises
+    contenders = [_members(text, study.model_names) for text in (a, b)]
+    if contenders[0] == contenders[1]:
+        raise UserError(
+            expected="two different models or ensembles",
+            found=f"{_name(study, contenders[0])} twice",
+            next_step=f"models of this study: {', '.join(study.model_names)}",
+        )
+    names = (
+        matching(study.conditions, patterns, "--condition")
+        if patterns
+        else [condition.name for condition in study.conditions]
+    )
+    rows = []
+    for name in names:
+        right_a_N, right_b_N = right_of_each(study.predictions[name], contenders, consensus)
+        rows.append({"condition": name, **_numbers(right_a_N, right_b_N, generator("bootstrap", name, seed))})
+    corrected = holm(torch.tensor([row["p_value"] for row in rows], dtype=torch.float64)).tolist()
+    rows = [{**row, "p_corrected": p} for row, p in zip(rows, corrected, strict=True)]
+    first, second = (_name(study, members) for members in contenders)
+    return Comparison(first, second, consensus, rows)
+
+
+def right_of_each(view: Predictions, contenders: Sequence[Sequence[int]], consensus: str) -> list[Tensor]:
+    """How right each contender is on each image, (N,): 1, 0, or a shared tie's expected accuracy."""
+    ensembles = [list(members) for members in contenders if len(members) > 1]
+    num_models = len(view.model_names)
+    families = [Ensembles.of([members], num_models) for members in ensembles]
+    # With a block for each image, the sums of the blocks are the images'.
+    each = replace(view, blocks_N=np.arange(len(view)))
+    right_NX = right_in_blocks(each, families, consensus, len(view))
+    columns = iter(range(num_models, right_NX.shape[1]))
+    return [right_NX[:, members[0] if len(members) == 1 else next(columns)] for members in contenders]
+
+
+def _numbers(right_a_N: Tensor, right_b_N: Tensor, rng: np.random.Generator) -> dict[str, Any]:
+    n = len(right_a_N)
+    both = (right_a_N * right_b_N).sum()
+    only_a, only_b = (
+        (right_N.sum() - both).round(decimals=9).clamp(min=0) for right_N in (right_a_N, right_b_N)
+    )
+    low, high = paired_difference_interval(only_a, only_b, n)
+    bootstrap = bootstrap_difference(right_a_N, right_b_N, rng)
+    return {
+        "n": n,
+        "a_top1": float(right_a_N.mean()),
+        "b_top1": float(right_b_N.mean()),
+        "only_a": float(only_a),
+        "only_b": float(only_b),
+        "difference": float(only_a - only_b) / n,
+        "low": float(low),
+        "high": float(high),
+        "bootstrap_low": bootstrap.low,
+        "bootstrap_high": bootstrap.high,
+        "p_value": float(mcnemar_p_value(only_a, only_b)),
+    }
+
+
+def _members(text: str, model_names: Sequence[str]) -> list[int]:
+    """Indices of the models that a contender's name lists, ascending."""
+    names = [text] if text in model_names else re.split(r"\s*,\s*|\s+\+\s+", text.strip())
+    for name in names:
+        if name not in model_names:
+            raise UserError(
+                expected='a model of this study, or members joined by " + " or commas',
+                found=repr(name),
+                next_step=did_you_mean(name, list(model_names)),
+            )
+    if len(set(names)) < len(names):
+        raise UserError(expected="each member once", found=repr(text), next_step="drop the repeated ones")
+    return sorted(map(list(model_names).index, names))
+
+
+def _name(study: StoredStudy, members: Sequence[int]) -> str:
+    return " + ".join(study.model_names[i] for i in members)
