@@ -1,4 +1,4 @@
-"""What was asked and found, in five sentences made of the study's numbers."""
+"""What was asked and found, in a few sentences made of the study's numbers."""
 
 from __future__ import annotations
 
@@ -7,35 +7,30 @@ from typing import Any
 
 import polars as pl
 
-from .frames import (
-    NORMAL_QUANTILE,
-    num_ensembles,
-    pareto_front,
-    relation,
-    share_above_zero,
-    worst_condition,
-)
+from .common_failure import groupings, verdict
+from .contenders import mean_of_all, of
+from .figures.voting import voter_label
+from .frames import compared, num_ensembles, relation, share_above_zero
 from .labels import (
     against_zero,
     coefficient,
     condition_label,
     consensus_label,
-    count,
     interval,
     is_undefined,
     listed,
     percent,
     plural,
     points,
-    points_interval,
 )
 from .names import short_metric_label
+from .schemas import MEAN_ACCURACY
 from .selection import held_out
-from .tables import MEAN_ACCURACY, Study
+from .tables import Study
 
 
 def findings(study: Study) -> list[str]:
-    """Five sentences: what was measured, what corruptions cost, what ensembles and diversity bring, advice.
+    """What was measured, what corruptions cost, what ensembles bring, what fails together, advice.
 
     A relation whose interval covers zero is called not distinguishable from zero; what a study did not
     measure is said to be unmeasured.
@@ -45,6 +40,7 @@ def findings(study: Study) -> list[str]:
         what_corruptions_cost(study),
         what_ensembles_bring(study),
         what_diversity_tells(study),
+        *what_fails_together(study),
         what_to_deploy(study),
     ]
 
@@ -116,16 +112,17 @@ def what_ensembles_bring(study: Study) -> str:
         )
     rule = "Averaging" if consensus == "average" else f"Combining by {consensus_label(consensus)}"
     text = f"{rule} is more accurate than the best member in {listed(parts)}"
-    best = _best(study, size, consensus)
-    if best is not None:
-        half = NORMAL_QUANTILE * best["improvement_stderr"]
-        low, high = best["improvement"] - half, best["improvement"] + half
-        span = "" if is_undefined(half) else f" {points_interval(low, high)}"
-        median = points(_median(shares, consensus, study.first_condition))
+    where = condition_label(study, study.first_condition)
+    median = _median(shares, consensus, study.first_condition)
+    if not is_undefined(median):
+        text += f"; on {where} the median ensemble gains {points(median)} points"
+    shown = compared(study).filter(size=size, consensus=consensus, condition=study.first_condition)
+    if shown.height:
+        row = shown.row(0, named=True)
         text += (
-            f"; on {condition_label(study, study.first_condition)} the median ensemble gains {median} points"
+            f", and by intervals that allow for comparing all of them {row['better']:,} of {row['num']:,} "
+            f"are shown to be better and {row['worse']:,} to be worse"
         )
-        text += f" and the best of them {points(best['improvement'])}{span}{against_zero(low, high)}"
     if "vote" in study.consensus and consensus != "vote":
         vote = _share(shares, "vote", [study.first_condition])
         text += f", while a majority vote beats the best member there in {percent(vote, 0)}"
@@ -167,41 +164,55 @@ def what_diversity_tells(study: Study) -> str:
     return text + "."
 
 
-def what_to_deploy(study: Study) -> str:
-    """The ensemble to take against the best single model, and what it costs.
+def what_fails_together(study: Study) -> list[str]:
+    """Whether diversity of methodology bought less common failure, and what a voter lets pass."""
+    said = [verdict(study, grouping) for grouping in groupings(study)[:1]]
+    if study.default_size is not None and not study.table("votes").is_empty():
+        said += _silently_wrong(study)
+    return said
 
-    Where `nversion select` chose one, by the images and conditions that had no say; else the one with
-    the best worst condition, whose number is said to be optimistic.
-    """
+
+def _silently_wrong(study: Study) -> list[str]:
+    """The mean share of images that a majority decides wrongly, over all ensembles, clean and at worst."""
+    who = mean_of_all(study)
+    table = study.table("votes").filter(voter="majority")
+    mean = dict(
+        of(table, who, ["condition"], ["silent_wrong"]).select("condition", "silent_wrong").iter_rows()
+    )
+    if study.first_condition not in mean:
+        return []
+    hardest = max(mean, key=lambda c: mean[c])
+    first = study.first_condition
+    text = (
+        f"A {voter_label('majority', who.size)} voter lets a wrong answer pass on {percent(mean[first])} of "
+        f"the images of {condition_label(study, first)}, on the mean over all ensembles of {who.size}"
+    )
+    if hardest != first:
+        text += f", and on {percent(mean[hardest])} under {condition_label(study, hardest)}"
+    return [text + _unanimous(study, hardest) + "."]
+
+
+def _unanimous(study: Study, condition: str) -> str:
+    table = study.table("votes").filter(voter="unanimous", condition=condition)
+    found = of(table, mean_of_all(study), ["condition"], ["silent_wrong", "safe_stop"])
+    if found.is_empty():
+        return ""
+    row = found.row(0, named=True)
+    return (
+        f"; if all members must agree, {percent(row['silent_wrong'])} pass there and the system stops on "
+        f"{percent(row['safe_stop'])}"
+    )
+
+
+def what_to_deploy(study: Study) -> str:
+    """The ensemble that `nversion select` chose, told by the images and conditions that had no say."""
     if study.selection is not None:
         return held_out(study.selection)
-    consensus = study.default_consensus
-    if consensus is None or study.default_size is None:
+    if study.default_size is None:
         return "With no ensembles there is nothing to weigh against the best single model."
-    candidates = worst_condition(study).filter(consensus=consensus)
-    singles, ensembles = candidates.filter(pl.col("size") == 1), candidates.filter(pl.col("size") > 1)
-    if singles.is_empty() or ensembles.is_empty():
-        return "No ensemble was measured on every condition, so none can be recommended for all of them."
-    alone = singles.sort("worst_top1", descending=True).row(0, named=True)
-    together = ensembles.sort("worst_top1", descending=True).row(0, named=True)
-    gain = together["worst_top1"] - alone["worst_top1"]
-    front = pareto_front(candidates, "params")
-    num_ensembles_on_front = front.filter(pl.col("size") > 1).height
-    if gain > 0:
-        verdict = (
-            f"The ensemble with the best worst condition, {together['candidate']}, reaches "
-            f"{percent(together['worst_top1'])} there, {points(gain)} points against the best single model, "
-            f"{alone['candidate']}, with {_cost_ratio(together, alone)} parameters"
-        )
-    else:
-        verdict = (
-            f"No ensemble beats the best single model, {alone['candidate']} with "
-            f"{percent(alone['worst_top1'])}, on its worst condition"
-        )
     return (
-        f"{verdict}; {num_ensembles_on_front} of the {front.height} choices that nothing cheaper matches "
-        f"{'is an ensemble' if num_ensembles_on_front == 1 else 'are ensembles'}; "
-        "all were chosen on the images they are reported on."
+        "No ensemble is recommended: none was chosen on one part of the images and told by another, and the "
+        "best of many on the images that chose it looks better than it is."
     )
 
 
@@ -222,13 +233,6 @@ def _share(shares: pl.DataFrame, consensus: str, conditions: list[str]) -> float
 def _median(shares: pl.DataFrame, consensus: str, condition: str) -> float:
     part = shares.filter(consensus=consensus, condition=condition)
     return float(part["median"].item()) if part.height else float("nan")
-
-
-def _best(study: Study, size: int, consensus: str) -> dict[str, Any] | None:
-    rows = study.ensembles.filter(
-        pl.col("improvement").is_not_nan(), size=size, consensus=consensus, condition=study.first_condition
-    )
-    return rows.sort("improvement", descending=True).row(0, named=True) if rows.height else None
 
 
 def _metric_words(metric: str) -> str:
@@ -266,9 +270,3 @@ def _distinguishable(study: Study, metric: str, size: int, consensus: str) -> st
         return "none"
     signs = [f"{above} (positive)"] * (above > 0) + [f"{below} (negative)"] * (below > 0)
     return listed(signs)
-
-
-def _cost_ratio(together: Mapping[str, Any], alone: Mapping[str, Any]) -> str:
-    if not together["params"] or not alone["params"]:
-        return "an unknown number of"
-    return f"{together['params'] / alone['params']:.1f} times its {count(alone['params'])}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import polars as pl
 
 from nversion.core import generator
 
-from .tables import MEAN_ACCURACY, Study
+from .schemas import MEAN_ACCURACY
+from .tables import Study
 
 MAX_DRAWN = 1000
 """Ensembles of one size that a scatter plot shows; trends and correlations use all of them."""
@@ -78,61 +80,69 @@ def relation(study: Study, **where: Any) -> dict[str, Any] | None:
 
 
 def share_above_zero(study: Study) -> pl.DataFrame:
-    """Columns size, consensus, condition, num, above, clearly_above, clearly_below: shares of ensembles.
+    """Columns size, consensus, condition, num, above, clearly_above, clearly_below, median.
 
-    "Clearly" means that the 95 % interval of the improvement excludes zero (its standard error is the
-    one over images, for fixed models).
+    Shares of ensembles. "Clearly" means that an interval of the improvement excludes zero: the one
+    corrected for comparing all ensembles of that size, rule and condition where the study has compared
+    them, else 95 % for each alone, over images and for fixed models.
     """
     half = NORMAL_QUANTILE * pl.col("improvement_stderr")
     defined = study.ensembles.filter(pl.col("size") > 1, pl.col("improvement").is_not_nan())
-    return defined.group_by("size", "consensus", "condition", maintain_order=True).agg(
+    keys = ["size", "consensus", "condition"]
+    shares = defined.group_by(keys, maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("num"),
         (pl.col("improvement") > 0).mean().alias("above"),
         (half.is_not_nan() & (pl.col("improvement") - half > 0)).mean().alias("clearly_above"),
         (half.is_not_nan() & (pl.col("improvement") + half < 0)).mean().alias("clearly_below"),
         pl.col("improvement").median().alias("median"),
     )
-
-
-def worst_condition(study: Study) -> pl.DataFrame:
-    """Every candidate to deploy with its lowest accuracy over all conditions.
-
-    Columns candidate, size, consensus, worst_top1, worst_at, mean_top1, improvement, improvement_stderr
-    (both at the worst condition; nan for a single model), params, macs. Single models stand under
-    every consensus.
-    """
-    columns = ["candidate", "size", "consensus", "condition", "top1"]
-    columns += ["improvement", "improvement_stderr", "params", "macs"]
-    measured = study.ensembles.filter(
-        pl.col("consensus").is_in(study.consensus), pl.col("condition").is_in(study.condition_names)
+    corrected = compared(study).select(
+        *keys, *((pl.col(kind) / pl.col("num")).alias(f"{kind}_share") for kind in ("better", "worse"))
     )
-    ensembles = measured.filter(pl.col("size") > 1).rename({"ensemble": "candidate"}).select(columns)
-    alone = study.models.rename({"model": "candidate"}).with_columns(
-        pl.lit(1, pl.Int64).alias("size"),
-        pl.lit(float("nan")).alias("improvement"),
-        pl.lit(float("nan")).alias("improvement_stderr"),
-    )
-    rules = pl.DataFrame({"consensus": study.consensus}, schema={"consensus": pl.String})
-    singles = alone.join(rules, how="cross").select(columns)
-    everything = pl.concat([singles, ensembles]).filter(pl.col("top1").is_not_nan())
-    key = ["candidate", "size", "consensus"]
+    if corrected.is_empty():
+        return shares
     return (
-        everything.with_columns(
-            pl.col("top1").mean().over(key).alias("mean_top1"), pl.len().over(key).alias("num_conditions")
+        shares.join(corrected, on=keys, how="left", maintain_order="left")
+        .with_columns(
+            pl.coalesce("better_share", "clearly_above").alias("clearly_above"),
+            pl.coalesce("worse_share", "clearly_below").alias("clearly_below"),
         )
-        # One that misses a condition would look better than it is.
-        .filter(pl.col("num_conditions") == len(study.condition_names))
-        .sort("top1", maintain_order=True)
-        .unique(key, keep="first", maintain_order=True)
-        .rename({"top1": "worst_top1", "condition": "worst_at"})
-        .drop("num_conditions")
-        .sort("consensus", "size", "candidate")
+        .drop("better_share", "worse_share")
     )
 
 
-def pareto_front(candidates: pl.DataFrame, cost: str) -> pl.DataFrame:
-    """The candidates of one consensus that no cheaper or equally cheap one matches, by rising cost."""
-    known = candidates.filter(pl.col(cost).is_not_null())
-    ordered = known.sort([cost, "worst_top1", "size", "candidate"], descending=[False, True, False, False])
-    best_so_far = ordered["worst_top1"].cum_max().shift(1).fill_null(float("-inf"))
-    return ordered.filter(ordered["worst_top1"] > best_so_far)
+def compared(study: Study) -> pl.DataFrame:
+    """Columns size, consensus, condition, num, better, worse, tested: numbers of ensembles.
+
+    Better or worse than the best member by the corrected interval; `tested` by the corrected p-value
+    below 0.05. No rows where the study has not compared them.
+    """
+    return (
+        study.table("comparisons")
+        .filter(pl.col("size") > 1)
+        .group_by("size", "consensus", "condition", maintain_order=True)
+        .agg(
+            pl.len().cast(pl.Int64).alias("num"),
+            (pl.col("low_corrected").is_not_nan() & (pl.col("low_corrected") > 0))
+            .sum()
+            .cast(pl.Int64)
+            .alias("better"),
+            (pl.col("high_corrected") < 0).sum().cast(pl.Int64).alias("worse"),
+            (pl.col("p_corrected") < 0.05).sum().cast(pl.Int64).alias("tested"),
+        )
+    )
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of n images; nan where the share is undefined.
+
+    >>> low, high = wilson(0.5, 100)
+    >>> round(low, 3), round(high, 3)
+    (0.404, 0.596)
+    """
+    if not n or math.isnan(share):
+        return float("nan"), float("nan")
+    z = NORMAL_QUANTILE
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -17,6 +17,8 @@ from .figures.figure import vega_lite_version
 from .findings import findings
 from .images import data_uri, light_png
 from .packing import Store
+from .sections import all_sections
+from .sections.paired import comparison_table
 from .selection import selection
 from .tables import Study
 
@@ -56,10 +58,10 @@ def page(study: Study, figures: Mapping[str, Figure], drawn: Mapping[str, Mappin
         question=study.manifest.get("question") or "",
         findings=findings(study),
         resilience=views.resilience(study),
-        calibration=views.calibration(study),
+        sections=all_sections(study),
         correlations=views.correlation_tables(study),
         shares=views.share_table(study),
-        fronts=views.fronts(study),
+        comparisons=comparison_table(study),
         selection=selection(study),
         samples=pictures.sample_grids(study),
         maps=pictures.map_grids(study),

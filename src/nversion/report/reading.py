@@ -35,25 +35,24 @@ def notes(study: Study) -> list[str]:
         )
     said += [
         f"Scatter plots show {MAX_DRAWN:,} of the {num_ensembles(study, size):,} ensembles of {size}, drawn "
-        "with a generator seeded by their size, and those on a front; the grid's lines, "
-        "correlations, shares and fronts use all of them."
+        "with a generator seeded by their size; the grid's lines, correlations and shares use all of them."
         for size in study.sizes
         if num_ensembles(study, size) > MAX_DRAWN
     ]
     if study.sizes:
         instead = (
-            "; the held-out choice is free of that."
+            "What is said of the chosen ensemble under “Held out” is free of that."
             if study.selection is not None
-            else ": `nversion select` chooses on one half of the images and reports the other."
+            else "`nversion select` chooses on one half of the images and reports the other."
         )
         said.append(
-            "Ensembles and the front were compared on the images they are reported on, so the best of many "
-            f"looks better than it will be{instead}"
+            "Points and tables of all ensembles are of the images that they are reported on, so the best of "
+            f"many looks better there than it will be. {instead}"
         )
     said += _undefined(study)
     said += [
         f"tables/{name}.parquet was made from another run of this study and is left out"
-        + (f"; `nversion select {study.folder}` makes it anew." if name == "selection" else ".")
+        + (f"; `nversion select {study.folder}` makes it anew." if name in ("selection", "front") else ".")
         for name in study.left_out
     ]
     identities = [f"{k}: {text}" if k else text for k, text in _pairs(study.manifest.get("identities"))]
@@ -65,11 +64,13 @@ def notes(study: Study) -> list[str]:
 def _undefined(study: Study) -> list[str]:
     """Pairs whose metric is 0/0, each counted once, and images that no attribution metric could use."""
     said = []
-    by_metric = study.pairs.filter(pl.col("value").is_nan()).group_by("metric", maintain_order=True).len()
+    ratios = ~pl.col("metric").str.starts_with("attribution_") & (pl.col("metric") != "cka")
+    pairs = study.pairs.filter(ratios)
+    by_metric = pairs.filter(pl.col("value").is_nan()).group_by("metric", maintain_order=True).len()
     if by_metric.height:
         counts = listed([f"{n:,} of {short_metric_label(metric)}" for metric, n in by_metric.iter_rows()])
         said.append(
-            f"{plural(int(by_metric['len'].sum()), 'pair value')} out of {study.pairs.height:,} (two models "
+            f"{plural(int(by_metric['len'].sum()), 'pair value')} out of {pairs.height:,} (two models "
             f"under one condition) {'is' if by_metric['len'].sum() == 1 else 'are'} undefined (0/0): "
             f"{counts}. They are left out of the ensembles' means and never counted as 0."
         )
@@ -154,8 +155,15 @@ def interval_words(study: Study) -> str:
         "time, because ensembles that share members are not independent of each other; they use Student's t "
         f"with {models - 1} degrees of freedom, one fewer than the {plural(models, 'model')}. Those of an "
         "improvement are over images only, for these models. Those of a model's accuracy are over images. "
-        "None is corrected for looking at many relations at once."
+        "None is corrected for looking at many relations at once"
+        f"{_unless_compared(study)}."
     )
+
+
+def _unless_compared(study: Study) -> str:
+    if study.table("comparisons").is_empty():
+        return ""
+    return ", but for those by which ensembles are shown to be better or worse than their best member"
 
 
 def _pairs(value: Any) -> list[tuple[str, str]]:

@@ -26,6 +26,8 @@ PARTS = {
 }
 ROLES = {
     "chosen": "Chosen ensemble",
+    "homogeneous": "As many of one architecture",
+    "same_cost_model": "One model of about its cost",
     "best_single_model": "Best single model",
     "average_ensemble": "Average ensemble",
     "best_in_hindsight": "Best in hindsight",
@@ -42,7 +44,7 @@ def selection(study: Study) -> dict[str, Any] | None:
         "rule": _rule(study, choice),
         "columns": list(PARTS.values()),
         "rows": contender_rows(choice),
-        "sentences": [_paired(choice), _optimism(choice), _hindsight(choice)],
+        "sentences": [_paired(choice), *_controls(choice), _optimism(choice), _hindsight(choice)],
     }
 
 
@@ -96,6 +98,8 @@ def contender_rows(choice: Choice) -> list[dict[str, Any]]:
     for role, label in ROLES.items():
         found = [choice.row(role, half, scope) for half, scope in PARTS]
         names = [_name(row) if row else "" for row in found]
+        if not any(found):
+            continue
         same = len(set(filter(None, names))) == 1
         cells = [_cell(row) | {"name": "" if same else name} for row, name in zip(found, names, strict=True)]
         rows.append({"label": label, "name": next(filter(None, names), "") if same else "", "cells": cells})
@@ -129,6 +133,43 @@ def _paired(choice: Choice) -> str:
         f"Chosen ensemble less best single model on the same held-out images: {listed(said)} "
         "(95 %, leaving out one block of images at a time)."
     )
+
+
+def _controls(choice: Choice) -> list[str]:
+    """What the same cost buys otherwise: seeds of one architecture, one larger model."""
+    chosen = choice.row("chosen", "held_out", "seen")
+    if chosen is None:
+        return []
+    said = []
+    for role, what in (
+        ("homogeneous", f"{chosen['size']} models of one architecture"),
+        ("same_cost_model", "the single model whose multiply-adds come nearest to the ensemble's"),
+    ):
+        row = choice.row(role, "held_out", "seen")
+        if row is None:
+            continue
+        low, high = row["top1_low"], row["top1_high"]
+        apart = low > chosen["top1_high"] or high < chosen["top1_low"]
+        said.append(
+            f"{what}, {row['ensemble']} ({count(row['macs'])} multiply-adds against "
+            f"{count(chosen['macs'])}), "
+            f"{'reach' if role == 'homogeneous' else 'reaches'} {percent(row['top1'])} "
+            f"[{100 * low:.1f}, {100 * high:.1f}]{'' if apart else ', with overlapping intervals'}"
+        )
+    if not said:
+        return []
+    text = "; ".join(said)
+    absent = (
+        ""
+        if choice.row("homogeneous", "held_out", "seen")
+        else " No architecture is here with as many seeds as the ensemble has members, so that control is "
+        "missing."
+    )
+    return [
+        f"At equal cost: against {percent(chosen['top1'])} [{100 * chosen['top1_low']:.1f}, "
+        f"{100 * chosen['top1_high']:.1f}] of the chosen ensemble on the held-out half under seen "
+        f"conditions, {text}.{absent}"
+    ]
 
 
 def _optimism(choice: Choice) -> str:

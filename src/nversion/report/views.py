@@ -7,14 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from .figures.deploy import COSTS
 from .figures.trends import SAME, relation_rows
-from .frames import (
-    NORMAL_QUANTILE,
-    pareto_front,
-    share_above_zero,
-    worst_condition,
-)
+from .frames import share_above_zero
 from .labels import (
     coefficient,
     condition_label,
@@ -98,39 +92,6 @@ def _drop(study: Study, measured: Mapping[str, Mapping[str, Any] | None]) -> dic
     return {"text": points(mean), "sort": f"{mean:.6f}"}
 
 
-def calibration(study: Study) -> list[dict[str, Any]]:
-    """Negative log likelihood and expected calibration error, one table a data set, lowest in bold."""
-    tables = []
-    for dataset in study.conditions["dataset"].unique(maintain_order=True):
-        conditions = [c for c in study.condition_names if study.fact(c)["dataset"] == dataset]
-        part = study.models.filter(pl.col("condition").is_in(conditions))
-        if part["nll"].is_nan().all() and part["ece"].is_nan().all():
-            continue
-        measured = {(row["model"], row["condition"]): row for row in part.iter_rows(named=True)}
-        lowest = {
-            (row["condition"], key): row[key]
-            for key in ("nll", "ece")
-            for row in part.filter(pl.col(key).is_not_nan()).sort(key, descending=True).iter_rows(named=True)
-        }
-        rows = []
-        for model in part["model"].unique(maintain_order=True):
-            cells = []
-            for condition in conditions:
-                row = measured.get((model, condition), {})
-                cells.append(_loss_cell(row.get("nll"), lowest.get((condition, "nll")), 1, 2))
-                cells.append(_loss_cell(row.get("ece"), lowest.get((condition, "ece")), 100, 1))
-            rows.append({"model": model, "cells": cells})
-        labels = [corruption_label(study, c) for c in conditions]
-        tables.append({"dataset": dataset, "conditions": labels, "rows": rows})
-    return tables
-
-
-def _loss_cell(value: float | None, lowest: float | None, unit: int, digits: int) -> dict[str, Any]:
-    if value is None or is_undefined(value):
-        return {"text": "undefined", "sort": "", "best": False}
-    return {"text": f"{unit * value:.{digits}f}", "sort": f"{value:.6f}", "best": value == lowest}
-
-
 def correlation_tables(study: Study) -> list[dict[str, Any]]:
     """One table a size, consensus and statistic: metrics down, conditions across."""
     other_size = pl.col("size") != (study.default_size or 0)  # the size that the findings speak of is first
@@ -202,38 +163,3 @@ def share_table(study: Study) -> dict[str, Any] | None:
         rows.append({"label": condition_label(study, condition), "cells": cells})
     names = [consensus_label(rule) + (f", {size} members" if several else "") for size, rule in columns]
     return {"columns": names, "rows": rows}
-
-
-def fronts(study: Study) -> list[dict[str, Any]]:
-    """The front's candidates as a table, one for each kind of cost, for the default consensus."""
-    consensus = study.default_consensus
-    if consensus is None or not study.sizes:
-        return []
-    candidates = worst_condition(study).filter(consensus=consensus)
-    tables = []
-    for cost, title in COSTS.items():
-        front = pareto_front(candidates, cost)
-        if front.is_empty():
-            continue
-        rows = [
-            {
-                "members": row["candidate"].split(" + ") if row["size"] > 1 else [row["candidate"]],
-                "params": count(row["params"]),
-                "macs": count(row["macs"]),
-                "worst": percent(row["worst_top1"]),
-                "worst_at": condition_label(study, row["worst_at"]),
-                "mean": percent(row["mean_top1"]),
-                "gain": _gain(row),
-            }
-            for row in front.iter_rows(named=True)
-        ]
-        tables.append({"title": title, "consensus": consensus_label(consensus), "rows": rows})
-    return tables
-
-
-def _gain(row: Mapping[str, Any]) -> str:
-    if row["size"] == 1:
-        return "single model"
-    if is_undefined(row["improvement_stderr"]):
-        return points(row["improvement"])
-    return f"{points(row['improvement'])} ± {100 * NORMAL_QUANTILE * row['improvement_stderr']:.1f}"

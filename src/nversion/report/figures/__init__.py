@@ -5,21 +5,36 @@ from __future__ import annotations
 from nversion.report.tables import Study
 
 from .accuracy import accuracy_by_condition
+from .attribution import attribution_agreement
 from .deploy import deployment
 from .figure import FORMATS, Figure, check_formats, records, remove_others, render, write_figure
 from .improvement import explorer, paper_scatter
+from .methodologies import beta, covariances, predictions
+from .representation import layer_heatmap, pair_matrix
+from .robustness import effective_robustness
 from .selection import held_out
 from .shares import shares
 from .trends import forest, trend_grid
+from .voting import risk_coverage, voter_outcomes
 
 NAMES = (
     "accuracy_by_condition",
+    "effective_robustness",
+    "error_consistency",
     "improvement_average",
     "improvement_vote",
     "improvement_explorer",
     "trend_grid",
     "correlations",
+    "attribution_agreement",
+    "cka",
+    "cka_matrix",
     "share_above_zero",
+    "covariances",
+    "predicted_failures",
+    "beta",
+    "voter_outcomes",
+    "risk_coverage",
     "deployment",
     "selection",
 )
@@ -30,12 +45,35 @@ def all_figures(study: Study) -> dict[str, Figure]:
     """Every figure that the study has data for, by name, in the order of the report."""
     drawn = [
         accuracy_by_condition(study),
+        effective_robustness(study),
+        pair_matrix(
+            study,
+            "error_consistency",
+            "error_consistency",
+            "Error consistency",
+            "Cohen’s κ of right and wrong: 1 where two models err on the same images, 0 where they do so as "
+            "often as chance, given their accuracies. κ below zero is drawn as 0.",
+        ),
         paper_scatter(study, "improvement_average", "average"),
         paper_scatter(study, "improvement_vote", "vote"),
         explorer(study),
         trend_grid(study),
         forest(study),
+        attribution_agreement(study),
+        layer_heatmap(study),
+        pair_matrix(
+            study,
+            "cka_matrix",
+            "cka",
+            "Similarity of models",
+            "The mean similarity of layers at matched depth, for every pair of models.",
+        ),
         shares(study),
+        covariances(study),
+        predictions(study),
+        beta(study),
+        voter_outcomes(study),
+        risk_coverage(study),
         deployment(study),
         held_out(study),
     ]

@@ -141,14 +141,16 @@ def explorer(study: Study) -> Figure | None:
         return None
     metrics = study.metric_names
     rows = outcomes(study)
-    values = with_normalised(diversity_values(study).filter(pl.col("metric").is_in(metrics)))
+    values = diversity_values(study).filter(pl.col("metric").is_in(metrics))
     values = values.join(drawn_ensembles(study), on=["ensemble", "size"], maintain_order="left")
     identity = pl.concat_str(["ensemble", "condition"], separator="|")
     numbers = {
         key: i for i, key in enumerate(values.select(identity.unique(maintain_order=True)).to_series())
     }
     key = identity.replace_strict(numbers, default=None, return_dtype=pl.Int64).alias("key")
-    wide = values.with_columns(key).pivot("metric", index="key", values=["raw", "x"])
+    # The page normalises what it shows; four figures of the raw value are enough to draw.
+    raw = values.select(key, "metric", pl.col("raw").round_sig_figs(4))
+    wide = raw.pivot("metric", index="key", values="raw")
     relations = study.correlations.filter(
         pl.col("statistic") == "pearson", pl.col("diversity_condition") == pl.col("accuracy_condition")
     ).rename({"accuracy_condition": "condition"})
@@ -201,7 +203,12 @@ def explorer(study: Study) -> Figure | None:
             "key",
             from_=alt.LookupData(alt.NamedData("diversity"), "key", [c for c in wide.columns if c != "key"]),
         )
-        .transform_calculate(raw="datum['raw_' + metric]", x="datum['x_' + metric]")
+        .transform_calculate(raw="datum[metric]")
+        .transform_joinaggregate(least="min(raw)", most="max(raw)")
+        .transform_calculate(
+            x="isValid(datum.raw) && datum.most > datum.least ? (datum.raw - datum.least) / "
+            "(datum.most - datum.least) : null"
+        )
     )
     drawable = "isValid(datum.x) && isValid(datum.improvement)"
     points = (
@@ -245,7 +252,7 @@ def explorer(study: Study) -> Figure | None:
         name="improvement_explorer",
         title="Any condition, consensus and diversity",
         caption="Choose what to look at; point at a circle for its members. Diversity is normalised over "
-        "the ensembles of the condition, 0 the least and 1 the most of the raw value.",
+        "the ensembles that are drawn, 0 the least and 1 the most of the raw value.",
         alt=f"Scatter plot of improvement against diversity for {plural(total, 'ensemble')}; "
         "the correlations are in the tables below.",
         chart=chart,

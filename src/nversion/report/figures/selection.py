@@ -5,12 +5,15 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from nversion.report.labels import listed
 from nversion.report.selection import PARTS, ROLES
 from nversion.report.tables import Study
 
 from .figure import ACCENT, CATEGORIES, INK, MUTED, ROWS, SHAPES, Figure, percent_axis
 
-COLOURS = dict(zip(ROLES.values(), (ACCENT, CATEGORIES[1], MUTED, INK), strict=True))
+COLOURS = dict(
+    zip(ROLES.values(), (ACCENT, CATEGORIES[2], CATEGORIES[3], CATEGORIES[1], MUTED, INK), strict=True)
+)
 
 
 def held_out(study: Study) -> Figure | None:
@@ -79,7 +82,7 @@ def held_out(study: Study) -> Figure | None:
             ],
         )
     )
-    chart = alt.layer(spans, dots, data=ROWS).properties(height=alt.Step(step=68, **{"for": "position"}))
+    chart = alt.layer(spans, dots, data=ROWS).properties(height=alt.Step(step=96, **{"for": "position"}))
     criterion = study.selection.facts["criterion"]
     return Figure(
         name="selection",
@@ -87,8 +90,8 @@ def held_out(study: Study) -> Figure | None:
         caption=f"Top-1 accuracy by the rule's own criterion ({criterion} over the conditions) with its 95 % "
         "interval. From the first row to the second the average ensemble tells how much harder or easier the "
         "other half is; by what the chosen one falls behind that, it was lucky.",
-        alt="Accuracies of the chosen ensemble, the best single model, the average ensemble and the best in "
-        "hindsight on three parts of the images and conditions; the numbers are in the table below.",
+        alt=f"Accuracies of {listed([c.lower() for c in contenders])} on three parts of the images and "
+        "conditions; the numbers are in the table below.",
         chart=chart,
         data={"rows": rows},
     )

@@ -53,6 +53,12 @@ def share_rows(study: Study) -> pl.DataFrame:
     )
 
 
+def _interval(study: Study) -> str:
+    if study.table("comparisons").is_empty():
+        return "95 % interval, of each alone and over images,"
+    return "interval, corrected for comparing all ensembles of the panel's rule and condition,"
+
+
 def shares(study: Study) -> Figure | None:
     """Stacked shares, a panel a consensus; None without ensembles."""
     if study.default_size is None:
@@ -103,7 +109,7 @@ def shares(study: Study) -> Figure | None:
         name="share_above_zero",
         title="How many ensembles beat their best member",
         caption="Blue: the ensemble is more accurate than its best member on this condition; the dark ends "
-        "are those whose 95 % interval (over images) excludes zero.",
+        f"are those whose {_interval(study)} excludes zero.",
         alt="Stacked bars of the shares of ensembles above and below their best member for "
         + ", ".join(rules)
         + " on every condition; the shares are in the table below.",

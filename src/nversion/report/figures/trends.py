@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import numpy as np
 import polars as pl
@@ -16,11 +18,14 @@ from nversion.report.labels import (
     plural,
     statistic_label,
 )
-from nversion.report.names import metric_label, short_metric_label
-from nversion.report.tables import MEAN_ACCURACY, Study
+from nversion.report.names import metric_group, metric_label, short_metric_label
+from nversion.report.schemas import MEAN_ACCURACY
+from nversion.report.tables import Study
 
 from .figure import CATEGORIES, INK, MUTED, ROWS, SHAPES, Figure, one_row, points_axis, select
 
+MAX_TOGETHER = 9
+"""Metrics that a forest plot shows at a time; more are shown by kin."""
 STATISTICS = ("pearson", "spearman", "partial")
 SAME = "the same condition"
 
@@ -162,6 +167,8 @@ def relation_rows(study: Study) -> pl.DataFrame:
         pl.col("consensus").is_in(study.consensus),
         pl.col("accuracy_condition").is_in(study.condition_names),
         pl.col("diversity_condition").is_in(study.condition_names),
+        # Those conditioned on who is right have a table of their own.
+        pl.col("metric").is_in(study.metric_names),
         # What is held fixed cannot be what is related.
         (pl.col("statistic") != "partial") | (pl.col("metric") != MEAN_ACCURACY),
     )
@@ -202,18 +209,38 @@ def relation_rows(study: Study) -> pl.DataFrame:
     )
 
 
+def shown_together(study: Study, metrics: Sequence[str]) -> pl.DataFrame:
+    """Columns metric, group: which metrics a forest plot shows at a time.
+
+    One group where they are few. Else the metrics that the report speaks of, then kin with kin; the mean
+    member accuracy, which all compete with, is in every group.
+    """
+    if len(metrics) <= MAX_TOGETHER:
+        return pl.DataFrame({"metric": metrics, "group": ["All"] * len(metrics)})
+    spoken_of = [m for m in (*study.headline_metrics, "cka") if m in metrics]
+    rows = [(m, "In short") for m in spoken_of]
+    groups = dict.fromkeys(metric_group(m) for m in metrics if m != MEAN_ACCURACY)
+    for group in groups:
+        rows += [(m, group) for m in metrics if m == MEAN_ACCURACY or metric_group(m) == group]
+    return pl.DataFrame(rows, schema=["metric", "group"], orient="row")
+
+
 def forest(study: Study) -> Figure | None:
     """Every correlation with its interval; None where there are no correlations."""
     rows = relation_rows(study)
     if rows.is_empty() or study.default_size is None:
         return None
+    groups = shown_together(study, rows["metric"].unique(maintain_order=True).to_list())
+    rows = rows.join(groups, on="metric", maintain_order="left")
     metrics = rows["metric_label"].unique(maintain_order=True).to_list()
+    names = groups["group"].unique(maintain_order=True).to_list()
     labels = [condition_label(study, c) for c in study.condition_names]
     sources = [SAME, *(m for m in labels if m in set(rows["measured_on"]) - {SAME})]
     statistics = [s for s in STATISTICS if s in set(rows["statistic"])]
     rules = rows["consensus"].unique(maintain_order=True).to_list()
     sizes = sorted(rows["size"].unique())
-    params = [
+    params = [] if len(names) == 1 else [select("group", "Metrics: ", names, names, names[0])]
+    params += [
         select(
             "statistic", "Statistic: ", statistics, [statistic_label(s) for s in statistics], statistics[0]
         ),
@@ -227,16 +254,17 @@ def forest(study: Study) -> Figure | None:
             study.default_size if study.default_size in sizes else sizes[0],
         ),
     ]
-    # The accuracy that diversity competes with stands apart in the ink of the text.
+    # The accuracy that diversity competes with comes first, in the ink of the text. Colours go to the
+    # metrics that are shown, so the scales take their domain from the rows that are left.
     accuracy = metric_label(MEAN_ACCURACY)
-    palette = [INK if m == accuracy else CATEGORIES[i % len(CATEGORIES)] for i, m in enumerate(metrics)]
-    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(metrics))]
+    metrics.sort(key=lambda m: m != accuracy)
+    first = [INK] if metrics[0] == accuracy else []
+    palette = [*first, *CATEGORIES]
     legend = alt.Legend(title=None, orient="top", columns=2, labelLimit=330, symbolOpacity=1)
-    colour = alt.Color(
-        "metric_label:N", sort=metrics, scale=alt.Scale(domain=metrics, range=palette), legend=legend
-    )
+    colour = alt.Color("metric_label:N", sort=metrics, scale=alt.Scale(range=palette), legend=legend)
     y = alt.Y("label:N", sort=labels, axis=alt.Axis(title=None, labelLimit=230, grid=True, tickBand="extent"))
     offset = alt.YOffset("metric_label:N", sort=metrics)
+    together = min(len(metrics), MAX_TOGETHER)
     scale = alt.Scale(domain=[-1, 1])
     spans = alt.Chart().transform_filter("isValid(datum.low) && isValid(datum.high)")
     spans = spans.mark_rule(strokeWidth=2, opacity=0.75).encode(
@@ -255,9 +283,7 @@ def forest(study: Study) -> Figure | None:
             y=y,
             yOffset=offset,
             color=colour,
-            shape=alt.Shape(
-                "metric_label:N", sort=metrics, scale=alt.Scale(domain=metrics, range=shapes), legend=legend
-            ),
+            shape=alt.Shape("metric_label:N", sort=metrics, scale=alt.Scale(range=SHAPES), legend=legend),
             tooltip=[
                 alt.Tooltip("metric_label:N", title="Metric"),
                 alt.Tooltip("label:N", title="Improvement on"),
@@ -280,12 +306,15 @@ def forest(study: Study) -> Figure | None:
     chosen = (
         "datum.statistic === statistic && datum.consensus === consensus"
         " && datum.size === size && datum.measured_on === source"
+        + (" && datum.group === group" if len(names) > 1 else "")
     )
     chart = (
         alt.layer(zero, spans, dots, missing, data=ROWS)
         .transform_filter(chosen)
         .add_params(*params)
-        .properties(height=alt.Step(step=max(26, 11 * len(metrics)), **{"for": "position"}))
+        .properties(
+            height=alt.Step(step=max(26, 11 * min(len(metrics), MAX_TOGETHER + 2)), **{"for": "position"})
+        )
     )
     return Figure(
         name="correlations",

@@ -1,0 +1,161 @@
+"""What a section of the page is made of: plain data that the template only lays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from .labels import UNDEFINED, coefficient, interval, is_undefined, points, points_interval
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
+    kind: ClassVar[str] = "heading"
+
+
+@dataclass(frozen=True)
+class Words:
+    """A paragraph; `quiet` ones are asides."""
+
+    text: str
+    quiet: bool = False
+    kind: ClassVar[str] = "words"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The place of a figure, by its name; nothing where the study has no such figure."""
+
+    name: str
+    kind: ClassVar[str] = "drawing"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of a table: its text, what stands small below it, its background."""
+
+    text: str
+    small: str = ""
+    sure: bool = False
+    shade: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table; a row whose `group` is not that of the row above starts a group of that name."""
+
+    label: str
+    cells: Sequence[Cell]
+    small: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        caption: above it, and its name where the reader chooses among several.
+        columns: heads of the cells.
+        rows: as they stand.
+        corner: head of the rows' names.
+        notes: below it, plain text.
+        words: whether the cells hold words, that are set from the left.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    corner: str = ""
+    notes: Sequence[str] = ()
+    words: bool = False
+
+
+@dataclass(frozen=True)
+class Tables:
+    """One table, or several of which the reader chooses one."""
+
+    grids: Sequence[Grid]
+    label: str = "Show: "
+    kind: ClassVar[str] = "tables"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures with words below each."""
+
+    pictures: Sequence[Mapping[str, Any]]
+    kind: ClassVar[str] = "sheet"
+
+
+Block = Heading | Words | Drawing | Tables | Sheet
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Attributes:
+        id: of its place; what the contents link to.
+        nav: its name in the contents.
+        title: its heading.
+        blocks: in their order.
+    """
+
+    id: str
+    nav: str
+    title: str
+    blocks: Sequence[Block] = field(default_factory=tuple)
+
+
+def share_cell(value: float | None, low: float | None, high: float | None, digits: int = 1) -> Cell:
+    """A fraction in percent over its interval.
+
+    >>> share_cell(0.123, 0.1, 0.15)
+    Cell(text='12.3', small='10.0–15.0', sure=False, shade='', note='')
+    """
+    if value is None or is_undefined(value):
+        return Cell(UNDEFINED)
+    small = ""
+    if low is not None and high is not None and not is_undefined(low) and not is_undefined(high):
+        small = f"{100 * low:.{digits}f}–{100 * high:.{digits}f}"
+    return Cell(f"{100 * value:.{digits}f}", small)
+
+
+def points_cell(value: float | None, low: float | None, high: float | None) -> Cell:
+    """A difference of fractions in points over its interval; sure where that excludes zero.
+
+    >>> points_cell(0.02, 0.01, 0.03)
+    Cell(text='+2.0', small='[+1.0, +3.0]', sure=True, shade='', note='')
+    """
+    if is_undefined(value):
+        return Cell(UNDEFINED)
+    if low is None or high is None or is_undefined(low) or is_undefined(high):
+        return Cell(points(value), "no interval")
+    return Cell(points(value), points_interval(low, high), sure=low > 0 or high < 0)
+
+
+def coefficient_cell(value: float | None, low: float | None, high: float | None) -> Cell:
+    """A correlation over its interval; sure where that excludes zero."""
+    if is_undefined(value):
+        return Cell(UNDEFINED)
+    if low is None or high is None or is_undefined(low) or is_undefined(high):
+        return Cell(coefficient(value), "no interval")
+    return Cell(coefficient(value), interval(low, high), sure=low > 0 or high < 0)
+
+
+def half_cell(value: float | None, half: float | None, digits: int = 2, unit: float = 1.0) -> Cell:
+    """A value over the half width of its interval.
+
+    >>> half_cell(0.5, 0.02)
+    Cell(text='0.50', small='± 0.02', sure=False, shade='', note='')
+    """
+    if value is None or is_undefined(value):
+        return Cell(UNDEFINED)
+    small = "" if half is None or is_undefined(half) else f"± {unit * half:.{digits}f}"
+    return Cell(coefficient(unit * value, digits), small)

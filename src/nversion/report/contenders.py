@@ -1,0 +1,103 @@
+"""Whom the sections speak of: the mean over all ensembles, the chosen one, those a study names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from .frames import num_ensembles
+from .labels import listed, plural
+from .tables import Study
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An ensemble, or the mean over all of one size where `ensemble` is None."""
+
+    label: str
+    ensemble: str | None
+    size: int
+
+
+def chosen(study: Study) -> Contender | None:
+    """What `nversion select` chose on one half of the images; None where it did not run."""
+    row = study.selection.row("chosen", "held_out", "seen") if study.selection else None
+    return Contender("Chosen ensemble", row["ensemble"], row["size"]) if row else None
+
+
+def contenders(study: Study) -> list[Contender]:
+    """The mean over all ensembles of the default size, the chosen one, and those named in the settings."""
+    if study.default_size is None:
+        return []
+    found = [mean_of_all(study)]
+    best = chosen(study)
+    if best is not None:
+        found.append(best)
+    for named in _named(study):
+        if all(named.ensemble != other.ensemble for other in found):
+            found.append(named)
+    return found
+
+
+def mean_of_all(study: Study) -> Contender:
+    """All ensembles of the default size; there must be some."""
+    size = study.default_size
+    assert size is not None
+    return Contender(f"Mean over all {plural(num_ensembles(study, size), 'ensemble')} of {size}", None, size)
+
+
+def _named(study: Study) -> list[Contender]:
+    """The ensembles of `settings.report.ensembles`, whatever the order of their members' names."""
+    settings = study.manifest.get("settings") or {}
+    wanted = (settings.get("report") or {}).get("ensembles") or []
+    known = study.ensembles.select("ensemble", "size").unique(maintain_order=True)
+    by_members = {frozenset(name.split(" + ")): (name, size) for name, size in known.iter_rows()}
+    found = [by_members[frozenset(members)] for members in wanted if frozenset(members) in by_members]
+    return [Contender("Named in the study", name, size) for name, size in found]
+
+
+def of(frame: pl.DataFrame, who: Contender, keys: Sequence[str], values: Sequence[str]) -> pl.DataFrame:
+    """Columns `keys` and `values` of a contender; for the mean, over the ensembles where each is defined.
+
+    For the mean, `COLUMN_p05` and `COLUMN_p95` are quantiles over the ensembles; else they are nan.
+    """
+    if who.ensemble is not None:
+        own = frame.filter(ensemble=who.ensemble, size=who.size).select(*keys, *values)
+        return own.with_columns(
+            pl.lit(float("nan")).alias(f"{column}_{end}") for column in values for end in ("p05", "p95")
+        )
+    defined = {column: pl.col(column).fill_nan(None) for column in values}
+    return (
+        frame.filter(size=who.size)
+        .group_by(keys, maintain_order=True)
+        .agg(
+            *(defined[column].mean().alias(column) for column in values),
+            *(defined[column].quantile(0.05).alias(f"{column}_p05") for column in values),
+            *(defined[column].quantile(0.95).alias(f"{column}_p95") for column in values),
+        )
+        .with_columns(
+            pl.col([*values, *(f"{c}_{end}" for c in values for end in ("p05", "p95"))]).fill_null(
+                float("nan")
+            )
+        )
+    )
+
+
+def leaning(study: Study) -> str:
+    """What must be known of the chosen ensemble's numbers over all images; "" where none was chosen."""
+    if chosen(study) is None:
+        return ""
+    return (
+        "The chosen ensemble was picked by its accuracy on one half of these images, so what is said of it "
+        "here, over all of them, leans its way; under “Held out” it is told by the other half alone."
+    )
+
+
+def absent(study: Study) -> str:
+    """Who is not shown and why; "" where all are."""
+    said = []
+    if chosen(study) is None:
+        said.append(f"none was chosen (`nversion select {study.folder}` does that)")
+    return f"No chosen ensemble is shown: {listed(said)}." if said else ""

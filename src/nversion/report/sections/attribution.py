@@ -1,0 +1,91 @@
+"""Whether a cheap attribution method ranks pairs of models as a costly one does (Figure 9)."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from nversion.report.blocks import Block, Cell, Drawing, Grid, Row, Section, Tables, Words, coefficient_cell
+from nversion.report.labels import condition_label
+from nversion.report.names import NORMALISE, TARGETS, method_label
+from nversion.report.tables import Study
+
+
+def section(study: Study) -> Section | None:
+    """None where fewer than two methods were compared."""
+    agreement = study.table("attribution_agreement")
+    if agreement.is_empty():
+        return None
+    blocks: list[Block] = [
+        Words(
+            "A saliency map costs one pass forward and backward; integrated gradients with n steps cost n. "
+            "If both put pairs of models in the same order, the cheap one is enough to measure how diverse "
+            "ensembles are. The paper found a mean correlation of 0.998 on networks of one supernet."
+        ),
+        Drawing("attribution_agreement"),
+        Tables(agreement_tables(study, agreement)),
+    ]
+    costs = cost_table(study)
+    if costs is not None:
+        blocks.append(Tables([costs]))
+    return Section("attribution", "Attribution", "Do attribution methods agree?", blocks)
+
+
+def agreement_tables(study: Study, agreement: pl.DataFrame) -> list[Grid]:
+    """One table a condition, target and normalisation: pairs of methods down."""
+    return [
+        Grid(
+            f"{condition_label(study, str(condition))}, {TARGETS[str(target)]}, {NORMALISE[str(normalise)]}",
+            ["Pearson", "Spearman", "Pairs of models"],
+            [
+                Row(
+                    f"{method_label(row['method_a'])} and {method_label(row['method_b'])}",
+                    [
+                        coefficient_cell(row["pearson"], row["low"], row["high"]),
+                        coefficient_cell(row["spearman"], None, None),
+                        Cell(f"{row['n_pairs']:,}"),
+                    ],
+                )
+                for row in part.iter_rows(named=True)
+            ],
+            corner="Methods",
+            notes=[
+                "The interval is that of Pearson's correlation, 95 %; pairs that share a model are not "
+                "independent of each other, which it allows for."
+            ],
+        )
+        for (condition, target, normalise), part in agreement.group_by(
+            "condition", "target", "normalise", maintain_order=True
+        )
+    ]
+
+
+def cost_table(study: Study) -> Grid | None:
+    """What each method costs; None where the manifest does not say."""
+    passes = study.manifest.get("attribution_passes") or {}
+    seconds = study.manifest.get("attribution_seconds") or {}
+    methods = list(dict.fromkeys([*passes, *seconds]))
+    if not methods:
+        return None
+    base = seconds.get("saliency")
+    rows = []
+    for method in methods:
+        took = seconds.get(method)
+        rows.append(
+            Row(
+                method_label(method),
+                [
+                    Cell(f"{passes[method]:,}" if method in passes else "unknown"),
+                    Cell("not timed" if took is None else f"{1000 * took:,.1f}"),
+                    Cell("—" if took is None or not base else f"{took / base:.1f}"),
+                ],
+            )
+        )
+    return Grid(
+        "What a method costs",
+        ["Passes forward and backward", "Milliseconds an image and model", "Times saliency"],
+        rows,
+        corner="Method",
+        notes=[
+            "Times are of this run on this machine, all models together; compare them only with each other."
+        ],
+    )

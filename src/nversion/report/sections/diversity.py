@@ -1,0 +1,217 @@
+"""How diverse the ensembles are: the paper's Table 2, every metric at a glance, and who was right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from nversion.report.blocks import (
+    Block,
+    Cell,
+    Grid,
+    Heading,
+    Row,
+    Section,
+    Tables,
+    Words,
+    coefficient_cell,
+    half_cell,
+)
+from nversion.report.contenders import Contender, absent, contenders, leaning, of
+from nversion.report.frames import NORMAL_QUANTILE, relation
+from nversion.report.labels import UNDEFINED, coefficient, condition_label, consensus_label, is_undefined
+from nversion.report.names import CONDITIONING, metric_label
+from nversion.report.schemas import MEAN_ACCURACY
+from nversion.report.tables import Study, is_conditioned
+
+SHANNON = {
+    "shannon_right": "Rightly classified",
+    "shannon_wrong": "Wrongly classified",
+    "shannon_all": "All images",
+}
+
+
+def section(study: Study) -> Section | None:
+    """None where the study has no ensembles or no metric."""
+    if study.default_size is None or study.diversity.is_empty():
+        return None
+    blocks: list[Block] = []
+    entropy = shannon_table(study)
+    if entropy is not None:
+        blocks += [
+            Heading("How evenly the members' answers are spread"),
+            Words(
+                "Shannon equitability of the members' answers (Eq. 5): 0 where all members of the ensemble "
+                "name one class, 1 where all name different ones; averaged over the images that the ensemble "
+                "classifies rightly, and over those that it classifies wrongly. With ± 95 % over images."
+            ),
+            Tables([entropy]),
+        ]
+        blocks += [Words(text, quiet=True) for text in (leaning(study), absent(study)) if text]
+    blocks += [
+        Heading("Every metric at a glance"),
+        Words(_what_the_overview_shows(study)),
+        Tables([overview(study)]),
+    ]
+    conditioned = conditioning_table(study)
+    if conditioned is not None:
+        blocks += [
+            Heading("Attribution diversity, by how many members are right"),
+            Words(
+                "Maps may differ because members see different evidence for the right answer, or because "
+                "some of them err. Only the first is the diversity that is hoped for: it is what remains "
+                "where all members are right."
+            ),
+            Tables([conditioned]),
+        ]
+    return Section("diversity", "Diversity", "How diverse the ensembles are", blocks)
+
+
+def shannon_table(study: Study) -> Grid | None:
+    """Table 2 of the paper: contenders down, conditions across, in groups; None where it was not measured."""
+    part = study.diversity.filter(
+        pl.col("metric").is_in(list(SHANNON)), pl.col("condition").is_in(study.condition_names)
+    )
+    if part.is_empty():
+        return None
+    rows = []
+    for metric, group in SHANNON.items():
+        for who in contenders(study):
+            measured = _by_condition(part.filter(metric=metric), who)
+            cells = [_value_cell(measured.get(condition)) for condition in study.condition_names]
+            rows.append(Row(who.label, cells, small=who.ensemble or "", group=group))
+    return Grid(
+        "Shannon equitability of the answers",
+        [condition_label(study, c) for c in study.condition_names],
+        rows,
+        corner="Ensemble",
+        notes=[_MEAN_HALF],
+    )
+
+
+_CONDITIONED = re.compile("_(all|some|none)_right$")
+_MEAN_HALF = (
+    "± of a mean over ensembles is the mean of their own: the error over images of a mean is at most that."
+)
+
+
+def _by_condition(part: pl.DataFrame, who: Contender) -> dict[str, dict[str, Any]]:
+    rows = of(part, who, ["condition"], ["value", "stderr"])
+    return {row["condition"]: row for row in rows.iter_rows(named=True)}
+
+
+def _value_cell(row: Mapping[str, Any] | None, digits: int = 2) -> Cell:
+    if row is None:
+        return Cell("not measured")
+    return half_cell(row["value"], NORMAL_QUANTILE * row["stderr"], digits)
+
+
+def _what_the_overview_shows(study: Study) -> str:
+    size, consensus = study.default_size, study.default_consensus
+    return (
+        f"On {condition_label(study, study.first_condition)}, over all ensembles of {size}: the least, the "
+        "median and the greatest value, with ± 95 % over images as it is on average for one ensemble; and "
+        "Pearson's correlation with the improvement over the best member by "
+        f"{consensus_label(consensus or '')}, bold where its interval excludes zero. Many metrics are looked "
+        "at here: of twenty without any relation, one such interval excludes zero by chance."
+    )
+
+
+def overview(study: Study) -> Grid:
+    """A row a metric: direction, bounds, values on the first condition, its relation to improvement."""
+    size, condition = study.default_size, study.first_condition
+    facts = {row["metric"]: row for row in study.metrics.iter_rows(named=True)}
+    values = study.diversity.filter(size=size, condition=condition)
+    rows = []
+    for metric in study.metric_names:
+        own = values.filter(metric=metric)
+        if metric == MEAN_ACCURACY:
+            continue
+        found = relation(
+            study,
+            metric=metric,
+            size=size,
+            consensus=study.default_consensus,
+            condition=condition,
+            statistic="pearson",
+        )
+        related = (
+            coefficient_cell(found["value"], found["low"], found["high"]) if found else Cell("not measured")
+        )
+        rows.append(
+            Row(
+                metric_label(metric),
+                [*_facts_cells(facts.get(metric, {})), *_range_cells(own), related],
+            )
+        )
+    return Grid(
+        f"Diversity of the ensembles of {size} on {condition_label(study, condition)}",
+        [
+            "More diverse is",
+            "Bounds",
+            "Least to greatest",
+            "Median",
+            "Undefined pairs",
+            "Pearson with improvement",
+        ],
+        rows,
+        corner="Metric",
+    )
+
+
+def _facts_cells(row: Mapping[str, Any]) -> list[Cell]:
+    direction = row.get("higher_is_more_diverse")
+    low, high = row.get("low_bound"), row.get("high_bound")
+    bounds = f"{'−∞' if is_undefined(low) else f'{low:g}'} to {'∞' if is_undefined(high) else f'{high:g}'}"
+    return [
+        Cell("unknown" if direction is None else "higher" if direction else "lower"),
+        Cell(bounds.replace("-", "−") if row else "unknown"),
+    ]
+
+
+def _range_cells(own: pl.DataFrame) -> list[Cell]:
+    defined = own.filter(pl.col("value").is_not_nan())
+    undefined = Cell(f"{int(own['n_undefined'].sum()):,}")
+    if defined.is_empty():
+        return [Cell(UNDEFINED), Cell(UNDEFINED), undefined]
+    low, high, median = defined.select(
+        pl.col("value").min(), pl.col("value").max().alias("high"), pl.col("value").median().alias("median")
+    ).row(0)
+    digits = 2 if high >= 0.1 or low < 0 else 4
+    stderr = defined["stderr"].fill_nan(None).mean()
+    half = NORMAL_QUANTILE * stderr if isinstance(stderr, float) else float("nan")
+    return [
+        Cell(f"{coefficient(low, digits)} to {coefficient(high, digits)}"),
+        half_cell(median, half, digits),
+        undefined,
+    ]
+
+
+def conditioning_table(study: Study) -> Grid | None:
+    """Attribution diversity where all, some or no members are right; None where it was not measured."""
+    if study.default_size is None:
+        return None
+    part = study.diversity.filter(size=study.default_size, condition=study.first_condition)
+    names = part["metric"].unique(maintain_order=True)
+    if not any(is_conditioned(name) for name in names):
+        return None
+    wholes = dict.fromkeys(_CONDITIONED.sub("", name) for name in names if is_conditioned(name))
+    everyone = contenders(study)[0]
+    rows = []
+    for whole in wholes:
+        columns = [whole, *(f"{whole}_{who}_right" for who in CONDITIONING)]
+        cells = [
+            _value_cell(_by_condition(part.filter(metric=m), everyone).get(study.first_condition), 3)
+            for m in columns
+        ]
+        rows.append(Row(metric_label(whole), cells))
+    return Grid(
+        f"{everyone.label}, on {condition_label(study, study.first_condition)}",
+        ["All images", *(text.capitalize() for text in CONDITIONING.values())],
+        rows,
+        corner="Metric",
+        notes=[_MEAN_HALF],
+    )

@@ -1,0 +1,327 @@
+"""The design-diversity model (Figure 3, section 3.1): does mixing methodologies buy less common failure?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from nversion.report.blocks import (
+    Block,
+    Cell,
+    Drawing,
+    Grid,
+    Heading,
+    Row,
+    Section,
+    Tables,
+    Words,
+    coefficient_cell,
+    points_cell,
+    share_cell,
+)
+from nversion.report.common_failure import (
+    GROUPINGS,
+    groupings,
+    methodology_rows,
+    paragraph,
+    prediction_rows,
+)
+from nversion.report.contenders import Contender, absent, contenders, leaning, of
+from nversion.report.figures.methodologies import SYSTEMS
+from nversion.report.frames import wilson
+from nversion.report.labels import condition_label, is_undefined, points, points_interval
+from nversion.report.tables import Study
+
+NOT_IDENTIFIED = "not identified"
+PROPERTIES = {
+    "logically_unrelated": "Logically unrelated",
+    "different_factors": "Different factors",
+    "indifference": "Indifference",
+}
+SUBSETS = {"all": "all", "without_suspects": "without suspects"}
+_JOINT = (
+    ("all_fail", "All members fail", 2),
+    ("all_fail_independent", "… if independent", 2),
+    ("majority_fail", "A majority fails", 1),
+    ("majority_fail_independent", "… if independent", 1),
+    ("vote_fail", "Plurality vote fails", 1),
+    ("identical_wrong", "Half or more name one wrong class", 1),
+)
+
+
+def section(study: Study) -> Section | None:
+    """None where neither methodologies nor joint failures were measured."""
+    blocks: list[Block] = []
+    if groupings(study):
+        blocks.append(
+            Words(
+                "The difficulty of an image for a methodology is the probability that a model made that way "
+                "fails on it. Two models fail together more often than chance where their difficulties vary "
+                "together (Eckhardt and Lee: two of one methodology; Littlewood and Miller: one of each). By "
+                "this model two of a mixture never do worse than the average of two of either alone, so the "
+                "question is whether they do better than two of the better one."
+            )
+        )
+        blocks += [Words(paragraph(study, grouping)) for grouping in groupings(study)]
+        blocks += [Drawing("covariances"), Tables(methodology_tables(study))]
+        properties = property_tables(study)
+        if properties:
+            blocks += [
+                Heading("The three properties that the model asks for"),
+                Words(
+                    "Methodologies make for less common failure if the choices behind them are logically "
+                    "unrelated, if what makes them fail together are different factors, and if none is "
+                    "superior (indifference, within a margin that the study states). “Not identified” is no "
+                    "“no”: these models cannot tell."
+                ),
+                Tables(properties),
+            ]
+    if not study.table("predicted_failures").is_empty() and study.default_size:
+        blocks += [
+            Heading("Can common failures be foretold?"),
+            Words(
+                "The failure rate of an ensemble, predicted from one half of the images or from other models "
+                "of the same methodologies, against what was observed; and what one would expect if members "
+                "failed independently of each other."
+            ),
+            Drawing("predicted_failures"),
+            Tables(prediction_tables(study)),
+        ]
+    if not study.table("joint_failures").is_empty() and study.default_size:
+        blocks += [
+            Heading("Joint failures, with and without suspected label errors"),
+            Words(
+                "An image with a wrong label looks like a common failure of all models. Every number stands "
+                "twice: over all images, and without those that nearly all models miss. The truth lies "
+                "between: some of these are only hard."
+            ),
+            *(Words(text, quiet=True) for text in (leaning(study), absent(study)) if text),
+            Tables(joint_tables(study), "Of: "),
+            Drawing("beta"),
+        ]
+    return Section("common-failure", "Common failure", "Failing together", blocks) if blocks else None
+
+
+def methodology_tables(study: Study) -> list[Grid]:
+    """One table a grouping and condition: pairs of methodologies down, the model's quantities across."""
+    grids = []
+    for grouping in groupings(study):
+        for condition in study.condition_names:
+            both = {subset: methodology_rows(study, grouping, condition, subset) for subset in SUBSETS}
+            pairs = list(dict.fromkeys(key[:2] for key in both["all"]))
+            if not pairs:
+                continue
+            has_other = bool(both["without_suspects"])
+            grids.append(
+                Grid(
+                    f"{condition_label(study, condition)}, by {GROUPINGS.get(grouping, grouping)}",
+                    [
+                        "Models",
+                        "Fail together, %",
+                        "If independent, %",
+                        "Covariance, points",
+                        *(["… without suspects"] * has_other),
+                        "Correlation of difficulty",
+                    ],
+                    [_methodology_row(a, b, both, has_other) for a, b in pairs],
+                    corner="Methodologies",
+                    notes=_notes(both["all"]),
+                )
+            )
+    return grids
+
+
+def _methodology_row(a: str, b: str, both: Mapping[str, Mapping[Any, Any]], has_other: bool) -> Row:
+    rows = {
+        name: {k[2]: r for k, r in of_subset.items() if k[:2] == (a, b)} for name, of_subset in both.items()
+    }
+    own = rows["all"]
+    first = next(iter(own.values()))
+    number = f"{first['m_a']:,}" if a == b else f"{first['m_a']:,} and {first['m_b']:,}"
+    cells = [Cell(number)]
+    cells += [
+        _identified(own.get(q), lambda r: share_cell(r["value"], r["low"], r["high"]))
+        for q in ("joint_failure", "independent")
+    ]
+    subsets = list(SUBSETS)[: 1 + has_other]
+    cells += [
+        _identified(rows[s].get("covariance"), lambda r: points_cell(r["value"], r["low"], r["high"]))
+        for s in subsets
+    ]
+    cells.append(
+        _identified(own.get("correlation"), lambda r: coefficient_cell(r["value"], r["low"], r["high"]))
+    )
+    return Row(f"two of {a}" if a == b else f"{a} and {b}", cells)
+
+
+def _identified(row: Mapping[str, Any] | None, cell: Any) -> Cell:
+    if row is None or is_undefined(row["value"]):
+        return Cell(NOT_IDENTIFIED, note=(row or {}).get("note") or "")
+    found: Cell = cell(row)
+    return found
+
+
+def _notes(rows: Mapping[Any, Mapping[str, Any]]) -> list[str]:
+    notes = list(dict.fromkeys(r["note"] for r in rows.values() if r["note"]))
+    return ["Bold: the 95 % interval excludes zero.", *(f"Noted in the table: {note}." for note in notes)]
+
+
+def property_tables(study: Study) -> list[Grid]:
+    """One table a grouping and condition: pairs of methodologies down, the three properties across."""
+    table = study.table("properties")
+    grids = []
+    for (grouping, condition), part in table.group_by("grouping", "condition", maintain_order=True):
+        rows = {
+            (r["methodology_a"], r["methodology_b"], r["property"]): r for r in part.iter_rows(named=True)
+        }
+        notes = list(dict.fromkeys(r["note"] for r in rows.values() if r["note"]))
+        margins = sorted({r["margin"] for r in rows.values() if not is_undefined(r["margin"])})
+        said = [f"Margin of indifference: ± {100 * m:.1f} points of mean failure." for m in margins]
+        grids.append(
+            Grid(
+                f"{condition_label(study, str(condition))}, by {GROUPINGS.get(str(grouping), str(grouping))}",
+                list(PROPERTIES.values()),
+                [
+                    Row(f"{a} and {b}", [_property_cell(rows.get((a, b, kind))) for kind in PROPERTIES])
+                    for a, b in dict.fromkeys(key[:2] for key in rows)
+                ],
+                corner="Methodologies",
+                notes=said + [f"Noted in the table: {note}." for note in notes],
+            )
+        )
+    return grids
+
+
+def _property_cell(row: Mapping[str, Any] | None) -> Cell:
+    if row is None:
+        return Cell("not measured")
+    holds = row["holds"]
+    text = NOT_IDENTIFIED if holds is None else "yes" if holds else "no"
+    if is_undefined(row["value"]):
+        return Cell(text, note=row["note"] or "")
+    in_points = row["property"] == "indifference"
+    cell = (points_cell if in_points else coefficient_cell)(row["value"], row["low"], row["high"])
+    unit = " points" if in_points else ""
+    return Cell(text, f"{cell.text}{unit} {cell.small}", note=row["note"] or "")
+
+
+def prediction_tables(study: Study) -> list[Grid]:
+    """One table a system and source: conditions down, mean failure rates and errors over ensembles across."""
+    table = prediction_rows(study)
+    grids = []
+    for (system, source), part in table.group_by("system", "source", maintain_order=True):
+        rows = []
+        for condition in study.condition_names:
+            own = part.filter(condition=condition)
+            if own.is_empty():
+                continue
+            known = own.filter(pl.col("predicted").is_not_nan(), pl.col("observed").is_not_nan())
+            number = Cell(f"{known.height:,} of {own.height:,}")
+            label = condition_label(study, condition)
+            if known.is_empty():
+                rows.append(Row(label, [number, *[Cell(NOT_IDENTIFIED)] * 5]))
+                continue
+            rows.append(
+                Row(
+                    label,
+                    [
+                        number,
+                        _spread_cell(known["observed"]),
+                        *(
+                            cell
+                            for column in ("predicted", "independent")
+                            for cell in (_error_cell(known, column), _held_cell(known, column))
+                        ),
+                    ],
+                )
+            )
+        notes = list(dict.fromkeys(note for note in part["note"] if note))
+        grids.append(
+            Grid(
+                f"{SYSTEMS.get(str(system), str(system))}, predicted from {source}",
+                [
+                    "Ensembles",
+                    "Observed, %",
+                    "Error of the prediction, points",
+                    "… within the observed interval",
+                    "Error of independence, points",
+                    "… within the observed interval",
+                ],
+                rows,
+                corner="Condition",
+                notes=[
+                    "Means over ensembles with 5 to 95 % of them below; an error is predicted less observed.",
+                    *(f"Noted in the table: {note}." for note in notes[:3]),
+                ],
+            )
+        )
+    return grids
+
+
+def _spread_cell(values: pl.Series) -> Cell:
+    low, high = values.quantile(0.05), values.quantile(0.95)
+    mean = values.mean()
+    return share_cell(mean if isinstance(mean, float) else None, low, high)
+
+
+def _error_cell(rows: pl.DataFrame, column: str) -> Cell:
+    errors = rows[column] - rows["observed"]
+    mean = errors.mean()
+    span = points_interval(errors.quantile(0.05), errors.quantile(0.95))
+    return Cell(points(mean if isinstance(mean, float) else None), span)
+
+
+def _held_cell(rows: pl.DataFrame, column: str) -> Cell:
+    held = rows.filter(
+        pl.col(column) >= pl.col("observed_low"), pl.col(column) <= pl.col("observed_high")
+    ).height
+    return Cell(f"{100 * held / rows.height:.0f} %")
+
+
+def joint_tables(study: Study) -> list[Grid]:
+    """One table a contender: conditions down, each with and without suspected label errors."""
+    table = study.table("joint_failures")
+    values = [column for column, *_ in _JOINT]
+    grids = []
+    for who in contenders(study):
+        found = of(table, who, ["condition", "subset"], [*values, "all_fail_low", "all_fail_high", "n"])
+        measured = {(r["condition"], r["subset"]): r for r in found.iter_rows(named=True)}
+        rows = [
+            Row(words, _joint_cells(row, who), group=condition_label(study, condition))
+            for condition in study.condition_names
+            for subset, words in SUBSETS.items()
+            if (row := measured.get((condition, subset))) is not None
+        ]
+        if rows:
+            grids.append(
+                Grid(
+                    who.label if who.ensemble is None else f"{who.label}: {who.ensemble}",
+                    ["Images", *(words for _, words, _ in _JOINT)],
+                    rows,
+                    corner="Condition",
+                    notes=[
+                        "In percent of the images; below, 5 to 95 % of the ensembles."
+                        if who.ensemble is None
+                        else "In percent of the images, with 95 % intervals; none is known for what "
+                        "independence would give, which is computed from the members' own failure rates."
+                    ],
+                )
+            )
+    return grids
+
+
+def _joint_cells(row: Mapping[str, Any], who: Contender) -> list[Cell]:
+    cells = [Cell(f"{row['n']:,.0f}")]
+    for column, _, digits in _JOINT:
+        if who.ensemble is None:
+            low, high = row[f"{column}_p05"], row[f"{column}_p95"]
+        elif column == "all_fail":
+            low, high = row["all_fail_low"], row["all_fail_high"]
+        elif column.endswith("_independent"):
+            low = high = float("nan")
+        else:
+            low, high = wilson(row[column], row["n"])
+        cells.append(share_cell(row[column], low, high, digits))
+    return cells

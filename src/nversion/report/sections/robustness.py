@@ -1,0 +1,81 @@
+"""Which kinds of models lose less than their clean accuracy foretells, and whose errors agree."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from nversion.report.blocks import Block, Cell, Drawing, Grid, Row, Section, Tables, Words, points_cell
+from nversion.report.labels import condition_label
+from nversion.report.tables import Study
+
+KINDS = {"family": "Family", "training": "Training approach"}
+
+
+def section(study: Study) -> Section | None:
+    """None where neither residuals nor error consistency were measured."""
+    has_residuals = not study.table("robustness").is_empty()
+    has_consistency = not study.pairs.filter(metric="error_consistency").is_empty()
+    blocks: list[Block] = []
+    if has_residuals:
+        blocks += [
+            Words(
+                "More accurate models are mostly more accurate on corrupted images, too. The question is "
+                "which are so beyond that: the residual of corrupted accuracy, on probit scale, on clean "
+                "accuracy, put back into points of accuracy."
+            ),
+            Drawing("effective_robustness"),
+            Tables(robustness_tables(study)),
+        ]
+    if has_consistency:
+        blocks.append(Drawing("error_consistency"))
+    return Section("robustness", "Robustness", "Robust beyond accuracy", blocks) if blocks else None
+
+
+def robustness_tables(study: Study) -> list[Grid]:
+    """Residuals by family and training, then by model; conditions across."""
+    groups, models = study.table("robustness_groups"), study.table("robustness")
+    conditions = [c for c in study.condition_names if c in set(models["condition"])]
+    labels = [condition_label(study, c) for c in conditions]
+    grids = []
+    if groups.height:
+        by_key = {(r["kind"], r["group"], r["condition"]): r for r in groups.iter_rows(named=True)}
+        notes = list(dict.fromkeys(note for note in groups["note"] if note))
+        grids.append(
+            Grid(
+                "Residual by family and training approach, points",
+                labels,
+                [
+                    Row(
+                        f"{group} ({n})",
+                        [_cell(by_key.get((kind, group, c))) for c in conditions],
+                        group=KINDS.get(kind, kind),
+                    )
+                    for kind, group, n in groups.group_by("kind", "group", maintain_order=True)
+                    .agg(pl.col("n_models").max())
+                    .iter_rows()
+                ],
+                corner="Models (number)",
+                notes=[
+                    "Bold: the 95 % interval excludes zero.",
+                    *(f"Noted in the table: {note}." for note in notes),
+                ],
+            )
+        )
+    by_model = {(r["model"], r["condition"]): r for r in models.iter_rows(named=True)}
+    grids.append(
+        Grid(
+            "Residual by model, points",
+            labels,
+            [
+                Row(model, [_cell(by_model.get((model, c))) for c in conditions])
+                for model in models["model"].unique(maintain_order=True)
+            ],
+            corner="Model",
+            notes=["Bold: the 95 % interval excludes zero, for this model alone."],
+        )
+    )
+    return grids
+
+
+def _cell(row: dict[str, float] | None) -> Cell:
+    return points_cell(row["residual_points"], row["low"], row["high"]) if row else Cell("not measured")
