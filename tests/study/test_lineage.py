@@ -1,4 +1,4 @@
-"""Shared ancestry of models and ensembles: equal facts, teachers among members, unknowns that claim nothing."""
+"""Shared ancestry of models and ensembles: equal facts, teachers among members, and what unknowns claim."""
 
 from dataclasses import replace
 from itertools import combinations

@@ -76,7 +76,9 @@ def random_answers(num_models, num_samples=400, num_classes=6, seed=0):
     return predicted_MN, right_MN
 
 
-@pytest.mark.parametrize(("num_models", "share"), [(1, 1.0), (5, 0.6), (10, 0.7), (10, 0.9), (25, 0.88)])
+@pytest.mark.parametrize(
+    ("num_models", "share"), [(1, 1.0), (5, 0.6), (10, 0.7), (10, 0.9), (25, 0.88), (25, 0.56)]
+)
 def test_every_suspect_is_the_one_that_counting_by_hand_finds(num_models, share):
     predicted_MN, right_MN = random_answers(num_models)
     found = find_suspects(torch.from_numpy(predicted_MN), torch.from_numpy(right_MN), share)
@@ -93,6 +95,16 @@ def test_every_suspect_is_the_one_that_counting_by_hand_finds(num_models, share)
     assert found.agreed_S.tolist() == [agreed for *_, agreed in expected]
     assert np.flatnonzero(found.mask_N).tolist() == sorted(found.samples_S.tolist())
     assert len(found.mask_N) == 400
+
+
+@pytest.mark.parametrize(
+    ("agreed_share", "kept"), [(0.0, [3, 2, 4, 1]), (0.5, [3, 2, 4]), (0.75, [3]), (1.0, [])]
+)
+def test_agreement_on_one_wrong_class_may_be_asked_for_besides(agreed_share, kept):
+    predicted_MN = torch.tensor([[0, 0, 3, 2, 1], [0, 1, 3, 2, 2], [1, 2, 1, 2, 2], [1, 3, 1, 0, 3]])
+    found = find_suspects(predicted_MN, predicted_MN == 0, 0.75, agreed_share)
+    assert found.samples_S.tolist() == kept
+    assert np.flatnonzero(found.mask_N).tolist() == sorted(kept)
 
 
 def test_an_accepted_class_is_never_the_one_agreed_on():

@@ -3,7 +3,8 @@
 Label errors pose as common failures: where the label is wrong, good models fail together, and rightly so. A
 suspect is no proof of a label error, only an image to look at: models also fail together on hard images, on
 images of two objects, and through what they have learned alike. Hence every joint-failure number is told
-with and without the suspects, and neither of the two is the true one.
+with and without the suspects, and neither of the two is the true one: leaving out images because all models
+fail on them takes joint failures away by construction, so the second number is a lower bound.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Suspects:
         return mask_N
 
 
-def find_suspects(predicted_MN: Tensor, right_MN: Tensor, suspect_share: float) -> Suspects:
+def find_suspects(
+    predicted_MN: Tensor, right_MN: Tensor, suspect_share: float, agreed_share: float = 0.0
+) -> Suspects:
     """The samples on which at least `suspect_share` of the models fail.
 
     Ordered by the share of models that agree on one wrong class, the highest first, then by sample.
@@ -70,6 +73,8 @@ def find_suspects(predicted_MN: Tensor, right_MN: Tensor, suspect_share: float) 
         predicted_MN: top class of each model.
         right_MN: bool; a predicted class that the sample accepts is right.
         suspect_share: in (0.5, 1].
+        agreed_share: of the models, that must name the same wrong class besides. Models that fail each in
+            another way point at a hard image rather than at a wrong label.
 
     >>> predicted_MN = torch.tensor([[1, 2], [1, 0], [2, 2]])
     >>> found = find_suspects(predicted_MN, torch.zeros(3, 2, dtype=torch.bool), 1.0)
@@ -77,8 +82,8 @@ def find_suspects(predicted_MN: Tensor, right_MN: Tensor, suspect_share: float) 
     ([0, 1], [1, 2], [2, 2])
     """
     num_models, num_samples = right_MN.shape
-    # 0.7 of 10 models is 7, and not the 8 that rounding up 7.000000000000001 gives.
-    needed = math.ceil(suspect_share * num_models - 1e-9)
+    # 0.28 of 25 models is 7, and not the 8 that rounding up 7.000000000000001 gives.
+    needed, agreeing = (math.ceil(share * num_models - 1e-9) for share in (suspect_share, agreed_share))
     num_wrong_N = (~right_MN).sum(0)
     samples_S = (num_wrong_N >= needed).nonzero().squeeze(1)
     classes_MS = predicted_MN[:, samples_S].long()
@@ -89,6 +94,7 @@ def find_suspects(predicted_MN: Tensor, right_MN: Tensor, suspect_share: float) 
     above = int(classes_MS.max()) + 1 if classes_MS.numel() else 1
     agreed_S = classes_MS.masked_fill(votes_MS < num_agreed_S, above).amin(0)
     order_S = torch.argsort(num_agreed_S, descending=True, stable=True)
+    order_S = order_S[num_agreed_S[order_S] >= agreeing]
     return Suspects(
         samples_S[order_S].cpu().numpy(),
         num_wrong_N[samples_S[order_S]].cpu().numpy(),
