@@ -1,11 +1,12 @@
 """Attribution maps: against hand-made gradients, autograd, captum and finite differences."""
 
 import captum.attr
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from nversion.attribution import METHODS, attribute, attribute_targets
+from nversion.attribution import METHODS, attribute, attribute_targets, find_method, images_per_pass
 from nversion.core import UserError
 from nversion.models import Classifier, Preprocessing, make_classifier
 
@@ -83,6 +84,188 @@ def test_saliency_agrees_with_autograd_and_with_captum(absolute):
     torch.testing.assert_close(maps_N3HW, gradient_N3HW.abs() if absolute else gradient_N3HW)
     direct_N3HW = captum.attr.Saliency(model).attribute(leaf_N3HW, TARGETS_N, abs=absolute)
     assert torch.equal(maps_N3HW, direct_N3HW)
+
+
+@pytest.mark.parametrize("method", ["input_x_gradient", "integrated_gradients-1", "integrated_gradients-4"])
+def test_for_a_linear_model_they_are_the_image_times_its_gradient(method):
+    model, weight_C3HW = linear()
+    by_hand_N3HW = images(5) * weight_C3HW[TARGETS_N] / torch.tensor(STD).reshape(3, 1, 1)
+    signed_N3HW = attribute(model, images(5), TARGETS_N, method, absolute=False)
+    torch.testing.assert_close(signed_N3HW, by_hand_N3HW, rtol=1e-5, atol=1e-7)
+    absolute_N3HW = attribute(model, images(5), TARGETS_N, method, absolute=True)
+    torch.testing.assert_close(absolute_N3HW, by_hand_N3HW.abs(), rtol=1e-5, atol=1e-7)
+
+
+def gradient(model: Classifier, images_N3HW: Tensor) -> Tensor:
+    leaf_N3HW = images_N3HW.clone().requires_grad_()
+    logits_N = model(leaf_N3HW).gather(1, TARGETS_N.unsqueeze(1))
+    return torch.autograd.grad(logits_N.sum(), leaf_N3HW)[0]
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_input_times_gradient_agrees_with_autograd_and_with_captum(absolute):
+    model, images_N3HW = smooth(), images(5)
+    maps_N3HW = attribute(model, images_N3HW, TARGETS_N, "input_x_gradient", absolute)
+    product_N3HW = images_N3HW * gradient(model, images_N3HW)
+    torch.testing.assert_close(maps_N3HW, product_N3HW.abs() if absolute else product_N3HW)
+    leaf_N3HW = images_N3HW.clone().requires_grad_()
+    direct_N3HW = captum.attr.InputXGradient(model).attribute(leaf_N3HW, TARGETS_N).detach()
+    assert torch.equal(maps_N3HW, direct_N3HW.abs() if absolute else direct_N3HW)
+
+
+@pytest.mark.parametrize("passes", [1, 2, 5])
+def test_integrated_gradients_are_a_quadrature_of_autograds_gradients(passes):
+    model, images_N3HW = smooth(), images(5)
+    nodes, weights = np.polynomial.legendre.leggauss(passes)
+    by_hand_N3HW = images_N3HW * sum(
+        float(weight) / 2 * gradient(model, (1 + float(node)) / 2 * images_N3HW)
+        for node, weight in zip(nodes, weights, strict=True)
+    )
+    maps_N3HW = attribute(model, images_N3HW, TARGETS_N, f"integrated_gradients-{passes}", absolute=False)
+    largest = float(by_hand_N3HW.abs().max())
+    torch.testing.assert_close(maps_N3HW, by_hand_N3HW, rtol=0, atol=1e-6 * largest)
+
+
+def test_one_pass_of_integrated_gradients_is_the_gradient_at_half_brightness():
+    model, images_N3HW = smooth(), images(5)
+    maps_N3HW = attribute(model, images_N3HW, TARGETS_N, "integrated_gradients-1", absolute=False)
+    torch.testing.assert_close(maps_N3HW, images_N3HW * gradient(model, images_N3HW / 2))
+
+
+def test_integrated_gradients_sum_to_what_the_image_adds_to_the_logit():
+    model, images_N3HW = smooth(), images(5)
+    added_NC = model(images_N3HW) - model(torch.zeros_like(images_N3HW))
+    added_N = added_NC.gather(1, TARGETS_N.unsqueeze(1))[:, 0]
+    errors = []
+    for passes in (1, 2, 4, 16):
+        maps_N3HW = attribute(model, images_N3HW, TARGETS_N, f"integrated_gradients-{passes}", absolute=False)
+        errors.append(float((maps_N3HW.sum((1, 2, 3)) - added_N).abs().max()))
+    assert errors[0] > 4 * errors[1] > 16 * errors[2] > 64 * errors[3]
+    assert errors[3] < 1e-5
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_the_bare_name_is_captums_integrated_gradients_with_its_own_defaults(absolute):
+    model, images_N3HW = smooth(), images(5)
+    maps_N3HW = attribute(model, images_N3HW, TARGETS_N, "integrated_gradients", absolute)
+    direct_N3HW = captum.attr.IntegratedGradients(model).attribute(images_N3HW, target=TARGETS_N).detach()
+    if absolute:
+        direct_N3HW = direct_N3HW.abs()
+    largest = float(direct_N3HW.abs().max())
+    torch.testing.assert_close(maps_N3HW, direct_N3HW, rtol=0, atol=1e-6 * largest)
+
+
+def test_each_pass_is_as_large_as_its_memory_allows_and_the_maps_are_the_same():
+    model, images_N3HW = smooth(), images(5)
+    two_images = 2 * 1024 * 3 * 8**2
+    whole_N3HW = attribute(model, images_N3HW, TARGETS_N, "integrated_gradients-7", absolute=False)
+    batch_lengths: list[int] = []
+    model.register_forward_pre_hook(lambda _, arguments: batch_lengths.append(len(arguments[0])))
+    in_parts_N3HW = attribute(
+        model, images_N3HW, TARGETS_N, "integrated_gradients-7", absolute=False, pass_bytes=two_images
+    )
+    assert batch_lengths == [2] * 7 + [2] * 7 + [1] * 7
+    largest = float(whole_N3HW.abs().max())
+    torch.testing.assert_close(in_parts_N3HW, whole_N3HW, rtol=0, atol=1e-6 * largest)
+
+
+def test_a_pass_takes_a_kibibyte_for_each_value_of_the_networks_input():
+    assert images_per_pass(linear(8)[0], pass_bytes=10 * 1024 * 3 * 8 * 8) == 10
+    assert images_per_pass(linear(8)[0], pass_bytes=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [
+        ("saliency", 1),
+        ("input_x_gradient", 1),
+        ("grad_cam", 1),
+        ("integrated_gradients", 50),
+        ("integrated_gradients-1", 1),
+        ("integrated_gradients-10", 10),
+    ],
+)
+def test_a_method_says_how_many_passes_it_makes(name, passes):
+    batch_lengths: list[int] = []
+    assert find_method(name).passes == passes
+    model = smooth()
+    attribute(model, images(5), TARGETS_N, name, absolute=False)  # looks for the layer of Grad-CAM
+    model.register_forward_pre_hook(lambda _, arguments: batch_lengths.append(len(arguments[0])))
+    attribute(model, images(5), TARGETS_N, name, absolute=False)
+    assert batch_lengths == [5] * passes
+
+
+def test_records_say_what_maps_depend_on_beside_the_name():
+    model = smooth()
+    described = {name: find_method(name).describe([model]) for name in METHODS}
+    assert described == {
+        "saliency": {},
+        "input_x_gradient": {"baseline": "black"},
+        "integrated_gradients": {"baseline": "black", "rule": "gausslegendre", "passes": 50},
+        "grad_cam": {"layers": {"tiny": "2"}, "channels": "a third of the map each"},
+    }
+
+
+def test_a_plug_in_with_passes_is_given_their_number(monkeypatch):
+    def many(model, images_N3HW, targets_N, *, absolute, passes=3):
+        return torch.full_like(images_N3HW, passes)
+
+    monkeypatch.setitem(METHODS._entries, "smooth-grad", many)
+    assert find_method("smooth-grad").passes == 3
+    assert attribute(smooth(), images(5), TARGETS_N, "smooth-grad-20", absolute=True).eq(20).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "saliency-10",
+            "takes a number of passes, which saliency does not, found 'saliency-10'; write 'saliency'",
+        ),
+        ("integrated_gradients-0", "a whole number of passes after 'integrated_gradients', 1 or more, found"),
+        ("integrated_gradients-ten", "1 or more, found 'integrated_gradients-ten'; write for example"),
+        ("integrated_gradient-10", "a known attribution method, found .*did you mean 'integrated_gradients'"),
+    ],
+)
+def test_a_number_of_passes_that_cannot_be_is_answered_with_the_cure(name, message):
+    with pytest.raises(UserError, match=message):
+        find_method(name)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_networks_that_work_in_place_have_the_maps_of_those_that_do_not(method):
+    def network(inplace: bool) -> Classifier:
+        torch.manual_seed(3)
+        return classifier(
+            nn.Sequential(
+                nn.ReLU(inplace),
+                nn.Conv2d(3, 5, 3),
+                nn.ReLU(inplace),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(5, NUM_CLASSES),
+            )
+        )
+
+    in_place, plain = (
+        attribute(network(inplace), images(5), TARGETS_N, method, absolute=False) for inplace in (True, False)
+    )
+    assert plain.abs().max() > 0
+    assert torch.equal(in_place, plain)
+
+
+class NoGradient(nn.Module):
+    def forward(self, images_N3HW: Tensor) -> Tensor:
+        with torch.no_grad():
+            return images_N3HW.mean((2, 3)) @ torch.ones(3, NUM_CLASSES)
+
+
+@pytest.mark.parametrize("method", ["saliency", "input_x_gradient", "integrated_gradients-2"])
+def test_a_network_without_gradients_is_named(method):
+    with pytest.raises(
+        UserError, match=rf"expected tiny to let {method} run, found .*grad.*check that gradients flow"
+    ):
+        attribute(classifier(NoGradient()), images(5), TARGETS_N, method, absolute=True)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -106,9 +106,10 @@ def grad_cam_layer(classifier: Classifier) -> str:
 
     It is what the classifier's module says in an attribute `grad_cam_layer`, or else the last module
     to end in the forward pass whose output (N, C, h, w), (N, h, w, C) or (N, tokens, C) lies on a
-    square of more than one place and moves the logits there. The second condition passes over the
-    layers of a transformer after its last attention, where only the class token counts: what is found
-    is the norm before that attention. Linear layers of tokens are parts of a block, not its end.
+    square of more than one place and moves the logits there. Of maps it is the last past which no
+    shortcut leads, so not the inside of a block whose end has one place. Of tokens it is the last, which
+    passes over the layers of a transformer after its last attention, where only the class token
+    counts: what is found is the norm before that attention. A linear layer is part of a block, too.
 
     Raises:
         UserError: the classifier has no such layer.
@@ -140,8 +141,6 @@ def _search(classifier: Classifier) -> str:
         logits_1C = classifier(image_13HW.requires_grad_())
         if outputs and logits_1C.requires_grad:
             last = next(reversed(outputs.values()))
-            # A network of tokens ends in tokens; what has maps inside of it is its attention.
-            ends = {n for n, o in outputs.items() if last.ndim == 4 == o.ndim or o.shape == last.shape}
             slopes = torch.autograd.grad(
                 logits_1C.square().sum(), list(outputs.values()), allow_unused=True, materialize_grads=True
             )
@@ -150,13 +149,29 @@ def _search(classifier: Classifier) -> str:
                 for name, slope in zip(outputs, slopes, strict=True)
                 if (slope_1Chw := _as_maps(slope, classifier)) is not None and bool(slope_1Chw.any())
             ]
+            # A network of tokens ends in tokens; what has maps inside of it is its attention.
+            ends = [n for n in moving if last.ndim == 4 == outputs[n].ndim or outputs[n].shape == last.shape]
+            moving = ends or moving
+            if moving and last.ndim == 4:
+                return next((n for n in reversed(moving) if _is_passed_by_all(n, classifier)), moving[-1])
             if moving:
-                return ([name for name in moving if name in ends] or moving)[-1]
+                return moving[-1]
     raise UserError(
         expected=f"a convolutional stage or a square of tokens in {classifier.name}, for grad_cam",
         found="no module with such an output that moves the logits",
         next_step="leave grad_cam out, or name a layer in the attribute `grad_cam_layer` of its module",
     )
+
+
+def _is_passed_by_all(layer: str, classifier: Classifier) -> bool:
+    """Whether the logits see nothing of the image but through this layer: no shortcut leads past it."""
+    image_13HW = _probe(classifier).requires_grad_()
+    with _hook_on([_submodule(classifier, layer)], lambda _, __, output: output.detach()):
+        logits_1C = classifier(image_13HW)
+    if not logits_1C.requires_grad:
+        return True
+    (slope,) = torch.autograd.grad(logits_1C.sum(), image_13HW, allow_unused=True)
+    return slope is None
 
 
 def _as_maps(values: Tensor, classifier: Classifier) -> Tensor | None:
