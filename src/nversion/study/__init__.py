@@ -1,7 +1,8 @@
 """A study: its spec, its plan, its run, its tables."""
 
 from .plan import OpenStudy, Plan, make_plan, open_study
-from .run import Reporter, Silent, run_study, say_plan
+from .reporter import Reporter, Silent
+from .run import run_study, say_plan
 from .spec import StudySpec, parse_spec, read_spec
 
 __all__ = [

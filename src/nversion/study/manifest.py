@@ -66,6 +66,8 @@ def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], secon
         "storage": {"dtype": spec.run.storage, "changed_top1": facts["changed_top1"]},
         "logits": facts["logits"],
         "near_ties": facts["near_ties"],
+        "attribution_passes": facts["attribution_passes"],
+        "attribution_seconds": facts["attribution_seconds"],
         "unreadable": facts["unreadable"],
         "seconds": round(seconds, 1),
     }

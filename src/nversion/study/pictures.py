@@ -15,7 +15,7 @@ from nversion.core import generator
 from nversion.data import Canonical, Condition, Dataset, UnreadableImageError
 from nversion.models import Classifier
 
-from .tables import MAPS, SAMPLES
+from .schemas import MAPS, SAMPLES
 
 
 def chosen_samples(dataset: Dataset, count: int, purpose: str) -> list[int]:

@@ -10,21 +10,31 @@ from math import comb
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nversion.attribution import find_method
-from nversion.core import UserError, did_you_mean, fingerprint
+from nversion.core import LabelSpace, UserError, did_you_mean, fingerprint
 from nversion.corruptions import CORRUPTIONS, create
-from nversion.data import Canonical, Condition, Dataset, open_dataset
-from nversion.diversity import PAIRWISE
+from nversion.data import (
+    Canonical,
+    ClassGroups,
+    Condition,
+    Dataset,
+    open_dataset,
+    read_costs,
+    read_groups,
+)
 from nversion.ensembles import CONSENSUS, Ensembles
 from nversion.models import Classifier, check_label_space, expand_pool, load_classifier
 from nversion.predictions import Inference, LogitsWriter, place, seconds_per_image
 
 from .attributions import GramWriter
+from .metrics import asked_metrics
+from .representations import RepresentationWriter
 from .spec import EnsemblesTable, StudySpec
 
 RESULTS_BYTES = 4 << 30  # of all ensembles under two conditions, with and without each block of images
-BACKWARD_COST = 4.0  # passes of forward cost for one sample's maps: forward for the target, forward, backward
+PASS_COST = 3.0  # of a forward and backward pass that keeps its activations, in forward passes
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class OpenStudy:
     conditions: list[Condition]
     classifiers: list[Classifier]
     inference: Inference
+    groups: ClassGroups | None = None
+    cost_CC: Tensor | None = None
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -53,12 +65,13 @@ class OpenStudy:
         return ensembles_of(self.spec.ensembles, len(self.classifiers))
 
     def open_stores(self, on_step: Callable[[str], None] = lambda _: None) -> Stores:
-        """Open and check the stores of logits and of Grams; reads every finished file once.
+        """Open and check the stores of logits, Grams and similarities; reads every finished file once.
 
         Args:
             on_step: called with a model's name after each batch of it that is computed.
         """
-        logits, grams = {}, {}
+        logits, grams, similarities = {}, {}, {}
+        absolute = self.spec.attribution is None or self.spec.attribution.absolute
         for name, dataset in self.datasets.items():
             shared = (dataset, self.canonical, self.conditions_of(name), self.classifiers)
             logits[name] = LogitsWriter(
@@ -73,19 +86,32 @@ class OpenStudy:
                     self.device,
                     on_step,
                 )
-        return Stores(logits, grams)
+            if self.spec.representation is not None:
+                similarities[name] = RepresentationWriter(
+                    self.folder / "representations",
+                    *shared,
+                    self.spec.representation,
+                    self.inference,
+                    self.device,
+                    on_step,
+                    absolute=absolute,
+                )
+        return Stores(logits, grams, similarities)
 
 
 @dataclass(frozen=True)
 class Stores:
-    """What a study keeps on disk, by data set; `grams` is empty where no attributions are asked for."""
+    """What a study keeps on disk, by data set; of attributions and representations only what is asked for."""
 
     logits: dict[str, LogitsWriter]
     grams: dict[str, GramWriter]
+    similarities: dict[str, RepresentationWriter]
 
-    def of(self, dataset: str) -> list[LogitsWriter | GramWriter]:
+    def of(self, dataset: str) -> list[LogitsWriter | GramWriter | RepresentationWriter]:
         """The consumers that the images of this data set are for."""
-        return [self.logits[dataset], *([self.grams[dataset]] if dataset in self.grams else [])]
+        stores: tuple[Mapping[str, LogitsWriter | GramWriter | RepresentationWriter], ...]
+        stores = (self.logits, self.grams, self.similarities)
+        return [store[dataset] for store in stores if dataset in store]
 
 
 @dataclass(frozen=True)
@@ -95,6 +121,7 @@ class Plan:
     Attributes:
         batches_total, batches_missing: (condition, model, batch) of logits.
         maps_total, maps_missing: samples to attribute, summed over conditions.
+        compared_missing: samples whose representations are still to be compared, summed over conditions.
         ensembles: number of each size.
         seconds: estimated time of what is missing, from a timing of each model on one small batch.
         bytes_missing, bytes_free: disk that the missing work takes, and what there is.
@@ -105,6 +132,7 @@ class Plan:
     batches_missing: int
     maps_total: int
     maps_missing: int
+    compared_missing: int
     ensembles: dict[int, int]
     seconds: float
     bytes_missing: int
@@ -151,7 +179,6 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         base: the folder that relative paths in the spec start from.
     """
     _check_names("consensus rule", spec.ensembles.consensus, list(CONSENSUS))
-    _check_names("diversity metric", spec.ensembles.diversity or [], list(PAIRWISE))
     _check_names("corruption", list(spec.conditions.corruptions), list(CORRUPTIONS))
     for corruption, severities in spec.conditions.corruptions.items():
         for severity in severities:
@@ -160,6 +187,8 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         for method in spec.attribution.methods:
             find_method(method)
         _check_once("attribution method", spec.attribution.methods)
+    asked_metrics(spec.ensembles.diversity)
+    _check_once("diversity metric", spec.ensembles.diversity or [])
     device = choose_device(spec.run.device)
     datasets = {}
     for name, table in spec.data.items():
@@ -194,11 +223,27 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         "model as study.baseline", [] if spec.study.baseline is None else [spec.study.baseline], names
     )
     _check_names("model under report.map_models", spec.report.map_models, names)
+    for members in spec.report.ensembles:
+        _check_names("model under report.ensembles", members, names)
     check_label_space(classifiers, list(datasets.values()))
     run = spec.run
     inference = Inference(run.batch_size, run.storage, run.amp, run.channels_last)
     place(classifiers, inference, device)
-    return OpenStudy(spec, folder, device, datasets, canonical, conditions, classifiers, inference)
+    label_space = next(iter(datasets.values())).label_space
+    groups, cost_CC = _hazards(spec, base, label_space)
+    return OpenStudy(
+        spec, folder, device, datasets, canonical, conditions, classifiers, inference, groups, cost_CC
+    )
+
+
+def _hazards(
+    spec: StudySpec, base: Path, label_space: LabelSpace
+) -> tuple[ClassGroups | None, Tensor | None]:
+    asked = spec.hazards
+    groups = None if asked.groups is None else read_groups(base / asked.groups, label_space)
+    if asked.costs is None:
+        return groups, None
+    return groups, torch.from_numpy(read_costs(base / asked.costs, label_space, groups))
 
 
 def study_hash(study: OpenStudy) -> str:
@@ -241,7 +286,14 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
         maps_total += len(gram_writer.samples) * len(gram_writer.conditions)
         maps_missing += lacking
         bytes_missing += sum(a.num_bytes for a in gram_writer.arrays.values() if a.missing())
-        seconds += lacking * BACKWARD_COST * sum(speed.values())
+        passes = sum(find_method(method).passes for method in gram_writer.spec.methods)
+        seconds += lacking * (1 + passes * PASS_COST) * sum(speed.values())
+    compared_missing = 0
+    for similarity_writer in stores.similarities.values():
+        lacking = similarity_writer.num_missing_samples()
+        compared_missing += lacking
+        bytes_missing += sum(a.num_bytes for a in similarity_writer.arrays.values() if a.missing())
+        seconds += (lacking + PASS_COST * similarity_writer.num_missing_passes()) * sum(speed.values())
     set_aside = [name for consumer in consumers for name in consumer.set_aside()]
     study.folder.mkdir(parents=True, exist_ok=True)
     return Plan(
@@ -249,6 +301,7 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
         missing,
         maps_total,
         maps_missing,
+        compared_missing,
         {family.size: len(family) for family in study.ensembles()},
         seconds,
         bytes_missing,
@@ -280,9 +333,10 @@ def check_memory(study: OpenStudy, plan: Plan) -> None:
         UserError: there are too many; a seeded sample is the way out.
     """
     spec = study.spec
-    quantities = 2 * len(spec.ensembles.consensus) + len(spec.ensembles.diversity or PAIRWISE) + 1
+    quantities = 2 * len(spec.ensembles.consensus) + len(asked_metrics(spec.ensembles.diversity)) + 2
+    quantities += 8 + max(spec.ensembles.sizes) ** 2  # calibration, failure counts and splits of votes
     if (asked := spec.attribution) is not None:
-        quantities += len(asked.methods) * len(asked.targets) * len(asked.normalise)
+        quantities += 4 * len(asked.methods) * len(asked.targets) * len(asked.normalise)
     bytes_an_ensemble = 2 * 8 * quantities * (spec.ensembles.num_blocks + 1)
     at_most = RESULTS_BYTES // bytes_an_ensemble
     if sum(plan.ensembles.values()) > at_most:

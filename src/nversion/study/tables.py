@@ -1,67 +1,34 @@
-"""The tables of a study: their columns, in one place, and how numbers become rows."""
+"""How a study's numbers become rows, and where the tables lie; their columns are in `schemas`."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Container, Mapping, Sequence
 from itertools import combinations
+from math import isfinite
 from pathlib import Path
 
 import polars as pl
 
 from nversion.core import UserError, write_bytes
 from nversion.data import Condition, Dataset
-from nversion.diversity import PAIRWISE
+from nversion.diversity import MetricFacts
+from nversion.ensembles import Replicated
 from nversion.models import Card
 from nversion.reliability import block_jackknife_stderr, proportion_interval
 
+from .lineage import shared_lineage
 from .measure import ConditionResult, Measured
-
-_F = pl.Float64
-Schema = dict[str, pl.DataType | type[pl.DataType]]
-MODELS: Schema = {
-    "model": pl.String, "family": pl.String, "training": pl.String, "params": pl.Int64, "macs": pl.Int64,
-    "condition": pl.String, "n": pl.Int64, "top1": _F, "top1_low": _F, "top1_high": _F, "top5": _F,
-    "nll": _F, "ece": _F, "changed_top1": pl.Int64,
-}  # fmt: skip
-ENSEMBLES: Schema = {
-    "ensemble": pl.String, "members": pl.List(pl.String), "size": pl.Int64, "consensus": pl.String,
-    "condition": pl.String, "top1": _F, "best_member_top1": _F, "mean_member_top1": _F,
-    "improvement": _F, "improvement_stderr": _F, "ties": pl.Int64, "params": pl.Int64, "macs": pl.Int64,
-}  # fmt: skip
-PAIRS: Schema = {
-    "model_a": pl.String, "model_b": pl.String, "condition": pl.String, "metric": pl.String, "value": _F,
-}  # fmt: skip
-DIVERSITY: Schema = {
-    "ensemble": pl.String, "size": pl.Int64, "condition": pl.String, "metric": pl.String, "value": _F,
-    "stderr": _F, "n_undefined": pl.Int64,
-}  # fmt: skip
-CORRELATIONS: Schema = {
-    "metric": pl.String, "size": pl.Int64, "consensus": pl.String, "diversity_condition": pl.String,
-    "accuracy_condition": pl.String, "statistic": pl.String, "value": _F, "low": _F, "high": _F,
-    "n_ensembles": pl.Int64, "note": pl.String,
-}  # fmt: skip
-CONDITIONS: Schema = {
-    "condition": pl.String, "dataset": pl.String, "corruption": pl.String, "severity": _F,
-    "seed": pl.Int64, "n": pl.Int64, "excluded": pl.Int64,
-}  # fmt: skip
-LABELS: Schema = {"dataset": pl.String, "sample_id": pl.String, "label": pl.Int64}
-NEAR_TIES: Schema = {
-    "ensemble": pl.String, "size": pl.Int64, "consensus": pl.String, "condition": pl.String,
-    "sample_id": pl.String,
-}  # fmt: skip
-SAMPLES: Schema = {
-    "sample_id": pl.String, "label": pl.Int64, "label_name": pl.String, "condition": pl.String,
-    "png": pl.Binary,
-}  # fmt: skip
-MAPS: Schema = {
-    "sample_id": pl.String, "condition": pl.String, "model": pl.String, "family": pl.String,
-    "label_name": pl.String, "predicted_name": pl.String, "right": pl.Boolean, "png": pl.Binary,
-}  # fmt: skip
-METRICS: Schema = {
-    "metric": pl.String, "low_bound": _F, "high_bound": _F, "higher_is_more_diverse": pl.Boolean,
-    "formula": pl.String, "undefined_when": pl.String,
-}  # fmt: skip
+from .schemas import (
+    CONDITIONS,
+    DIVERSITY,
+    ENSEMBLES,
+    LABELS,
+    METRICS,
+    MODELS,
+    NEAR_TIES,
+    PAIRS,
+)
 
 
 def ensemble_names(members: Sequence[Sequence[int]], model_names: Sequence[str]) -> list[str]:
@@ -87,6 +54,10 @@ def models_table(
                     "model": card.name,
                     "family": card.family,
                     "training": card.training,
+                    "architecture": card.architecture,
+                    "initial_weights": card.initial_weights,
+                    "teacher": card.teacher,
+                    "training_data": card.training_data,
                     "params": card.num_parameters,
                     "macs": card.macs,
                     "condition": result.condition,
@@ -96,7 +67,9 @@ def models_table(
                     "top1_high": high,
                     "top5": float(result.models.top5_M[i]),
                     "nll": float(result.models.nll_M[i]),
+                    "brier": float(result.models.brier_M[i]),
                     "ece": float(result.models.ece_M[i]),
+                    "ece_debiased": float(result.models.ece_debiased_M[i]),
                     "changed_top1": changed.get((result.condition, card.name)),
                 }
             )
@@ -113,6 +86,8 @@ def ensembles_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -
             shared = {
                 "ensemble": ensemble_names(members, names),
                 "members": [[names[i] for i in row] for row in members],
+                "best_member": [names[i] for i in size.best_E.tolist()],
+                "shared_lineage": shared_lineage(cards, size.ensembles),
                 "best_member_top1": size.best_member_E.tolist(),
                 "mean_member_top1": size.mean_member.full_E.tolist(),
                 "params": [sum(cards[i].num_parameters for i in row) for row in members],
@@ -123,7 +98,7 @@ def ensembles_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -
                     **shared,
                     "top1": size.accuracy[consensus].full_E.tolist(),
                     "improvement": improvement.full_E.tolist(),
-                    "improvement_stderr": _stderr(improvement),
+                    "improvement_stderr": stderr_of(improvement),
                     "ties": size.evaluations[consensus].num_ties_E.tolist(),
                 }
                 frame = pl.DataFrame(columns).with_columns(
@@ -164,7 +139,7 @@ def diversity_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -
                     {
                         "ensemble": ensembles,
                         "value": measured.full_E.tolist(),
-                        "stderr": _stderr(measured),
+                        "stderr": stderr_of(measured),
                         "n_undefined": measured.undefined_E.tolist(),
                     }
                 ).with_columns(
@@ -196,38 +171,36 @@ def conditions_table(
 
 
 def labels_table(datasets: Mapping[str, Dataset]) -> pl.DataFrame:
-    """A row for each sample, unreadable ones too: row n of a data set is row n of its stored logits."""
-    columns = {
-        name: {"sample_id": dataset.sample_ids, "label": dataset.labels_N.copy()}
+    """A row for each sample, unreadable ones too: row n of a data set is row n of its stored logits.
+
+    `accepted` holds the labels that count as right besides `label`.
+    """
+    frames = [
+        pl.DataFrame(
+            {
+                "sample_id": dataset.sample_ids,
+                "label": dataset.labels_N.copy(),
+                "accepted": [list(dataset.accepted.get(row, ())) for row in range(len(dataset))],
+            },
+            schema_overrides={"accepted": LABELS["accepted"]},
+        ).select(pl.lit(name).alias("dataset"), pl.all())
         for name, dataset in datasets.items()
-    }
-    frames = [pl.DataFrame(c).select(pl.lit(name).alias("dataset"), pl.all()) for name, c in columns.items()]
+    ]
     return pl.concat(frames).cast(pl.Schema(LABELS))
 
 
-def metrics_table(attribution_metrics: Mapping[str, str]) -> pl.DataFrame:
+def metrics_table(metrics: Sequence[MetricFacts]) -> pl.DataFrame:
     """What each metric is: bounds, direction, formula, when it is undefined."""
     rows: list[dict[str, object]] = [
         {
-            "metric": name,
-            "low_bound": metric.low,
-            "high_bound": metric.high,
-            "higher_is_more_diverse": metric.higher_is_more_diverse,
-            "formula": metric.formula,
-            "undefined_when": metric.undefined_when,
+            "metric": facts.name,
+            "low_bound": facts.low if isfinite(facts.low) else None,
+            "high_bound": facts.high if isfinite(facts.high) else None,
+            "higher_is_more_diverse": facts.higher_is_more_diverse,
+            "formula": facts.formula,
+            "undefined_when": facts.undefined_when,
         }
-        for name, metric in PAIRWISE.items()
-    ]
-    rows += [
-        {
-            "metric": name,
-            "low_bound": 0.0,
-            "high_bound": None,
-            "higher_is_more_diverse": True,
-            "formula": formula,
-            "undefined_when": "a map is zero everywhere and is to be normalised",
-        }
-        for name, formula in attribution_metrics.items()
+        for facts in metrics
     ]
     return pl.DataFrame(rows, schema=METRICS)
 
@@ -285,6 +258,7 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     return pl.read_parquet(path)
 
 
-def _stderr(measured: Measured) -> list[float]:
-    stderr_E: list[float] = block_jackknife_stderr(measured.full_E, measured.without_BE).tolist()
+def stderr_of(values: Measured | Replicated) -> list[float]:
+    """The standard error over images, from the block jackknife."""
+    stderr_E: list[float] = block_jackknife_stderr(values.full_E, values.without_BE).tolist()
     return stderr_E

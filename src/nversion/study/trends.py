@@ -9,7 +9,7 @@ import polars as pl
 from nversion.reliability import relation_interval
 
 from .measure import ConditionResult, EnsembleResult, Measured
-from .tables import CORRELATIONS
+from .schemas import CORRELATIONS
 
 MEAN_MEMBER_ACCURACY = "mean_member_accuracy"
 

@@ -1,0 +1,165 @@
+"""Whether cheap attribution methods rank pairs of models as dear ones do (Fig. 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from nversion.attribution import GramSums
+from nversion.core import UserError, did_you_mean
+from nversion.diversity import attribution_diversity
+from nversion.ensembles import Ensembles
+from nversion.reliability import relation_interval
+
+from .attributions import split_metric_name
+from .schemas import ATTRIBUTION_AGREEMENT
+
+ALL_METHODS = "all"
+"""Stands for both methods in the row with the mean over all pairs of methods."""
+
+SCALES = ("min_max", "mean")
+"""How scores of methods come to one scale: the smallest is 0 and the largest 1, or their mean is 1."""
+
+PAIR_SCORES = {
+    "condition": pl.String,
+    "target": pl.String,
+    "normalise": pl.String,
+    "model_a": pl.String,
+    "model_b": pl.String,
+    "method": pl.String,
+    "score": pl.Float64,
+    "normalised": pl.Float64,
+}
+
+
+def normalised_scores(score_P: Tensor, scale: str = "min_max") -> Tensor:
+    """Scores of the same pairs by one method, on a scale that methods share.
+
+    Both scales keep Pearson's and Spearman's correlation between methods as they are.
+
+    Returns:
+        float64; nan where a score is, and everywhere if all are equal (min_max) or their mean is 0.
+
+    >>> normalised_scores(torch.tensor([1.0, 2.0, 5.0])).tolist()
+    [0.0, 0.25, 1.0]
+    """
+    if scale not in SCALES:
+        raise UserError(
+            expected="a known scale of scores",
+            found=repr(scale),
+            next_step=did_you_mean(scale, list(SCALES)),
+        )
+    score_P = score_P.double()
+    kept_P = score_P[score_P.isfinite()]
+    if not len(kept_P):
+        return score_P
+    if scale == "mean":
+        return torch.where(kept_P.mean() != 0, score_P / kept_P.mean(), torch.nan)
+    low, high = kept_P.min(), kept_P.max()
+    return torch.where(high > low, (score_P - low) / (high - low), torch.nan)
+
+
+def pair_scores(
+    condition: str, sums: Mapping[str, GramSums], model_names: Sequence[str], scale: str = "min_max"
+) -> pl.DataFrame:
+    """The points of Fig. 9: Eq. 7 of each pair of models by each method, as it is and normalised.
+
+    Args:
+        condition: its name.
+        sums: by the name of the metric (`metric_name`), as measured under the condition.
+        model_names: in the order of the Grams.
+        scale: one of `SCALES`.
+
+    Returns:
+        A row for each metric and pair, in the columns `PAIR_SCORES`.
+    """
+    names = list(combinations(model_names, 2))
+    frames = [pl.DataFrame(schema=PAIR_SCORES)]
+    for metric, of_metric in sums.items():
+        method, target, normalise = split_metric_name(metric)
+        score_P = attribution_diversity(of_metric.mean_gram(), _pairs(model_names))
+        frames.append(
+            pl.DataFrame(
+                {
+                    "condition": [condition] * len(names),
+                    "target": [target] * len(names),
+                    "normalise": [normalise] * len(names),
+                    "model_a": [a for a, _ in names],
+                    "model_b": [b for _, b in names],
+                    "method": [method] * len(names),
+                    "score": score_P.tolist(),
+                    "normalised": normalised_scores(score_P, scale).tolist(),
+                },
+                schema=PAIR_SCORES,
+            )
+        )
+    return pl.concat(frames)
+
+
+def attribution_agreement(
+    condition: str, sums: Mapping[str, GramSums], model_names: Sequence[str]
+) -> pl.DataFrame:
+    """Correlations over the pairs of models between every two methods, for each target and normalisation.
+
+    The score of a pair is Eq. 7 of the ensemble of the two. Methods are compared on the samples whose
+    maps each of them defines: where Grad-CAM maps are zero and normalised, its mean misses samples that
+    the other's has.
+
+    Columns `low` and `high` are the 95 % interval of Pearson's correlation for other images and other
+    models of the same kind (`reliability.relation_interval`: the pairs share models, so the models
+    count, not the pairs). The row of `ALL_METHODS`, where three methods or more can be compared, holds
+    the mean correlations over the pairs of methods, and no interval.
+
+    Args:
+        condition: its name.
+        sums: by the name of the metric (`metric_name`), as measured under the condition.
+        model_names: in the order of the Grams.
+
+    Returns:
+        Rows of the table `attribution_agreement`; none for a target and normalisation of one method.
+    """
+    pairs = _pairs(model_names)
+    of_kind: dict[tuple[str, str], dict[str, GramSums]] = {}
+    for metric, of_metric in sums.items():
+        method, target, normalise = split_metric_name(metric)
+        of_kind.setdefault((target, normalise), {})[method] = of_metric
+    rows: list[dict[str, object]] = []
+    for (target, normalise), methods in of_kind.items():
+        kind = {"condition": condition, "target": target, "normalise": normalise, "n_pairs": len(pairs)}
+        compared = []
+        for (a, sums_a), (b, sums_b) in combinations(methods.items(), 2):
+            estimates = relation_interval(
+                attribution_diversity(sums_a.mean_gram(), pairs),
+                attribution_diversity(sums_b.mean_gram(), pairs),
+                None,
+                attribution_diversity(sums_a.leave_one_block_out(), pairs),
+                attribution_diversity(sums_b.leave_one_block_out(), pairs),
+                None,
+                pairs.members_EK,
+                pairs.num_models,
+                count_B=torch.minimum(sums_a.count_B, sums_b.count_B),
+            )
+            pearson, spearman = estimates["pearson"], estimates["spearman"]
+            compared.append((pearson.value, spearman.value))
+            rows.append(
+                kind
+                | {"method_a": a, "method_b": b, "pearson": pearson.value, "spearman": spearman.value}
+                | {"low": pearson.low, "high": pearson.high}
+            )
+        if len(compared) > 1:
+            pearson_mean, spearman_mean = torch.tensor(compared, dtype=torch.float64).mean(0).tolist()
+            rows.append(
+                kind
+                | {"method_a": ALL_METHODS, "method_b": ALL_METHODS}
+                | {"pearson": pearson_mean, "spearman": spearman_mean, "low": float("nan")}
+                | {"high": float("nan")}
+            )
+    return pl.DataFrame(rows, schema=ATTRIBUTION_AGREEMENT)
+
+
+def _pairs(model_names: Sequence[str]) -> Ensembles:
+    return Ensembles.all_of(len(model_names), 2)

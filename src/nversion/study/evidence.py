@@ -1,0 +1,189 @@
+"""Tables of evidence about one condition: comparisons, calibration, voters and joint failures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from nversion.reliability import (
+    Interval,
+    compare_with_best_member,
+    joint_failures,
+    proportion_interval,
+)
+
+from .measure import Answers, ConditionResult, EnsembleResult
+from .schemas import AGREEMENT, CALIBRATION, COMPARISONS, JOINT_FAILURES, VOTES, Schema
+from .tables import ensemble_names, stderr_of
+
+CONSENSUS_OF_CALIBRATION = "average"
+
+
+def comparisons_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataFrame:
+    """Each ensemble against its best member, corrected for how many of them are compared."""
+    frames = []
+    for size in result.sizes:
+        for consensus, evaluation in size.evaluations.items():
+            found = compare_with_best_member(
+                evaluation.correct_BE.sum(0),
+                result.models.right_BM.sum(0),
+                evaluation.right_with_model_EM,
+                result.num_samples,
+                size.ensembles.members_EK,
+            )
+            columns = {
+                "best_member": [model_names[i] for i in found.best_member_E.tolist()],
+                "only_ensemble": found.only_ensemble_E.tolist(),
+                "only_member": found.only_member_E.tolist(),
+                "difference": found.difference_E.tolist(),
+                "low": found.low_E.tolist(),
+                "high": found.high_E.tolist(),
+                "low_corrected": found.low_corrected_E.tolist(),
+                "high_corrected": found.high_corrected_E.tolist(),
+                "p_value": found.p_value_E.tolist(),
+                "p_corrected": found.p_corrected_E.tolist(),
+            }
+            constants = {
+                "consensus": consensus,
+                "n": result.num_samples,
+                "num_compared": found.num_compared,
+            }
+            frames.append(_frame(columns, constants, size, result.condition, model_names, COMPARISONS))
+    return _joined(frames, COMPARISONS)
+
+
+def calibration_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataFrame:
+    """How good the probabilities of each ensemble's averaged logits are."""
+    frames = []
+    for size in result.sizes:
+        found = size.calibration
+        columns = {
+            "nll": found.nll.full_E.tolist(),
+            "nll_stderr": stderr_of(found.nll),
+            "brier": found.brier.full_E.tolist(),
+            "brier_stderr": stderr_of(found.brier),
+            "ece": found.ece_E.tolist(),
+            "ece_debiased": found.ece_debiased_E.tolist(),
+            "mean_member_nll": found.mean_member_nll.full_E.tolist(),
+            "ambiguity": found.ambiguity.full_E.tolist(),
+        }
+        constants = {"consensus": CONSENSUS_OF_CALIBRATION}
+        frames.append(_frame(columns, constants, size, result.condition, model_names, CALIBRATION))
+    return _joined(frames, CALIBRATION)
+
+
+def agreement_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataFrame:
+    """Risk and coverage of answering only where at least so many members name one class."""
+    frames = []
+    for size in result.sizes:
+        found = size.votes.agreement()
+        for level in range(size.ensembles.size):
+            accepted_E = found.accepted_KE[level].round().long().tolist()
+            wrong_E = found.wrong_KE[level].tolist()
+            ends = [
+                proportion_interval(wrong, accepted) if accepted else Interval(math.nan, math.nan)
+                for wrong, accepted in zip(wrong_E, accepted_E, strict=True)
+            ]
+            columns = {
+                "accepted": accepted_E,
+                "coverage": found.coverage.full_E[level].tolist(),
+                "risk": found.risk.full_E[level].tolist(),
+                "risk_low": [low for low, _ in ends],
+                "risk_high": [high for _, high in ends],
+            }
+            constants = {"agreeing": level + 1, "n": result.num_samples}
+            frames.append(_frame(columns, constants, size, result.condition, model_names, AGREEMENT))
+    return _joined(frames, AGREEMENT)
+
+
+def votes_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataFrame:
+    """Right, safe stop or silent wrong: what a majority voter and a unanimous one come to."""
+    frames = []
+    for size in result.sizes:
+        for voter in ("majority", "unanimous"):
+            found = size.votes.voter(voter)
+            ends = [
+                proportion_interval(
+                    round(share * result.num_samples), result.num_samples, method="clopper_pearson"
+                )
+                for share in found.silent_wrong.full_E.tolist()
+            ]
+            columns = {
+                "right": found.right.full_E.tolist(),
+                "safe_stop": found.safe_stop.full_E.tolist(),
+                "silent_wrong": found.silent_wrong.full_E.tolist(),
+                "silent_wrong_low": [low for low, _ in ends],
+                "silent_wrong_high": [high for _, high in ends],
+            }
+            constants = {"voter": voter, "n": result.num_samples}
+            frames.append(_frame(columns, constants, size, result.condition, model_names, VOTES))
+    return _joined(frames, VOTES)
+
+
+def joint_failures_table(
+    result: ConditionResult, suspects_N: Tensor, model_names: Sequence[str]
+) -> pl.DataFrame:
+    """How ensembles fail together, on all images and without those whose label is suspected.
+
+    Args:
+        suspects_N: bool, the suspected images of the condition.
+    """
+    frames = []
+    for subset, answers in subsets(result.answers, suspects_N).items():
+        wrong_BM = _wrong_BM(answers)
+        for size in result.sizes:
+            family = size.ensembles
+            whole = subset == "all"
+            failures = size.failures if whole else answers.failure_counts(family)
+            votes = size.votes if whole else answers.votes(family)
+            found = joint_failures(failures.counts_BEK1, wrong_BM, family.members_EK)
+            columns = {
+                "all_fail": found.all_fail_E.tolist(),
+                "all_fail_low": found.all_fail_low_E.tolist(),
+                "all_fail_high": found.all_fail_high_E.tolist(),
+                "all_fail_independent": found.all_fail_independent_E.tolist(),
+                "majority_fail": found.majority_fail_E.tolist(),
+                "majority_fail_independent": found.majority_fail_independent_E.tolist(),
+                "vote_fail": votes.vote_fail().full_E.tolist(),
+                "identical_wrong": votes.identical_wrong().full_E.tolist(),
+                "beta": found.beta_E.tolist(),
+                "beta_stderr": found.beta_stderr_E.tolist(),
+                "beta_independent": found.beta_independent_E.tolist(),
+            }
+            constants = {"subset": subset, "n": found.n}
+            frames.append(_frame(columns, constants, size, result.condition, model_names, JOINT_FAILURES))
+    return _joined(frames, JOINT_FAILURES)
+
+
+def subsets(answers: Answers, suspects_N: Tensor) -> dict[str, Answers]:
+    """All images, and those that are left without the suspects where there are some of both."""
+    if not bool(suspects_N.any()) or bool(suspects_N.all()):
+        return {"all": answers}
+    return {"all": answers, "without_suspects": answers.only(~suspects_N)}
+
+
+def _wrong_BM(answers: Answers) -> Tensor:
+    wrong_BM = torch.zeros(answers.num_blocks, len(answers.right_MN), dtype=torch.float64)
+    return wrong_BM.index_add_(0, answers.blocks_N, (~answers.right_MN).T.double())
+
+
+def _frame(
+    columns: Mapping[str, object],
+    constants: Mapping[str, object],
+    size: EnsembleResult,
+    condition: str,
+    model_names: Sequence[str],
+    schema: Schema,
+) -> pl.DataFrame:
+    named = {"ensemble": ensemble_names(size.ensembles.members_EK.tolist(), model_names), **columns}
+    constants = {"size": size.ensembles.size, "condition": condition, **constants}
+    frame = pl.DataFrame(named).with_columns(**{name: pl.lit(value) for name, value in constants.items()})
+    return frame.select(list(schema)).cast(pl.Schema(schema))
+
+
+def _joined(frames: Sequence[pl.DataFrame], schema: Schema) -> pl.DataFrame:
+    return pl.concat([pl.DataFrame(schema=schema), *frames])

@@ -1,0 +1,226 @@
+"""Centered kernel alignment of all models' layers: made while the images are at hand, kept as HSIC1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from nversion.attribution import attribute, find_method
+from nversion.core import PartedArray, UserError, code_fingerprint, fingerprint, generator, spans
+from nversion.data import Canonical, Condition, Dataset
+from nversion.diversity.representations import MIN_IMAGES, CKASums, hsic1, linear_gram, matched_depth_cka
+from nversion.models import Classifier
+from nversion.predictions import Inference, RenderedBatch, as_float, describe_condition, made_with
+from nversion.representations import Entry, cka_table, layer_entries, layer_grams, layers_of_pool
+
+from .spec import RepresentationTable
+
+MAPS = "map:"  # in front of the attribution method, in place of a layer's name
+
+
+def represented_batches(dataset: Dataset, spec: RepresentationTable, batch_size: int) -> list[int]:
+    """Ascending indices of the seeded choice of whole batches; those of fewer than 4 images are no choice."""
+    bounds = list(spans(len(dataset), batch_size))
+    eligible = [batch for batch, (start, stop) in enumerate(bounds) if stop - start >= MIN_IMAGES]
+    if len(eligible) <= spec.batches:
+        return eligible
+    rng = generator("represented batches", spec.seed, len(dataset), batch_size)
+    return sorted(rng.choice(eligible, spec.batches, replace=False).tolist())
+
+
+@dataclass(frozen=True)
+class Representations:
+    """The similarities under one condition.
+
+    Attributes:
+        entries: what the rows and columns of the sums are.
+        num_models: M; every model has at least one layer.
+        sums: of HSIC1 over the chosen batches.
+    """
+
+    entries: Sequence[Entry]
+    num_models: int
+    sums: CKASums
+
+    def table(self, model_names: Sequence[str]) -> pl.DataFrame:
+        """Rows of the table `cka`, without the condition."""
+        return cka_table(self.entries, model_names, self.sums)
+
+    def similarity(self) -> tuple[Tensor, Tensor]:
+        """The mean CKA of matched depths of every pair of models, by activations alone.
+
+        Returns:
+            cka_MM: float64, 1 on the diagonal; nan where some matched pair of layers is undefined.
+            cka_BMM: without the minibatches of block b. Minibatch j lies in block j mod B: the blocks of
+                images of CKA are its minibatches, not those of the accuracies. A block without one
+                changes nothing, see `CKASums.without_each_block`.
+        """
+        of_layers = torch.tensor([i for i, entry in enumerate(self.entries) if entry.depth >= 0])
+        depths = [0] * self.num_models
+        for entry in self.entries:
+            depths[entry.model] += entry.depth >= 0
+        full_TT, without_BTT = self.sums.cka(), self.sums.without_each_block()
+        return (
+            matched_depth_cka(full_TT[of_layers][:, of_layers], depths),
+            matched_depth_cka(without_BTT[:, of_layers][:, :, of_layers], depths),
+        )
+
+
+class RepresentationWriter:
+    """Consumer of rendered batches that keeps the HSIC1 of all pairs of layers of each chosen batch.
+
+    One array for each condition, a row a batch: the number of readable images, then HSIC1 (T, T) over the T
+    entries, which are the layers of all models and behind them their attribution maps of the predicted
+    class. All models see the same images; unreadable ones are left out.
+
+    Memory beside the models' own: one layer's features, or the maps of one model, and the Gram matrices
+    of one batch, 8·T·N² bytes.
+
+    Args:
+        root: the folder of all of them.
+        spec: layers, maps, batches, seed and conditions that are asked for.
+        absolute: whether the attribution maps are magnitudes.
+
+    Raises:
+        UserError: a pattern fits no layer, a model has none, a method is unknown, or batches are too small.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        dataset: Dataset,
+        canonical: Canonical,
+        conditions: Sequence[Condition],
+        classifiers: Sequence[Classifier],
+        spec: RepresentationTable,
+        inference: Inference,
+        device: torch.device,
+        on_step: Callable[[str], None] = lambda _: None,
+        *,
+        absolute: bool = True,
+    ) -> None:
+        if inference.batch_size < MIN_IMAGES:
+            raise UserError(
+                expected=f"batches of at least {MIN_IMAGES} images for [representation]",
+                found=f"batch_size = {inference.batch_size} under [run]",
+                next_step="set a larger batch_size, or take [representation] out",
+            )
+        self.classifiers = list(classifiers)
+        self.inference = inference
+        self.device = device
+        self.on_step = on_step
+        self.absolute = absolute
+        self.methods = list(dict.fromkeys(spec.maps))
+        self.batches = represented_batches(dataset, spec, inference.batch_size)
+        self.conditions = [c for c in conditions if any(fnmatchcase(c.name, p) for p in spec.conditions)]
+        self.layers = layers_of_pool(classifiers, spec.layers)
+        self.entries = layer_entries(self.layers) + [
+            Entry(model, MAPS + method, -1) for model in range(len(classifiers)) for method in self.methods
+        ]
+        self._bounds = list(spans(len(dataset), inference.batch_size))
+        self.arrays: dict[str, PartedArray] = {}
+        for condition in self.conditions:
+            what = describe_condition(dataset, canonical, condition) | {
+                "models": [
+                    [c.name, c.fingerprint, names] for c, names in zip(classifiers, self.layers, strict=True)
+                ],
+                "maps": [_describe_method(method, classifiers) for method in self.methods],
+                "absolute": absolute,
+                "num_samples": len(dataset),
+                "batches": self.batches,
+                "inference": {k: v for k, v in vars(inference).items() if k != "storage"},
+            }
+            self.arrays[condition.name] = PartedArray(
+                root / condition.name / f"hsic1-{fingerprint(what)[:12]}",
+                what,
+                made_with(device),
+                [(part, part + 1) for part in range(len(self.batches))],
+                (1 + len(self.entries) ** 2,),
+                "float64",
+            ).open()
+        self._missing = {
+            name: {self.batches[part] for part in array.missing()} for name, array in self.arrays.items()
+        }
+
+    def needs(self, condition: Condition, batch: int) -> bool:
+        return batch in self._missing.get(condition.name, ())
+
+    def num_steps(self) -> int:
+        """How often `on_step` will be called for what is missing."""
+        return sum(map(len, self._missing.values())) * len(self.classifiers)
+
+    def num_missing_samples(self) -> int:
+        """Samples that every model will still see for it, summed over conditions."""
+        bounds = (self._bounds[batch] for missing in self._missing.values() for batch in missing)
+        return sum(stop - start for start, stop in bounds)
+
+    def num_missing_passes(self) -> int:
+        """Forward and backward passes that the missing maps of one model take, summed over samples."""
+        return self.num_missing_samples() * sum(find_method(method).passes for method in self.methods)
+
+    def set_aside(self) -> list[str]:
+        """Files that did not match their manifest and will be computed again."""
+        return [name for array in self.arrays.values() for name in array.set_aside]
+
+    def consume(self, rendered: RenderedBatch) -> None:
+        name = rendered.condition.name
+        readable_n = rendered.readable_N.to(self.device)
+        images_n3HW = as_float(rendered.images_N3HW[readable_n], self.inference)
+        num_images, num_entries = len(images_n3HW), len(self.entries)
+        hsic_TT = torch.full((num_entries, num_entries), torch.nan, dtype=torch.float64)
+        if num_images >= MIN_IMAGES:
+            hsic_TT = hsic1(self._grams(images_n3HW)).cpu()
+        row = torch.cat([torch.tensor([num_images], dtype=torch.float64), hsic_TT.flatten()])
+        self.arrays[name].write(self.batches.index(rendered.batch), row[None].numpy())
+        self._missing[name].discard(rendered.batch)
+        if not self._missing[name]:
+            self.arrays[name].finish()
+
+    def finish(self) -> None:
+        """Join what is complete; for arrays whose last part was written just before a kill."""
+        for array in self.arrays.values():
+            array.finish()
+
+    def read(self, condition: Condition, num_blocks: int) -> Representations | None:
+        """The finished similarities of a condition; None where none are asked for.
+
+        Args:
+            num_blocks: minibatch j goes to block j mod B.
+        """
+        if condition.name not in self.arrays:
+            return None
+        rows = torch.from_numpy(np.array(self.arrays[condition.name].read()))
+        num_entries = len(self.entries)
+        hsic_JTT = rows[:, 1:].reshape(len(rows), num_entries, num_entries)
+        sums = CKASums.of(hsic_JTT, rows[:, 0].long(), num_blocks)
+        return Representations(self.entries, len(self.classifiers), sums)
+
+    def _grams(self, images_n3HW: Tensor) -> Tensor:
+        """gram_Tnn in the order of the entries."""
+        of_layers: list[Tensor] = []
+        of_maps: list[Tensor] = []
+        amp = self.inference.amp
+        for classifier, names in zip(self.classifiers, self.layers, strict=True):
+            with torch.autocast(
+                self.device.type, dtype=getattr(torch, amp or "bfloat16"), enabled=amp is not None
+            ):
+                grams_Lnn, logits_nC = layer_grams(classifier, images_n3HW, names)
+            of_layers.append(grams_Lnn)
+            for method in self.methods:
+                maps_n3HW = attribute(classifier, images_n3HW, logits_nC.argmax(-1), method, self.absolute)
+                of_maps.append(linear_gram(maps_n3HW.flatten(1))[None])
+            self.on_step(classifier.name)
+        return torch.cat(of_layers + of_maps)
+
+
+def _describe_method(name: str, classifiers: Sequence[Classifier]) -> dict[str, object]:
+    method = find_method(name)
+    code = code_fingerprint(method.function)  # "" of nversion's own methods
+    return {"method": name} | method.describe(classifiers) | ({"code": code} if code else {})

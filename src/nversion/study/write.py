@@ -1,0 +1,333 @@
+"""From finished stores to the tables of a study, one condition after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import nversion
+from nversion.attribution import find_method
+from nversion.data import Condition, Dataset, UnreadableImageError
+from nversion.diversity import MetricFacts
+from nversion.ensembles import evaluate_sizes
+from nversion.predictions import Predictions
+from nversion.reliability import Methodologies
+
+from . import tables
+from .agreement import attribution_agreement
+from .attributions import attribution_costs, metric_name
+from .design import methodologies_of, methodologies_table, predicted_failures_table, properties_table
+from .evidence import (
+    agreement_table,
+    calibration_table,
+    comparisons_table,
+    joint_failures_table,
+    votes_table,
+)
+from .hazards import hazards_table
+from .lineage import lineage_table
+from .measure import AttributedGrams, ConditionResult, EnsembleResult, PairValues, measure_condition
+from .metrics import SIMILARITY, asked_metrics, known_metrics
+from .pictures import maps_table, models_of_different_families, samples_table
+from .plan import OpenStudy, Stores, study_hash
+from .reporter import Reporter, duration
+from .robustness import robustness_tables
+from .suspects import condition_of_suspects, find_suspects, suspects_table, write_suspects_sheet
+from .trends import correlations
+
+TRIED_SAMPLES = 64  # evaluated once more to tell how long all will take
+
+
+def write_tables(
+    study: OpenStudy, stores: Stores, predictions: Mapping[str, Predictions], reporter: Reporter
+) -> dict[str, Any]:
+    """Measure and write every table; returns facts for the manifest.
+
+    Memory: the results of two conditions, this one's and its data set's clean one, and the tables.
+    """
+    parts: dict[str, list[pl.DataFrame]] = {}
+    near_ties: dict[str, dict[str, int]] = {}
+    groupings = methodologies_of([c.card for c in study.classifiers], study.spec.reliability)
+    say_work(study, predictions, reporter)
+    for name, dataset in study.datasets.items():
+        conditions = study.conditions_of(name)
+        first = condition_of_suspects(conditions)
+        clean: ConditionResult | None = None
+        # The condition that tells the suspects, clean where there is one, stands first.
+        for condition in sorted(conditions, key=lambda c: c is not first):
+            view = predictions[condition.name]
+            result = measure(study, stores, condition, view)
+            if condition is first:
+                answers = result.answers
+                suspects = find_suspects(
+                    answers.predicted_MN, answers.right_MN, study.spec.reliability.suspect_share
+                )
+                suspects_N = torch.from_numpy(suspects.mask_N)
+                pictures = study.spec.report.suspects
+                of_suspects = suspects_table(dataset, study.canonical, first, view.rows_N, suspects, pictures)
+                parts.setdefault("suspects", []).append(of_suspects)
+            clean = result if condition.is_clean else clean
+            ids = [dataset.sample_ids[row] for row in view.rows_N.tolist()]
+            found = tables_of_condition(study, stores, condition, result, clean, suspects_N, groupings, ids)
+            for table, frame in found.items():
+                parts.setdefault(table, []).append(frame)
+            near_ties[result.condition] = _near_ties(result)
+            reporter.advance()
+    rows_of = {name: predictions[study.conditions_of(name)[0].name].rows_N for name in study.datasets}
+    num_samples = {name: len(rows_N) for name, rows_N in rows_of.items()}
+    unreadable = {name: _reasons(study.datasets[name], rows_N) for name, rows_N in rows_of.items()}
+    excluded = {name: len(reasons) for name, reasons in unreadable.items()}
+    reporter.start("Pictures", 1)
+    order = [condition.name for condition in study.conditions]
+    frames = {name: _in_order(pl.concat(of_name), order) for name, of_name in parts.items()} | {
+        "conditions": tables.conditions_table(study.conditions, num_samples, excluded),
+        "labels": tables.labels_table(study.datasets),
+        "metrics": tables.metrics_table(facts_of_metrics(study)),
+        "lineage": lineage_table([classifier.card for classifier in study.classifiers]),
+        "samples": samples_table(study.datasets, study.canonical, study.conditions, study.spec.report.images),
+    }
+    if (maps := _maps(study)) is not None:
+        frames["maps"] = maps
+    facts = {
+        "study": study.spec.study.name,
+        "study_hash": study_hash(study),
+        "nversion": nversion.__version__,
+        "units": "fractions in [0, 1]",
+    }
+    for name, frame in frames.items():
+        tables.write_table(study.folder, name, frame, facts)
+    tables.remove_others(study.folder, keep=frames, study_hash=facts["study_hash"])
+    write_suspects_sheet(study.folder / "figures" / "suspects.png", frames["suspects"])
+    reporter.advance()
+    methods = [] if study.spec.attribution is None else study.spec.attribution.methods
+    return {
+        "num_samples": num_samples,
+        "excluded": excluded,
+        "unreadable": {name: reasons for name, reasons in unreadable.items() if reasons},
+        "changed_top1": sum(_changed(stores).values()),
+        "logits": _places_of_logits(study, stores),
+        "near_ties": near_ties,
+        "attribution_seconds": attribution_costs(study.folder / "attributions"),
+        "attribution_passes": {method: find_method(method).passes for method in methods},
+    }
+
+
+def measure(study: OpenStudy, stores: Stores, condition: Condition, view: Predictions) -> ConditionResult:
+    """Evaluate all ensembles under one condition, from the stores alone."""
+    similarity = None
+    if condition.dataset in stores.similarities:
+        found = stores.similarities[condition.dataset].read(condition, view.num_blocks)
+        similarity = None if found is None else PairValues(*found.similarity())
+    return measure_condition(
+        view,
+        study.ensembles(),
+        study.spec.ensembles,
+        stored_grams(stores, condition, view),
+        similarity,
+        study.cost_CC,
+    )
+
+
+def stored_grams(stores: Stores, condition: Condition, view: Predictions) -> dict[str, AttributedGrams]:
+    """For each attribution metric of a condition, its stored Gram matrices of readable images."""
+    if condition.dataset not in stores.grams:
+        return {}
+    writer = stores.grams[condition.dataset]
+    readable_n = np.flatnonzero(np.isin(writer.samples, view.rows_N))
+    positions_n = torch.from_numpy(np.searchsorted(view.rows_N, writer.samples[readable_n]))
+    return {
+        metric: AttributedGrams(array.read(), readable_n, positions_n)
+        for (name, metric), array in writer.arrays.items()
+        if name == condition.name
+    }
+
+
+def tables_of_condition(
+    study: OpenStudy,
+    stores: Stores,
+    condition: Condition,
+    result: ConditionResult,
+    clean: ConditionResult | None,
+    suspects_N: Tensor,
+    groupings: Mapping[str, Methodologies],
+    sample_ids: Sequence[str],
+) -> dict[str, pl.DataFrame]:
+    """The rows of one condition in every table that has rows of conditions.
+
+    Args:
+        clean: of the same data set, this one's own result if it is clean; None where there is none.
+        suspects_N: images whose label is suspected.
+        sample_ids: of the readable samples.
+    """
+    cards, names = [classifier.card for classifier in study.classifiers], study.model_names
+    reliability = study.spec.reliability
+    found = {
+        "models": tables.models_table([result], cards, _changed(stores)),
+        "ensembles": tables.ensembles_table([result], cards),
+        "pairs": tables.pairs_table([result], cards),
+        "diversity": tables.diversity_table([result], cards),
+        "correlations": correlations(result, clean),
+        "near_ties": tables.near_ties_table(result, names, sample_ids),
+        "comparisons": comparisons_table(result, names),
+        "calibration": calibration_table(result, names),
+        "agreement": agreement_table(result, names),
+        "votes": votes_table(result, names),
+        "joint_failures": joint_failures_table(result, suspects_N, names),
+        "methodologies": methodologies_table(result, suspects_N, groupings),
+        "properties": properties_table(result, groupings, cards, reliability),
+        "predicted_failures": predicted_failures_table(result, condition.dataset, groupings, names),
+        "hazards": pl.concat(_hazards(study, condition, result, size) for size in result.sizes),
+    }
+    if clean is not None and clean is not result:
+        found["robustness"], found["robustness_groups"] = robustness_tables(result, clean, cards)
+    if result.grams:
+        found["attribution_agreement"] = attribution_agreement(condition.name, result.grams, names)
+    if condition.dataset in stores.similarities:
+        representations = stores.similarities[condition.dataset].read(condition, 1)
+        if representations is not None:
+            of_layers = representations.table(names)
+            found["cka"] = of_layers.select(pl.lit(condition.name).alias("condition"), pl.all())
+    return found
+
+
+def _hazards(
+    study: OpenStudy, condition: Condition, result: ConditionResult, size: EnsembleResult
+) -> pl.DataFrame:
+    cost = size.calibration.expected_cost
+    average = size.evaluations.get("average")
+    nothing_E = [float("nan")] * len(size.ensembles)
+    return hazards_table(
+        result.answers.right_MN,
+        result.answers.labels_N,
+        size.ensembles,
+        condition=condition.name,
+        model_names=study.model_names,
+        label_space=study.datasets[condition.dataset].label_space,
+        groups=study.groups,
+        failure_E=nothing_E if average is None else (1 - average.accuracy_E).tolist(),
+        expected_cost_E=nothing_E if cost is None else cost.full_E.tolist(),
+    )
+
+
+def _in_order(frame: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
+    """Rows by the study's order of conditions, each condition's in the order they came."""
+    column = "condition" if "condition" in frame.columns else "accuracy_condition"
+    rank = pl.col(column).replace_strict(
+        {name: i for i, name in enumerate(conditions)}, return_dtype=pl.Int64
+    )
+    return frame.sort(rank, maintain_order=True)
+
+
+def _near_ties(result: ConditionResult) -> dict[str, int]:
+    return {
+        f"{size.ensembles.size}/{rule}": evaluation.num_near_ties
+        for size in result.sizes
+        for rule, evaluation in size.evaluations.items()
+        if evaluation.num_near_ties
+    }
+
+
+def _changed(stores: Stores) -> dict[tuple[str, str], int]:
+    """By condition and model, top classes that the type of the stored logits changed."""
+    return {key: array.note for writer in stores.logits.values() for key, array in writer.arrays.items()}
+
+
+def _places_of_logits(study: OpenStudy, stores: Stores) -> dict[str, dict[str, str]]:
+    places: dict[str, dict[str, str]] = {}
+    for writer in stores.logits.values():
+        for (condition, model), array in writer.arrays.items():
+            places.setdefault(condition, {})[model] = array.folder.relative_to(study.folder).as_posix()
+    return places
+
+
+def _reasons(dataset: Dataset, rows_N: NDArray[np.int64]) -> dict[str, str]:
+    """Id of each sample outside `rows_N` and why it cannot be decoded."""
+    reasons = {}
+    for row in np.setdiff1d(np.arange(len(dataset)), rows_N).tolist():
+        try:
+            dataset.decode(row)
+        except UnreadableImageError as error:
+            reasons[dataset.sample_ids[row]] = str(error)
+        else:
+            reasons[dataset.sample_ids[row]] = "it was unreadable when the models ran"
+    return reasons
+
+
+def _maps(study: OpenStudy) -> pl.DataFrame | None:
+    asked = study.spec.attribution
+    if asked is None or study.spec.report.maps == 0:
+        return None
+    condition = study.conditions[0]
+    named = [c for c in study.classifiers if c.name in study.spec.report.map_models]
+    return maps_table(
+        study.datasets[condition.dataset],
+        study.canonical,
+        condition,
+        named or models_of_different_families(study.classifiers, 6),
+        study.spec.report.maps,
+        asked.methods[0],
+        asked.absolute,
+        study.device,
+    )
+
+
+def facts_of_metrics(study: OpenStudy) -> list[MetricFacts]:
+    """Bounds, direction and formula of every metric of this study."""
+    known = known_metrics()
+    facts = [known[name] for name in asked_metrics(study.spec.ensembles.diversity)]
+    if study.spec.representation is not None:
+        facts.append(SIMILARITY)
+    if (asked := study.spec.attribution) is None:
+        return facts
+    kind = "absolute" if asked.absolute else "signed"
+    scale = {"none": "as they are", "l2": "of unit Euclidean norm", "sum": "of unit sum of magnitudes"}
+    over = {
+        "": "mean over images",
+        "_all_right": "mean over the images that all members classify rightly",
+        "_some_right": "mean over the images that some members, not all, classify rightly",
+        "_none_right": "mean over the images that no member classifies rightly",
+    }
+    for method in asked.methods:
+        for target in asked.targets:
+            for normalise in asked.normalise:
+                formula = (
+                    f"Eq. 7: variance over members, summed over channels and pixels, of {kind} {method} maps "
+                    f"of the {target} class, {scale[normalise]}"
+                )
+                facts += [
+                    MetricFacts(
+                        name=metric_name(method, target, normalise) + stratum,
+                        low=0.0,
+                        high=float("inf"),
+                        higher_is_more_diverse=True,
+                        formula=f"{formula}; {words}",
+                        undefined_when="there is no such image"
+                        if normalise == "none"
+                        else "a map is zero everywhere, or there is no such image",
+                    )
+                    for stratum, words in over.items()
+                ]
+    return facts
+
+
+def say_work(study: OpenStudy, predictions: Mapping[str, Predictions], reporter: Reporter) -> None:
+    """Tell how long the ensembles will take, from the first few samples of the first condition."""
+    families, consensus = study.ensembles(), study.spec.ensembles.consensus
+    view = next(iter(predictions.values()))
+    few = next(view.chunks(TRIED_SAMPLES * 4 * len(view.logits) * view.num_classes))
+    start = time.perf_counter()
+    evaluate_sizes([few], families, consensus, view.num_blocks)
+    taken = time.perf_counter() - start
+    seconds = taken / len(few.labels_N) * sum(map(len, predictions.values()))
+    reporter.say(
+        f"Evaluating {sum(map(len, families)):,} ensembles by {len(consensus)} rules "
+        f"on {len(study.conditions)} conditions: about {duration(seconds)}"
+    )
+    reporter.start("Ensembles", len(study.conditions))
