@@ -156,7 +156,7 @@ class OutputSums:
                 log_NPC = mean_NPC.clamp(min=_SMALLEST).log_()
                 minus_mixed_NP = log_NPC.mul_(mean_NPC).sum(-1)
                 ends_NP = (minus_entropy_NM[low:high, a] + minus_entropy_NM[low:high, b]) / 2
-                js_NP = (ends_NP - minus_mixed_NP).clamp_(0, math.log(2.0)).double().cpu()
+                js_NP = (ends_NP - minus_mixed_NP).double().clamp_(0, math.log(2.0)).cpu()
                 self.js_BP[:, start:stop].index_add_(0, blocks, js_NP)
 
     def tables(self) -> dict[str, Tensor]:

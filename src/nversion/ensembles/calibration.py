@@ -282,8 +282,8 @@ class _Part:
     @classmethod
     def of(cls, span: slice, members_EK: Tensor) -> _Part:
         half = (members_EK.shape[1] + 1) // 2
-        left_LH, left_E = members_EK[:, :half].unique(dim=0, return_inverse=True)
-        right_RH, right_E = members_EK[:, half:].unique(dim=0, return_inverse=True)
+        left_LH, left_E = torch.unique(members_EK[:, :half], dim=0, return_inverse=True)
+        right_RH, right_E = torch.unique(members_EK[:, half:], dim=0, return_inverse=True)
         return cls(span, members_EK.T.contiguous(), left_LH.T, right_RH.T, left_E, right_E)
 
     def first(self, count: int) -> _Part:
