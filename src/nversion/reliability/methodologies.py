@@ -291,6 +291,8 @@ class AllEstimates(NamedTuple):
         undefined = int(self.estimates_QGG.num_undefined[at])
         if undefined:
             notes.append(f"undefined without one model or block in {undefined} cases")
+        if quantity == "correlation" and abs(value) > 1:
+            notes.append("beyond ±1: a variance of difficulty is hardly above 0")
         if math.isnan(low) and not math.isnan(value):
             notes.append("no interval: too few replicates are defined")
         return value, low, high, notes

@@ -92,12 +92,14 @@ class SimulatedMethodologies:
             + math.sqrt(self.taste) * _normal(num_all, _NUM_TRAITS, rng) @ traits_TN
             + math.sqrt(1 - self.ability - self.taste) * _normal(num_all, num_images, rng)
         )
-        return torch.special.ndtr(latent_MN) < theta_MN
+        level_MN: Tensor = torch.special.ndtr(latent_MN)
+        return level_MN < theta_MN
 
 
 def _difficulty(z: Tensor, b: float) -> Tensor:
     # The quantile of Beta(1, b) at Φ(z); 1 − Φ(z) = Φ(−z) keeps its digits.
-    return 1 - torch.special.ndtr(-z) ** (1 / b)
+    easier: Tensor = torch.special.ndtr(-z)
+    return 1 - easier ** (1 / b)
 
 
 def _normal(rows: int, columns: int, rng: torch.Generator) -> Tensor:
