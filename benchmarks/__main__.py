@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from . import attribution, corruptions, ensembles
+from . import attribution, corruptions, ensembles, failures
 from .timing import Row
 
 
@@ -27,7 +27,9 @@ def show(title: str, rows: Sequence[Row]) -> None:
         table.add_row(
             row.name,
             f"{row.ours_s * 1e3:.3g}",
-            "not given" if row.baseline_s is None else f"{row.baseline_s * 1e3:.4g}",
+            ("not given" if row.baseline else "")
+            if row.baseline_s is None
+            else f"{row.baseline_s * 1e3:.4g}",
             "" if row.ratio is None else f"{row.ratio:.3g}×",
             "" if row.goal is None else f"≥ {row.goal:g}×",
             row.baseline,
@@ -41,12 +43,13 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="checkout of facebookresearch/augmentation-corruption")
     parser.add_argument("--logits", type=Path, help="real logits: .npz with logits_MNC and labels_N")
     parser.add_argument("--zoo", type=Path, help="real classifiers: a file with ZOO and build(name)")
-    parser.add_argument("--only", choices=("corruptions", "ensembles", "attribution"))
+    parser.add_argument("--only", choices=("corruptions", "ensembles", "failures", "attribution"))
     given = parser.parse_args()
     torch.set_num_threads(1)
     parts = {
         "corruptions": lambda: corruptions.run(given.reference),
         "ensembles": lambda: ensembles.run(given.logits),
+        "failures": failures.run,
         "attribution": lambda: attribution.run(given.zoo),
     }
     for name, run in parts.items():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from nversion.core import Registry, UserError
+from nversion.ensembles import Replicated
 
 from .failures import FailureCounts
 
@@ -74,19 +74,7 @@ def ensemble_metric(
     return file
 
 
-class FailureValues(NamedTuple):
-    """A metric of E ensembles; nan where undefined.
-
-    Attributes:
-        full_E: float64, on all samples.
-        without_BE: float64, with each block of samples left out in turn.
-    """
-
-    full_E: Tensor
-    without_BE: Tensor
-
-
-def evaluate_failures(counts: FailureCounts, names: Sequence[str] | None = None) -> dict[str, FailureValues]:
+def evaluate_failures(counts: FailureCounts, names: Sequence[str] | None = None) -> dict[str, Replicated]:
     """Metrics of all ensembles from their failure counts, on all samples and without each block.
 
     Args:
@@ -108,7 +96,7 @@ def evaluate_failures(counts: FailureCounts, names: Sequence[str] | None = None)
     metrics = [ENSEMBLE_METRICS[name] for name in (ENSEMBLE_METRICS if names is None else names)]
     total_EK1, without_BEK1 = counts.total(), counts.without_each_block()
     return {
-        metric.name: FailureValues(metric.function(total_EK1), metric.function(without_BEK1))
+        metric.name: Replicated(metric.function(total_EK1), metric.function(without_BEK1))
         for metric in metrics
     }
 
