@@ -5,7 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from nversion.diversity import attribution_diversity
+from nversion.core import UserError
+from nversion.diversity import STRATA, attribution_diversity, conditional_attribution_sums
 from nversion.ensembles import Ensembles
 
 
@@ -82,3 +83,104 @@ def test_a_model_without_a_map_makes_only_its_ensembles_undefined():
     assert of_pairs[0] == 0.5
     assert of_pairs[1:].isnan().all()
     assert attribution_diversity(gram_MM, Ensembles.all_of(3, 3)).isnan().all()
+
+
+NUM_MODELS, NUM_SAMPLES, NUM_BLOCKS = 5, 23, 4
+BLOCKS_N = torch.arange(NUM_SAMPLES) % NUM_BLOCKS
+
+
+def maps_and_right(seed=0):
+    """maps_NMP and right_MN; models agree so often that every stratum has samples."""
+    maps_NMP = torch.stack([random_maps(NUM_MODELS, 6, 100 * seed + j) for j in range(NUM_SAMPLES)])
+    rng = torch.Generator().manual_seed(seed)
+    ease_N = torch.rand(NUM_SAMPLES, generator=rng)
+    return maps_NMP, torch.rand(NUM_MODELS, NUM_SAMPLES, generator=rng) < (3 * ease_N - 1)
+
+
+def conditioned(maps_NMP, right_MN, ensembles, **settings):
+    gram_NMM = maps_NMP @ maps_NMP.mT
+    return conditional_attribution_sums(gram_NMM, right_MN, BLOCKS_N, NUM_BLOCKS, ensembles, **settings)
+
+
+def stratum_of(num_right, size):
+    return "all_right" if num_right == size else "none_right" if num_right == 0 else "some_right"
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_conditioned_diversity_is_the_mean_variance_over_the_samples_of_the_stratum(size):
+    maps_NMP, right_MN = maps_and_right()
+    ensembles = Ensembles.all_of(NUM_MODELS, size)
+    result = conditioned(maps_NMP, right_MN, ensembles).result()
+    seen = set()
+    for e, members in enumerate(ensembles.members_EK.tolist()):
+        by_hand = {name: [] for name in STRATA}
+        for j in range(NUM_SAMPLES):
+            num_right = sum(bool(right_MN[i, j]) for i in members)
+            variance = float(maps_NMP[j, members].var(0, correction=0).sum())
+            by_hand[stratum_of(num_right, size)].append((j % NUM_BLOCKS, variance))
+        for name, found in by_hand.items():
+            assert result[name].count_E[e] == len(found)
+            values = [variance for _, variance in found]
+            torch.testing.assert_close(
+                float(result[name].full_E[e]),
+                sum(values) / len(values) if values else float("nan"),
+                equal_nan=True,
+            )
+            for left_out in range(NUM_BLOCKS):
+                rest = [variance for block, variance in found if block != left_out]
+                mean = sum(rest) / len(rest) if rest else float("nan")
+                torch.testing.assert_close(float(result[name].without_BE[left_out, e]), mean, equal_nan=True)
+            seen |= {name} if values else set()
+    assert seen == set(STRATA)
+
+
+@given(st.integers(0, 99), st.integers(2, 5))
+@settings(max_examples=20, deadline=None)
+def test_the_strata_weighted_by_their_counts_are_the_whole(seed, size):
+    maps_NMP, right_MN = maps_and_right(seed)
+    ensembles = Ensembles.all_of(NUM_MODELS, size)
+    result = conditioned(maps_NMP, right_MN, ensembles).result()
+    weighted_E = sum((value.full_E * value.count_E).nan_to_num() for value in result.values())
+    count_E = sum(value.count_E for value in result.values())
+    assert count_E.tolist() == [NUM_SAMPLES] * len(ensembles)
+    whole_E = attribution_diversity((maps_NMP @ maps_NMP.mT).mean(0), ensembles)
+    torch.testing.assert_close(weighted_E / count_E, whole_E, rtol=1e-12, atol=1e-12)
+
+
+def test_chunks_of_samples_and_ensembles_change_nothing():
+    maps_NMP, right_MN = maps_and_right()
+    ensembles = Ensembles.all_of(NUM_MODELS, 3)
+    whole = conditioned(maps_NMP, right_MN, ensembles)
+    tiny = conditioned(maps_NMP, right_MN, ensembles, budget_bytes=32 * 9)
+    halves = [
+        conditional_attribution_sums(
+            maps_NMP[part] @ maps_NMP[part].mT, right_MN[:, part], BLOCKS_N[part], NUM_BLOCKS, ensembles
+        )
+        for part in (slice(0, 9), slice(9, None))
+    ]
+    for other in (tiny, halves[0] + halves[1]):
+        torch.testing.assert_close(other.diversity_SBE, whole.diversity_SBE, rtol=1e-12, atol=1e-12)
+        assert torch.equal(other.count_SBE, whole.count_SBE)
+
+
+def test_a_sample_with_an_undefined_map_is_left_out_for_all_and_counted():
+    maps_NMP, right_MN = maps_and_right()
+    ensembles = Ensembles.all_of(NUM_MODELS, 2)
+    gram_NMM = maps_NMP @ maps_NMP.mT
+    gram_NMM[6, 2, :] = gram_NMM[6, :, 2] = torch.nan
+    found = conditional_attribution_sums(gram_NMM, right_MN, BLOCKS_N, NUM_BLOCKS, ensembles)
+    rest_N = torch.arange(NUM_SAMPLES) != 6
+    without = conditional_attribution_sums(
+        gram_NMM[rest_N], right_MN[:, rest_N], BLOCKS_N[rest_N], NUM_BLOCKS, ensembles
+    )
+    torch.testing.assert_close(found.diversity_SBE, without.diversity_SBE, rtol=1e-12, atol=1e-12)
+    assert torch.equal(found.count_SBE, without.count_SBE)
+    assert found.left_out_B.tolist() == [0, 0, 1, 0]
+
+
+def test_right_or_wrong_of_other_models_is_refused():
+    maps_NMP, right_MN = maps_and_right()
+    with pytest.raises(
+        UserError, match=r"expected 23 Grams of 5 models, .* found shapes \(23, 5, 5\) and \(4, 23\)"
+    ):
+        conditioned(maps_NMP, right_MN[:4], Ensembles.all_of(NUM_MODELS, 2))

@@ -1,0 +1,106 @@
+"""Fig. 9: correlations between attribution methods over the pairs of models."""
+
+import math
+from itertools import combinations
+
+import polars as pl
+import pytest
+import torch
+from scipy import stats
+
+from nversion.attribution import GramSums
+from nversion.core import UserError
+from nversion.study.agreement import attribution_agreement, normalised_scores, pair_scores
+
+MODELS = ["a", "b", "c", "d", "e", "f"]
+NUM_SAMPLES, NUM_BLOCKS = 40, 10
+
+
+def sums(seed, noise=0.0, scale=1.0):
+    """Grams of random maps; maps of another seed are the same with `noise` of their own."""
+    common, own = (torch.Generator().manual_seed(s) for s in (0, seed))
+    maps_NMP = torch.randn(NUM_SAMPLES, 6, 8, generator=common, dtype=torch.float64)
+    maps_NMP *= torch.linspace(1, 2, 6, dtype=torch.float64)[:, None]
+    maps_NMP += noise * torch.randn(NUM_SAMPLES, 6, 8, generator=own, dtype=torch.float64)
+    maps_NMP *= scale
+    return GramSums.of(maps_NMP @ maps_NMP.mT, torch.arange(NUM_SAMPLES) % NUM_BLOCKS, NUM_BLOCKS)
+
+
+def by_hand(of_metric):
+    gram_MM = of_metric.mean_gram()
+    return [
+        float(gram_MM[i, i] + gram_MM[k, k] - 2 * gram_MM[i, k]) / 4 for i, k in combinations(range(6), 2)
+    ]
+
+
+METRICS = {
+    "attribution_saliency_predicted_l2": sums(1),
+    "attribution_integrated_gradients-10_predicted_l2": sums(2, noise=0.3),
+    "attribution_grad_cam_predicted_l2": sums(3, noise=2.0),
+    "attribution_saliency_label_none": sums(4),
+}
+
+
+def test_the_correlations_are_scipys_over_the_fifteen_pairs():
+    table = attribution_agreement("d/clean", METRICS, MODELS)
+    row = table.filter(
+        (pl.col("method_a") == "saliency") & (pl.col("method_b") == "integrated_gradients-10")
+    ).row(0, named=True)
+    cheap, dear = (by_hand(METRICS[name]) for name in list(METRICS)[:2])
+    assert row["pearson"] == pytest.approx(stats.pearsonr(cheap, dear).statistic, abs=1e-12)
+    assert row["spearman"] == pytest.approx(stats.spearmanr(cheap, dear).statistic, abs=1e-12)
+    assert (row["condition"], row["target"], row["normalise"]) == ("d/clean", "predicted", "l2")
+    assert row["n_pairs"] == 15
+    assert row["low"] < row["pearson"] < row["high"]
+
+
+def test_every_two_methods_have_a_row_and_all_have_their_mean():
+    table = attribution_agreement("d/clean", METRICS, MODELS)
+    assert table["method_a"].to_list() == ["saliency", "saliency", "integrated_gradients-10", "all"]
+    assert table["method_b"].to_list() == ["integrated_gradients-10", "grad_cam", "grad_cam", "all"]
+    assert table["pearson"][3] == pytest.approx(table["pearson"][:3].mean())
+    assert table["spearman"][3] == pytest.approx(table["spearman"][:3].mean())
+    assert math.isnan(table["low"][3])
+    assert table["pearson"][0] > table["pearson"][1]
+
+
+def test_a_method_alone_agrees_with_nothing():
+    alone = {name: METRICS[name] for name in ["attribution_saliency_label_none"]}
+    assert attribution_agreement("d/clean", alone, MODELS).is_empty()
+
+
+def test_the_scale_of_a_methods_maps_does_not_matter():
+    scaled = {
+        "attribution_saliency_label_none": sums(1),
+        "attribution_grad_cam_label_none": sums(1, scale=100.0),
+    }
+    row = attribution_agreement("d/clean", scaled, MODELS).row(0, named=True)
+    assert row["pearson"] == row["spearman"] == row["low"] == row["high"] == 1.0
+
+
+def test_the_points_are_the_scores_of_the_pairs_from_zero_to_one():
+    points = pair_scores("d/clean", METRICS, MODELS)
+    assert len(points) == 4 * 15
+    of_method = points.filter(pl.col("method") == "grad_cam")
+    expected = by_hand(METRICS["attribution_grad_cam_predicted_l2"])
+    assert of_method["score"].to_list() == pytest.approx(expected)
+    low, high = min(expected), max(expected)
+    assert of_method["normalised"].to_list() == pytest.approx([(x - low) / (high - low) for x in expected])
+    assert of_method.row(0)[3:5] == ("a", "b")
+
+
+def test_scores_may_be_divided_by_their_mean():
+    assert normalised_scores(torch.tensor([1.0, 2.0, 6.0]), "mean").tolist() == pytest.approx(
+        [1 / 3, 2 / 3, 2]
+    )
+
+
+def test_scores_that_do_not_differ_have_no_place_between_the_smallest_and_the_largest():
+    assert normalised_scores(torch.tensor([2.0, 2.0])).isnan().all()
+    assert normalised_scores(torch.tensor([torch.nan, 1.0, 3.0])).tolist()[1:] == [0.0, 1.0]
+    assert normalised_scores(torch.tensor([torch.nan])).isnan().all()
+
+
+def test_an_unknown_scale_is_answered_with_the_closest():
+    with pytest.raises(UserError, match=r"a known scale of scores, found 'minmax'; did you mean 'min_max'"):
+        normalised_scores(torch.tensor([1.0]), "minmax")
