@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import brier_score_loss
 from torch import Tensor
 
 from nversion.core import UserError
@@ -89,10 +90,49 @@ def test_equal_logits_go_to_the_lowest_class() -> None:
 def test_without_samples_nothing_is_defined() -> None:
     result = ModelStatistics(2, 3).result()
     assert result.n == 0
-    for value_M in (result.top1_M, result.top5_M, result.nll_M, result.ece_M):
+    shares = (result.top1_M, result.top5_M, result.nll_M, result.ece_M, result.ece_debiased_M, result.brier_M)
+    for value_M in shares:
         assert value_M.isnan().all()
 
 
 def test_logits_of_another_pool_are_refused() -> None:
     with pytest.raises(UserError, match="expected logits of 2 models, found logits of 3"):
         ModelStatistics(2, 1).update(Chunk(0, torch.zeros(3, 1, 2), torch.tensor([0]), torch.tensor([0])))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_brier_score_is_scikit_learns(seed: int) -> None:
+    logits_MNC, labels_N = random_case(seed)
+    result = seen(logits_MNC, labels_N).result()
+    for m, p_NC in enumerate(logits_MNC.double().softmax(-1).numpy()):
+        expected = brier_score_loss(labels_N.numpy(), p_NC, labels=range(8), scale_by_half=False)
+        assert result.brier_M[m].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_brier_score_by_hand() -> None:
+    # (3/4, 1/4) on labels 0 and 1: 2/16 and 18/16.
+    logits_MNC = torch.tensor([[[math.log(3.0), 0.0], [math.log(3.0), 0.0]]])
+    result = seen(logits_MNC, torch.tensor([0, 1])).result()
+    assert result.brier_M.item() == pytest.approx((2 / 16 + 18 / 16) / 2)
+
+
+def test_debiased_calibration_error_by_hand() -> None:
+    # Four samples of confidence 0.75, two right: 0.25² − 0.25 / 3 < 0; of forty, 0.25² − 0.25 / 39.
+    logits_MNC = torch.tensor([math.log(3.0), 0.0]).expand(1, 40, 2)
+    labels_N = torch.arange(40) % 2
+    assert seen(logits_MNC[:, :4], labels_N[:4]).result().ece_debiased_M.item() == 0
+    expected = math.sqrt(0.25**2 - 0.25 / 39)
+    assert seen(logits_MNC, labels_N).result().ece_debiased_M.item() == pytest.approx(expected)
+
+
+def test_the_chunk_says_who_is_right() -> None:
+    # Class 1 is accepted beside the label 0: top-1 and calibration follow, the loss stays the label's.
+    logits_MNC, labels_N = torch.tensor([[[0.0, 2.0]]]), torch.tensor([0])
+    told = ModelStatistics(1, 1)
+    told.update(Chunk(0, logits_MNC, labels_N, torch.tensor([0]), torch.tensor([[True]])))
+    plain, told = seen(logits_MNC, labels_N, 1).result(), told.result()
+    assert (plain.top1_M.item(), told.top1_M.item()) == (0, 1)
+    assert told.right_BM.tolist() == [[1]]
+    assert plain.ece_M.item() + told.ece_M.item() == pytest.approx(1.0)
+    assert torch.equal(plain.nll_M, told.nll_M)
+    assert torch.equal(plain.brier_M, told.brier_M)

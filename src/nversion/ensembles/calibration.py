@@ -283,7 +283,10 @@ class _Part:
     def of(cls, span: slice, members_EK: Tensor) -> _Part:
         half = (members_EK.shape[1] + 1) // 2
         left_LH, left_E = torch.unique(members_EK[:, :half], dim=0, return_inverse=True)
-        right_RH, right_E = torch.unique(members_EK[:, half:], dim=0, return_inverse=True)
+        if members_EK.shape[1] > 1:
+            right_RH, right_E = torch.unique(members_EK[:, half:], dim=0, return_inverse=True)
+        else:
+            right_RH, right_E = members_EK.new_empty(1, 0), torch.zeros_like(left_E)
         return cls(span, members_EK.T.contiguous(), left_LH.T, right_RH.T, left_E, right_E)
 
     def first(self, count: int) -> _Part:
