@@ -9,8 +9,9 @@ import pytest
 
 from nversion.cli.main import main
 from nversion.study import Silent, parse_spec, run_study
+from nversion.study.contenders import Request
 from nversion.study.front import FRONT
-from nversion.study.select import SELECTION, Request, write_selection
+from nversion.study.select import SELECTION, write_selection
 
 ZOO = """
 import torch
@@ -45,8 +46,11 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def folder(finished, tmp_path):
-    """A copy elsewhere: a study's folder can move."""
-    return shutil.copytree(finished, tmp_path / "moved")
+    """A copy elsewhere, in which nothing was chosen yet: a study's folder can move."""
+    copy = shutil.copytree(finished, tmp_path / "moved")
+    for name in ("selection", "front"):
+        (copy / "tables" / f"{name}.parquet").unlink(missing_ok=True)
+    return copy
 
 
 @pytest.fixture
@@ -113,13 +117,13 @@ def test_it_gives_the_same_bytes_again(folder, command):
     assert path.read_bytes() == first
 
 
-def test_a_run_chooses_by_default_what_the_command_chooses(folder, command):
-    selection = write_selection(folder, None, Silent())
-    paths = [folder / "tables" / f"{name}.parquet" for name in ("selection", "front")]
-    by_run = [path.read_bytes() for path in paths]
-    command("select", folder)
-    assert [path.read_bytes() for path in paths] == by_run
-    assert selection.request == Request()
+def test_a_run_chooses_by_default_what_the_command_chooses(finished, folder, command):
+    assert write_selection(folder, None, Silent()).request == Request()
+    for name in ("selection", "front"):
+        path = folder / "tables" / f"{name}.parquet"
+        by_function = path.read_bytes()
+        command("select", folder)
+        assert path.read_bytes() == by_function == (finished / "tables" / path.name).read_bytes()
 
 
 def test_a_run_that_is_repeated_keeps_what_was_asked(folder, command):

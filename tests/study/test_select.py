@@ -12,18 +12,10 @@ from nversion.data import Condition
 from nversion.predictions import Predictions, block_of_each_sample
 from nversion.reliability import proportion_interval
 from nversion.study import Silent
+from nversion.study.contenders import Request, choose, homogeneous_ensembles
 from nversion.study.front import FRONT, pareto_front
 from nversion.study.halves import HALVES, Counts, halves, jackknife_interval
-from nversion.study.select import (
-    PARTS,
-    SELECTION,
-    Request,
-    can_hold_out,
-    choose,
-    homogeneous_ensembles,
-    select_in,
-    split_conditions,
-)
+from nversion.study.select import PARTS, SELECTION, can_hold_out, select_in, split_conditions
 from nversion.study.spec import EnsemblesTable
 from nversion.study.stored import StoredStudy, align
 

@@ -69,7 +69,8 @@ def select(
 
     No model runs: everything comes from the logits that the study left.
     """
-    from nversion.study.select import Request, select
+    from nversion.study.contenders import Request
+    from nversion.study.select import select
 
     request = Request(size, consensus, criterion, tuple(unseen or ()), seed, max_params, max_macs, cost)
     with ConsoleReporter() as reporter:

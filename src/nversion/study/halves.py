@@ -41,11 +41,12 @@ class Counts:
 
     def of(self, contender: int) -> Counts:
         """One contender alone."""
-        return replace(self, right_HBX=self.right_HBX[..., contender : contender + 1])
+        # A copy: what it is cut from is to be let go.
+        return replace(self, right_HBX=self.right_HBX[..., contender : contender + 1].clone())
 
-    def mean_of(self, contenders_X: Tensor) -> Counts:
-        """The mean over the contenders where the mask is True."""
-        return replace(self, right_HBX=self.right_HBX[..., contenders_X].mean(-1, keepdim=True))
+    def mean_of(self, contenders: slice) -> Counts:
+        """The mean over a run of contenders."""
+        return replace(self, right_HBX=self.right_HBX[..., contenders].mean(-1, keepdim=True))
 
 
 def halves(dataset: str, num_samples: int, seed: int) -> NDArray[np.bool_]:

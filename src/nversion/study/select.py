@@ -35,27 +35,22 @@ from __future__ import annotations
 import glob
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 import nversion
-from nversion.core import UserError, did_you_mean, only_run
+from nversion.core import UserError, only_run
 from nversion.data import Condition
-from nversion.ensembles import CONSENSUS, Ensembles
 
-from .front import COSTS, FRONT, both_criteria, pareto_front
-from .halves import CRITERIA, HALVES, Counts, count_right, criterion_numbers, halves, jackknife_interval
+from .contenders import Contender, Pool, Request, check_names, make_pool
+from .front import FRONT, pareto_front
+from .halves import CRITERIA, HALVES, criterion_numbers, halves, jackknife_interval
 from .patterns import matching
-from .plan import ensembles_of
 from .reporter import Reporter, Silent
 from .stored import StoredStudy, open_stored
 from .tables import write_table
@@ -70,31 +65,6 @@ SELECTION: dict[str, pl.DataType | type[pl.DataType]] = {
 PARTS = (("selection", "seen"), ("held_out", "seen"), ("held_out", "unseen"))
 FEWEST_IMAGES = 8
 """Of each data set, below which a run chooses nothing by itself."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a selection.
-
-    Attributes:
-        size: number of members; None: every size of the study.
-        consensus: how the ensembles decide.
-        criterion: of the accuracies under the seen conditions, in `CRITERIA`.
-        unseen: shell patterns on a condition's name, its name without the data set, or its corruption
-            ("clean" for none); these have no say in the choice. Empty: the later half of the corruptions.
-        seed: of the halves.
-        max_params, max_macs: of all members together.
-        cost: of the Pareto front: "params" or "macs", of all members together.
-    """
-
-    size: int | None = None
-    consensus: str = "average"
-    criterion: str = "worst"
-    unseen: tuple[str, ...] = ()
-    seed: int = 0
-    max_params: float | None = None
-    max_macs: float | None = None
-    cost: str = "params"
 
 
 @dataclass(frozen=True)
@@ -141,31 +111,18 @@ class Selection:
         )
 
 
-@dataclass(frozen=True)
-class _Contender:
-    """One line of the result: who it is, and its counts by condition."""
-
-    members: list[str] | None
-    size: int
-    consensus: str | None
-    params: int | None
-    macs: int | None
-    counts: Mapping[str, Counts]
-    is_one: bool = True  # its counts are of right answers, not means over ensembles
-
-
 def select(folder: Path, request: Request, reporter: Reporter | None = None) -> Selection:
     """Choose an ensemble of a finished study and write `tables/selection.parquet` and `tables/front.parquet`.
 
     Of equal ensembles by the criterion, the one with the better other criterion is taken, then the one
-    with fewer parameters, then the first. No model runs. Memory: a chunk of logits and, for every
-    candidate, condition and block of images, 16 bytes.
+    with fewer parameters, then the first. No model runs. Memory: a chunk of logits; for every candidate
+    16 bytes a block of images, and 16 a condition.
 
     Raises:
         UserError: no finished study, an unknown name, an unknown size, no ensemble within the budget,
             or too few conditions or images to hold some out.
     """
-    _check_names(request)
+    check_names(request)
     if not (folder / "manifest.json").is_file():
         open_stored(folder)  # raises; a lock would create the folder
     with only_run(folder):
@@ -234,168 +191,65 @@ def can_hold_out(study: StoredStudy, request: Request) -> bool:
 
 def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selection:
     """The choice and its tables, without files."""
-    _check_names(request)
-    pool = _count(study, request, reporter)
+    check_names(request)
+    seen, unseen = split_conditions(study.conditions, request.unseen)
+    pool = make_pool(study, request, {"seen": seen, "unseen": unseen}, reporter)
     chosen = pool.best(pool.candidates, "selection", "seen")
     single = pool.best(pool.singles, "selection", "seen")
-    roles = {
-        "chosen": pool.contender(chosen),
-        "best_single_model": pool.contender(single),
-        "average_ensemble": pool.average(len(pool.members[chosen])),
-    }
-    homogeneous = pool.homogeneous(len(pool.members[chosen]), like=single)
-    if len(homogeneous):
-        roles["homogeneous"] = pool.contender(pool.best(homogeneous, "selection", "seen"))
-    nearest = np.abs(study.macs_M - pool.macs_X[chosen]).argmin()
-    roles["same_cost_model"] = pool.contender(int(nearest))
+    size = len(pool.members[chosen])
+    picked = {"chosen": chosen, "best_single_model": single}
+    if len(homogeneous := pool.homogeneous(size, like=single)):
+        picked["homogeneous"] = pool.best(homogeneous, "selection", "seen")
+    picked["same_cost_model"] = int(np.abs(study.macs_M - pool.macs_X[chosen]).argmin())
+    hindsight = {part: pool.best(pool.candidates, *part) for part in PARTS if part[0] == "held_out"}
+    among = np.concatenate([pool.singles, pool.candidates])
+    cost_X = pool.params_X if request.cost == "params" else pool.macs_X
+    on_front = pareto_front(pool.top1_TX(among, "selection", "seen"), cost_X[among], request.criterion)
+    front = among[on_front].tolist()
+    contenders = pool.contenders([*picked.values(), *hindsight.values(), *front], reporter)
+
+    roles = {role: contenders[x] for role, x in picked.items()} | {"average_ensemble": pool.average(size)}
     rows: list[dict[str, Any]] = []
     for half, scope in PARTS:
         of_part = dict(roles)
-        if half == "held_out":
-            of_part["best_in_hindsight"] = pool.contender(pool.best(pool.candidates, half, scope))
+        if (half, scope) in hindsight:
+            of_part["best_in_hindsight"] = contenders[hindsight[half, scope]]
         for role, contender in of_part.items():
             compared = roles["best_single_model"] if half == "held_out" and role == "chosen" else None
             rows += _rows(role, contender, compared, half, scope, pool.parts[scope])
     return _with_sums(
         Selection(
             pl.DataFrame(rows, schema=SELECTION),
-            pl.DataFrame(_front_rows(pool), schema=FRONT),
+            pl.DataFrame([_front_row(contenders[x], pool) for x in front], schema=FRONT),
             request,
-            pool.parts["seen"],
-            pool.parts["unseen"],
+            seen,
+            unseen,
             len(pool.candidates),
         )
     )
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """All that may be chosen or stand beside the choice: X single models and ensembles, and how they did.
-
-    Attributes:
-        parts: names of the seen and of the unseen conditions.
-        members: the models of each; the single models come first.
-        counts: by condition.
-        singles, candidates: indices of the single models and ensembles that may be chosen.
-    """
-
-    study: StoredStudy
-    request: Request
-    parts: Mapping[str, tuple[str, ...]]
-    members: list[list[int]]
-    counts: Mapping[str, Counts]
-    singles: NDArray[np.int64]
-    candidates: NDArray[np.int64]
-
-    @cached_property
-    def params_X(self) -> NDArray[np.int64]:
-        """Parameters of all members together."""
-        return np.array([self.study.params_M[models].sum() for models in self.members])
-
-    @cached_property
-    def macs_X(self) -> NDArray[np.int64]:
-        """MACs of all members together."""
-        return np.array([self.study.macs_M[models].sum() for models in self.members])
-
-    def top1_TX(self, among: NDArray[np.int64], half: str, scope: str) -> Tensor:
-        """Accuracies under the conditions of a part."""
-        return torch.stack(
-            [self.counts[name].top1_X(HALVES.index(half))[among] for name in self.parts[scope]]
-        )
-
-    def best(self, among: NDArray[np.int64], half: str, scope: str) -> int:
-        """The one that the rule takes."""
-        top1_TX = self.top1_TX(among, half, scope)
-        return int(among[choose(top1_TX, self.request.criterion, self.params_X[among])])
-
-    def contender(self, index: int) -> _Contender:
-        """One of them alone."""
-        models = self.members[index]
-        return _Contender(
-            [self.study.model_names[i] for i in models],
-            len(models),
-            self.request.consensus if len(models) > 1 else None,
-            int(self.params_X[index]),
-            int(self.macs_X[index]),
-            {name: counts.of(index) for name, counts in self.counts.items()},
-        )
-
-    def average(self, size: int) -> _Contender:
-        """The mean over all candidates of a size."""
-        of_size_X = torch.zeros(len(self.members), dtype=torch.bool)
-        of_size_X[[x for x in self.candidates.tolist() if len(self.members[x]) == size]] = True
-        counts = {name: counts.mean_of(of_size_X) for name, counts in self.counts.items()}
-        return _Contender(None, size, self.request.consensus, None, None, counts, is_one=False)
-
-    def homogeneous(self, size: int, like: int) -> NDArray[np.int64]:
-        """The ensembles of a size whose members are of one kind: that of the model `like`, or any."""
-        kinds = kinds_of_models(self.study)
-        found = {
-            x: kinds[models[0]]
-            for x, models in enumerate(self.members)
-            if len(models) == size and kinds[models[0]] and len({kinds[i] for i in models}) == 1
-        }
-        alike = [x for x, kind in found.items() if kind == kinds[like]]
-        return np.array(alike or list(found), dtype=np.int64)
-
-
-def _count(study: StoredStudy, request: Request, reporter: Reporter) -> _Pool:
-    families = candidates(study, request)
-    seen, unseen = split_conditions(study.conditions, request.unseen)
-    controls = homogeneous_ensembles(study, request, families)
-    counts: dict[str, Counts] = {}
-    reporter.start("Ensembles", len(study.conditions))
-    for condition in study.conditions:
-        view = study.predictions[condition.name]
-        held_out_N = halves(condition.dataset, len(view), request.seed)
-        counts[condition.name] = count_right(
-            view, condition.dataset, [*families, *controls], request.consensus, held_out_N
-        )
-        reporter.advance()
-    singles = [[model] for model in range(len(study.model_names))]
-    num_candidates = sum(map(len, families))
-    return _Pool(
-        study,
-        request,
-        {"seen": seen, "unseen": unseen},
-        singles + [row for family in [*families, *controls] for row in family.members_EK.tolist()],
-        counts,
-        np.flatnonzero(within_budget(study, np.array(singles), request)),
-        len(singles) + np.arange(num_candidates),
+def _front_row(contender: Contender, pool: Pool) -> dict[str, Any]:
+    chosen, seen, unseen = (
+        criterion_numbers(contender.counts, HALVES.index(half), pool.parts[scope], pool.request.criterion)
+        for half, scope in PARTS
     )
-
-
-def _front_rows(pool: _Pool) -> list[dict[str, Any]]:
-    among = np.concatenate([pool.singles, pool.candidates])
-    cost_X = (pool.params_X if pool.request.cost == "params" else pool.macs_X)[among]
-    criterion = pool.request.criterion
-    chosen_TX = pool.top1_TX(among, "selection", "seen")
-    chosen_X, _ = both_criteria(chosen_TX, criterion)
-    rows = []
-    for place in pareto_front(chosen_TX, cost_X, criterion):
-        contender = pool.contender(int(among[place]))
-        half = HALVES.index("held_out")
-        seen = criterion_numbers(contender.counts, half, pool.parts["seen"], criterion)
-        unseen = criterion_numbers(contender.counts, half, pool.parts["unseen"], criterion)
-        rows.append(
-            {
-                "size": contender.size,
-                "consensus": contender.consensus,
-                "ensemble": " + ".join(contender.members or ()),
-                "members": contender.members,
-                "params": contender.params,
-                "macs": contender.macs,
-                "chosen_top1": float(chosen_X[place]),
-                "top1": seen["top1"],
-                "top1_low": seen["top1_low"],
-                "top1_high": seen["top1_high"],
-                "unseen_top1": unseen["top1"],
-                "unseen_low": unseen["top1_low"],
-                "unseen_high": unseen["top1_high"],
-                "is_single": contender.size == 1,
-            }
-        )
-    return rows
+    return {
+        "size": contender.size,
+        "consensus": contender.consensus,
+        "ensemble": " + ".join(contender.members or ()),
+        "members": contender.members,
+        "params": contender.params,
+        "macs": contender.macs,
+        "chosen_top1": chosen["top1"],
+        "top1": seen["top1"],
+        "top1_low": seen["top1_low"],
+        "top1_high": seen["top1_high"],
+        "unseen_top1": unseen["top1"],
+        "unseen_low": unseen["top1_low"],
+        "unseen_high": unseen["top1_high"],
+        "is_single": contender.size == 1,
+    }
 
 
 def split_conditions(
@@ -439,101 +293,10 @@ def _split_by_default(conditions: Sequence[Condition]) -> tuple[list[str], list[
     return seen, [c.name for c in conditions if c.corruption in late]
 
 
-def candidates(study: StoredStudy, request: Request) -> list[Ensembles]:
-    """The study's ensembles of the size asked for, or of all sizes, that are within the budget.
-
-    Raises:
-        UserError: a size that the study lacks, or no ensemble within the budget.
-    """
-    sizes = study.asked.sizes
-    if request.size is not None and request.size not in sizes:
-        raise UserError(
-            expected=f"a size of this study: {', '.join(map(str, sizes))}",
-            found=f"--size {request.size}",
-            next_step="ask for one of those, or add it under [ensembles] and run the study again: "
-            "no model runs for it",
-        )
-    families = [f for f in study.ensembles() if request.size is None or f.size == request.size]
-    kept = []
-    for family in families:
-        within_E = torch.from_numpy(within_budget(study, family.members_EK.numpy(), request))
-        if within_E.any():
-            kept.append(Ensembles(family.members_EK[within_E], family.num_models))
-    if not kept:
-        least = [
-            min(int(of_model_M[family.members_EK.numpy()].sum(-1).min()) for family in families)
-            for of_model_M in (study.params_M, study.macs_M)
-        ]
-        raise UserError(
-            expected="an ensemble within the budget of "
-            + " and ".join(
-                f"{limit:,.0f} {unit}"
-                for limit, unit in ((request.max_params, "parameters"), (request.max_macs, "MACs"))
-                if limit is not None
-            ),
-            found=f"none: the smallest has {least[0]:,} parameters, the quickest takes {least[1]:,} MACs",
-            next_step="raise --max-params or --max-macs, or ask for fewer members",
-        )
-    return kept
-
-
-def kinds_of_models(study: StoredStudy) -> list[tuple[str, str] | None]:
-    """Architecture and training of each model; None where the architecture is unknown."""
-    if not study.architectures:
-        return [None] * len(study.model_names)
-    trainings = study.trainings or ("",) * len(study.model_names)
-    return [(a, t) if a else None for a, t in zip(study.architectures, trainings, strict=True)]
-
-
-def homogeneous_ensembles(
-    study: StoredStudy, request: Request, families: Sequence[Ensembles]
-) -> list[Ensembles]:
-    """Ensembles of models of one kind, of the sizes of `families`, that are not in a sampled one of these.
-
-    Of each kind all within the budget, or a sample as large as the study's.
-    """
-    kinds = kinds_of_models(study)
-    found = []
-    for family in families:
-        known = set(map(tuple, family.members_EK.tolist()))
-        for kind in dict.fromkeys(kind for kind in kinds if kind):
-            models = torch.tensor([i for i, of_model in enumerate(kinds) if of_model == kind])
-            if len(models) >= family.size:
-                asked = study.asked.model_copy(update={"sizes": [family.size]})
-                (of_kind,) = ensembles_of(asked, len(models))
-                members_EK = models[of_kind.members_EK]
-                within_E = within_budget(study, members_EK.numpy(), request)
-                new_E = [tuple(row) not in known for row in members_EK.tolist()]
-                kept_E = torch.from_numpy(within_E & np.array(new_E))
-                if kept_E.any():
-                    found.append(Ensembles(members_EK[kept_E], family.num_models))
-    return found
-
-
-def within_budget(study: StoredStudy, members_EK: NDArray[np.int64], request: Request) -> NDArray[np.bool_]:
-    """Which ensembles keep to the budget, members added up."""
-    within_E = np.ones(len(members_EK), bool)
-    for of_model_M, limit in ((study.params_M, request.max_params), (study.macs_M, request.max_macs)):
-        if limit is not None:
-            within_E &= of_model_M[members_EK].sum(-1) <= limit
-    return within_E
-
-
-def choose(top1_TX: Tensor, criterion: str, params_X: NDArray[np.int64]) -> int:
-    """The contender with the best criterion; of equals the better other one, fewer parameters, the first.
-
-    >>> top1_TX = torch.tensor([[0.9, 0.8, 0.8], [0.5, 0.7, 0.7]])
-    >>> choose(top1_TX, "worst", np.array([1, 3, 2])), choose(top1_TX[:1], "mean", np.array([1, 3, 2]))
-    (2, 0)
-    """
-    first_X, second_X = both_criteria(top1_TX, criterion)
-    return int(np.lexsort((params_X, -second_X, -first_X))[0])
-
-
 def _rows(
     role: str,
-    contender: _Contender,
-    compared: _Contender | None,
+    contender: Contender,
+    compared: Contender | None,
     half: str,
     scope: str,
     conditions: Sequence[str],
@@ -560,7 +323,7 @@ def _rows(
 
 
 def _numbers(
-    contender: _Contender, compared: _Contender | None, half: int, conditions: Sequence[str], criterion: str
+    contender: Contender, compared: Contender | None, half: int, conditions: Sequence[str], criterion: str
 ) -> dict[str, Any]:
     """A criterion of the accuracies under some conditions, its interval, and its paired difference."""
     function = CRITERIA[criterion]
@@ -594,13 +357,3 @@ def _with_sums(selection: Selection) -> Selection:
         regret_seen=regret_seen,
         regret_unseen=regret_unseen,
     )
-
-
-def _check_names(request: Request) -> None:
-    for kind, name, known in (
-        ("consensus rule", request.consensus, list(CONSENSUS)),
-        ("criterion", request.criterion, list(CRITERIA)),
-        ("cost", request.cost, list(COSTS)),
-    ):
-        if name not in known:
-            raise UserError(expected=f"a known {kind}", found=repr(name), next_step=did_you_mean(name, known))
