@@ -52,7 +52,7 @@ def test_the_table_of_all_pairs_is_the_formula_of_each(num_samples):
 
 def test_the_published_example_gives_the_published_number():
     # The demo of Kornblith et al. (2019), "Similarity of Neural Network Representations Revisited".
-    rng = np.random.RandomState(1337)  # noqa: NPY002
+    rng = np.random.RandomState(1337)
     x = rng.randn(100, 10)
     y = rng.randn(100, 10) + x
     assert round(cka(torch.from_numpy(x), torch.from_numpy(y))[0, 1].item(), 5) == 0.51346

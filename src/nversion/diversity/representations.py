@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -231,14 +232,11 @@ class CKASums:
         if not bool(self.batches_B.any()):
             return [f"no minibatch of at least {MIN_IMAGES} images"] * self.hsic_BLL.shape[-1]
         own_L = self.hsic_BLL.sum(0).diagonal()
-        return [
-            "features are not finite"
-            if own != own
-            else "features are constant, or differ for one image alone"
-            if own <= 0
-            else ""
-            for own in own_L.tolist()
-        ]
+        not_finite, constant = (
+            "features are not finite",
+            "features are constant, or differ for one image alone",
+        )
+        return [not_finite if math.isnan(own) else "" if own > 0 else constant for own in own_L.tolist()]
 
 
 def _cka(hsic_LL: Tensor) -> Tensor:
@@ -246,7 +244,7 @@ def _cka(hsic_LL: Tensor) -> Tensor:
     size_L = torch.where(own_L > 0, own_L, torch.nan).sqrt()
     cka_LL = hsic_LL / size_L.unsqueeze(-1) / size_L.unsqueeze(-2)
     # The diagonal is 1 by definition, and 1 ± 1e-16 by division.
-    own_LL = torch.eye(own_L.shape[-1], dtype=torch.bool, device=hsic_LL.device) & (cka_LL == cka_LL)
+    own_LL = torch.eye(own_L.shape[-1], dtype=torch.bool, device=hsic_LL.device) & cka_LL.isfinite()
     return cka_LL.masked_fill(own_LL, 1.0)
 
 

@@ -37,40 +37,48 @@ def represented_batches(dataset: Dataset, spec: RepresentationTable, batch_size:
 
 @dataclass(frozen=True)
 class Representations:
-    """The similarities under one condition.
+    """The similarities under one condition, as they are stored.
 
     Attributes:
-        entries: what the rows and columns of the sums are.
+        entries: what the T rows and columns of HSIC1 are.
         num_models: M; every model has at least one layer.
-        sums: of HSIC1 over the chosen batches.
+        hsic_JTT: float64, of each of the J chosen batches.
+        images_J: int64, readable images in each.
+        num_blocks: B of the replicates; minibatch j lies in block j mod B.
     """
 
     entries: Sequence[Entry]
     num_models: int
-    sums: CKASums
+    hsic_JTT: Tensor
+    images_J: Tensor
+    num_blocks: int
 
     def table(self, model_names: Sequence[str]) -> pl.DataFrame:
-        """Rows of the table `cka`, without the condition."""
-        return cka_table(self.entries, model_names, self.sums)
+        """Rows of the table `cka`, without the condition; standard errors over the minibatches."""
+        sums = CKASums.of(self.hsic_JTT, self.images_J, max(1, len(self.images_J)))
+        return cka_table(self.entries, model_names, sums)
 
     def similarity(self) -> tuple[Tensor, Tensor]:
         """The mean CKA of matched depths of every pair of models, by activations alone.
 
+        The blocks of images of CKA are its minibatches, not those of the accuracies, because HSIC1 is no
+        sum over single images. A block without a minibatch changes nothing; see
+        `CKASums.without_each_block` for what that does to a jackknife over all B.
+
         Returns:
             cka_MM: float64, 1 on the diagonal; nan where some matched pair of layers is undefined.
-            cka_BMM: without the minibatches of block b. Minibatch j lies in block j mod B: the blocks of
-                images of CKA are its minibatches, not those of the accuracies. A block without one
-                changes nothing, see `CKASums.without_each_block`.
+            cka_BMM: without the minibatches of block b.
         """
         of_layers = torch.tensor([i for i, entry in enumerate(self.entries) if entry.depth >= 0])
         depths = [0] * self.num_models
         for entry in self.entries:
             depths[entry.model] += entry.depth >= 0
-        full_TT, without_BTT = self.sums.cka(), self.sums.without_each_block()
-        return (
-            matched_depth_cka(full_TT[of_layers][:, of_layers], depths),
-            matched_depth_cka(without_BTT[:, of_layers][:, :, of_layers], depths),
-        )
+        used = max(1, min(self.num_blocks, len(self.images_J)))  # blocks that hold a minibatch
+        sums = CKASums.of(self.hsic_JTT[:, of_layers][:, :, of_layers], self.images_J, used)
+        full_MM = matched_depth_cka(sums.cka(), depths)
+        without_BMM = full_MM.repeat(self.num_blocks, 1, 1)
+        without_BMM[:used] = matched_depth_cka(sums.without_each_block(), depths)
+        return full_MM, without_BMM
 
 
 class RepresentationWriter:
@@ -192,15 +200,14 @@ class RepresentationWriter:
         """The finished similarities of a condition; None where none are asked for.
 
         Args:
-            num_blocks: minibatch j goes to block j mod B.
+            num_blocks: B of the replicates.
         """
         if condition.name not in self.arrays:
             return None
         rows = torch.from_numpy(np.array(self.arrays[condition.name].read()))
         num_entries = len(self.entries)
         hsic_JTT = rows[:, 1:].reshape(len(rows), num_entries, num_entries)
-        sums = CKASums.of(hsic_JTT, rows[:, 0].long(), num_blocks)
-        return Representations(self.entries, len(self.classifiers), sums)
+        return Representations(self.entries, len(self.classifiers), hsic_JTT, rows[:, 0].long(), num_blocks)
 
     def _grams(self, images_n3HW: Tensor) -> Tensor:
         """gram_Tnn in the order of the entries."""
