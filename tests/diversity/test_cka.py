@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nversion.core import UserError
-from nversion.diversity.representations import CKASums, hsic1, linear_gram, matched_depth_cka, u_centred
+from nversion.diversity import CKASums, hsic1, linear_gram, matched_depth_cka, u_centred
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

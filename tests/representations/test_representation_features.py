@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nversion.core import UserError
-from nversion.diversity.representations import CKASums, linear_gram
+from nversion.diversity import CKASums, linear_gram
 from nversion.representations import CKA_COLUMNS, compare_representations, layer_grams, layers_of
 
 

@@ -10,7 +10,7 @@ import torch
 
 from nversion.attribution import attribute
 from nversion.core import UserError
-from nversion.diversity.representations import CKASums, hsic1, linear_gram
+from nversion.diversity import CKASums, hsic1, linear_gram
 from nversion.models import Preprocessing, make_classifier
 from nversion.predictions import Inference, run
 from nversion.study.representations import RepresentationWriter, represented_batches

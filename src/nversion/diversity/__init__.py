@@ -1,4 +1,4 @@
-"""How differently models fail: counts of failures, metrics of pairs and ensembles, attributions."""
+"""How differently models fail: counts of failures, metrics of pairs and ensembles, attributions, layers."""
 
 from .attribution import (
     STRATA,
@@ -34,17 +34,20 @@ from .pairwise import (
     ratio_of_errors,
     rho,
 )
+from .representations import MIN_IMAGES, CKASums, hsic1, linear_gram, matched_depth_cka, u_centred
 from .statistics import PairCounts, PairTable, leave_one_block_out
 from .votes import VOTE_METRICS, Agreement, Split, VoterOutcomes, VoteStatistics, splits
 
 __all__ = [
     "AMBIGUITY",
     "ENSEMBLE_METRICS",
+    "MIN_IMAGES",
     "OUTPUT_METRICS",
     "PAIRWISE",
     "STRATA",
     "VOTE_METRICS",
     "Agreement",
+    "CKASums",
     "ConditionalDiversity",
     "ConditionalSums",
     "EnsembleMetric",
@@ -69,12 +72,16 @@ __all__ = [
     "error_consistency",
     "evaluate_failures",
     "generalised_diversity",
+    "hsic1",
     "kappa",
     "kohavi_wolpert",
     "leave_one_block_out",
+    "linear_gram",
+    "matched_depth_cka",
     "pairwise_metric",
     "q_statistic",
     "ratio_of_errors",
     "rho",
     "splits",
+    "u_centred",
 ]

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from nversion.diversity.representations import MIN_IMAGES, CKASums
+from nversion.diversity import MIN_IMAGES, CKASums
 from nversion.models import Classifier
 
 from .features import layer_grams

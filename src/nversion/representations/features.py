@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nversion.core import UserError
-from nversion.diversity.representations import linear_gram
+from nversion.diversity import linear_gram
 from nversion.models import Classifier
 
 from .layers import watching

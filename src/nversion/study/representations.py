@@ -15,7 +15,7 @@ from torch import Tensor
 from nversion.attribution import attribute, find_method
 from nversion.core import PartedArray, UserError, code_fingerprint, fingerprint, generator, spans
 from nversion.data import Canonical, Condition, Dataset
-from nversion.diversity.representations import MIN_IMAGES, CKASums, hsic1, linear_gram, matched_depth_cka
+from nversion.diversity import MIN_IMAGES, CKASums, hsic1, linear_gram, matched_depth_cka
 from nversion.models import Classifier
 from nversion.predictions import Inference, RenderedBatch, as_float, describe_condition, made_with
 from nversion.representations import Entry, cka_table, layer_entries, layer_grams, layers_of_pool
