@@ -184,3 +184,9 @@ def test_right_or_wrong_of_other_models_is_refused():
         UserError, match=r"expected 23 Grams of 5 models, .* found shapes \(23, 5, 5\) and \(4, 23\)"
     ):
         conditioned(maps_NMP, right_MN[:4], Ensembles.all_of(NUM_MODELS, 2))
+
+
+def test_a_single_model_has_no_conditioned_diversity():
+    maps_NMP, right_MN = maps_and_right()
+    with pytest.raises(UserError, match=r"at least 2 members, found size 1"):
+        conditioned(maps_NMP, right_MN, Ensembles.all_of(NUM_MODELS, 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -124,7 +123,7 @@ def conditional_attribution_sums(
 
     With D the squared distances of two maps, A of an ensemble on a sample is the sum of D over its
     pairs, divided by K²; the number of right members says to which stratum the sample belongs. Both
-    are one matrix product for all ensembles of a chunk, and so are the sums per block.
+    are one matrix product for all samples and ensembles of a chunk.
 
     Args:
         gram_NMM: of each sample, nan where a map is undefined.
@@ -144,28 +143,45 @@ def conditional_attribution_sums(
             found=f"shapes {tuple(gram_NMM.shape)} and {tuple(right_MN.shape)}",
             next_step="pass the same models and samples as the ensembles'",
         )
+    if ensembles.size < 2:
+        raise UserError(
+            expected="ensembles of at least 2 members",
+            found=f"size {ensembles.size}",
+            next_step="the maps of a single model have no variance: leave size 1 out",
+        )
     shape = (len(STRATA), num_blocks, len(ensembles))
     diversity_SBE = torch.zeros(shape, dtype=torch.float64, device=gram_NMM.device)
     count_SBE = torch.zeros_like(diversity_SBE)
     left_out_N = ~gram_NMM.isfinite().flatten(1).all(dim=1)
-    in_block_BN = torch.arange(num_blocks, device=blocks_N.device).unsqueeze(1) == blocks_N
+    left_out_B = torch.bincount(blocks_N[left_out_N], minlength=num_blocks)
+    # Samples of one block side by side, so that sums per block are sums of runs of rows.
+    order_n = torch.argsort(blocks_N, stable=True)
+    order_n = order_n[~left_out_N[order_n]]
+    first_P, second_P = torch.triu_indices(num_models, num_models, offset=1, device=gram_NMM.device)
 
     # A chunk of samples and ensembles holds A, the votes, and a stratum's mask and product with A.
-    length = max(1, int((budget_bytes / 32) ** 0.5))
-    sample_length = min(length, chunk_length(4 * 8 * num_models**2, budget_bytes))
-    for (start, stop), (first, last) in product(
-        spans(num_samples, sample_length), spans(len(ensembles), length)
-    ):
+    num_pairs = max(1, len(first_P))
+    ensemble_length = min(len(ensembles), chunk_length(8 * num_pairs, budget_bytes // 4))
+    sample_length = chunk_length(8 * (4 * ensemble_length + 4 * num_models**2), budget_bytes)
+    for first, last in spans(len(ensembles), ensemble_length):
         part = dataclasses.replace(ensembles, members_EK=ensembles.members_EK[first:last])
-        kept_n = ~left_out_N[start:stop]
-        defined_nMM = gram_NMM[start:stop].double().masked_fill(~kept_n[:, None, None], 0.0)
-        diversity_nE = attribution_diversity(defined_nMM, part)
-        membership_EM = part.membership_EM(torch.float64).to(gram_NMM.device)
-        num_right_nE = right_MN[:, start:stop].double().T @ membership_EM.T
-        kept_Bn = (in_block_BN[:, start:stop] & kept_n).double()
-        all_nE, none_nE = num_right_nE == ensembles.size, num_right_nE == 0
-        for stratum, inside_nE in enumerate((all_nE, ~(all_nE | none_nE), none_nE)):
-            diversity_SBE[stratum, :, first:last] += kept_Bn @ (diversity_nE * inside_nE)
-            count_SBE[stratum, :, first:last] += kept_Bn @ inside_nE.double()
-    left_out_B = (in_block_BN & left_out_N).sum(dim=1)
+        membership_ME = part.membership_EM(torch.float64).to(gram_NMM.device).T
+        has_pair_PE = membership_ME[first_P] * membership_ME[second_P]
+        for start, stop in spans(len(order_n), sample_length):
+            rows_n = order_n[start:stop]
+            gram_nMM = gram_NMM[rows_n].double()
+            norm_nM = gram_nMM.diagonal(dim1=1, dim2=2)
+            both_nP = gram_nMM[:, first_P, second_P] + gram_nMM[:, second_P, first_P]
+            distance_nP = (norm_nM[:, first_P] + norm_nM[:, second_P] - both_nP).clamp(min=0.0)
+            diversity_nE = distance_nP @ has_pair_PE / part.size**2
+            num_right_nE = right_MN[:, rows_n].T.double() @ membership_ME
+            all_nE, none_nE = num_right_nE == part.size, num_right_nE == 0
+            lengths_B = torch.bincount(blocks_N[rows_n], minlength=num_blocks).tolist()
+            for stratum, inside_nE in enumerate((all_nE, ~(all_nE | none_nE), none_nE)):
+                for values_nE, sums_SBE in (
+                    (diversity_nE * inside_nE, diversity_SBE),
+                    (inside_nE, count_SBE),
+                ):
+                    for block, of_block_nE in enumerate(torch.split(values_nE, lengths_B)):
+                        sums_SBE[stratum, block, first:last] += of_block_nE.sum(0)
     return ConditionalSums(diversity_SBE, count_SBE, left_out_B)
