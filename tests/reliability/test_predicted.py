@@ -107,6 +107,14 @@ def test_independence_of_a_half_multiplies_its_rates():
     assert found["majority_fail"].independent_E.item() == pytest.approx(two_or_three)
 
 
+def test_many_models_are_told_apart():
+    right_MN, first_N = some_right(70, 300), torch.arange(300) < 150
+    found = predict_from_half(right_MN, first_N, Ensembles.of([[0, 35], [1, 69]], 70))["all_fail"]
+    assert found.predicted_E.tolist() == pytest.approx(
+        [rate(right_MN[:, :150], members, 2) for members in ((0, 35), (1, 69))]
+    )
+
+
 def test_observed_intervals_are_scipys_exact_ones():
     found = predict_from_half(some_right(), torch.arange(80) < 30, Ensembles.all_of(9, 2), confidence=0.9)
     system = found["all_fail"]

@@ -130,19 +130,17 @@ def predict_from_other_models(
     predicted_EK = torch.full((len(ensembles), ensembles.size + 1), torch.nan, dtype=torch.float64)
     independent_EK = predicted_EK.clone()
 
-    rows_E = others.enough_E.nonzero().squeeze(1)
-    bytes_of_one = 8 * wrong_MP.shape[1] * 5 * (ensembles.size + 1)
-    length = chunk_length(bytes_of_one, budget_bytes, at_most=max(1, len(rows_E)))
-    for start, stop in spans(len(rows_E), length):
-        part_E = rows_E[start:stop]
-        failing_EPK = others.failing(part_E, wrong_MP)
-        models_EK, drawn_EK = others.models_EK[part_E], others.drawn_EK[part_E]
-        distribution_EPK = drawn_failing_distribution(
-            failing_EPK, models_EK.unsqueeze(1), drawn_EK.unsqueeze(1)
-        )
-        predicted_EK[part_E] = (distribution_EPK * count_P1).sum(1) / num_images
-        failures_EK = (failing_EPK.double() * count_P1).sum(1)
-        independent_EK[part_E] = num_failing_distribution(failures_EK / (models_EK * num_images))
+    length = chunk_length(8 * wrong_MP.shape[1] * 5 * (ensembles.size + 1), budget_bytes)
+    # Ensembles that draw alike (2 + 1, 1 + 1 + 1, …) together: then no slot is wider than it must be.
+    for drawn_K in torch.unique(others.drawn_EK, dim=0):
+        rows_E = ((others.drawn_EK == drawn_K).all(1) & others.enough_E).nonzero().squeeze(1)
+        for start, stop in spans(len(rows_E), length):
+            part_E = rows_E[start:stop]
+            failing_EPK, models_E1K = others.failing(part_E, wrong_MP), others.models_EK[part_E].unsqueeze(1)
+            distribution_EPK = drawn_failing_distribution(failing_EPK, models_E1K, drawn_K)
+            predicted_EK[part_E] = (distribution_EPK * count_P1).sum(1) / num_images
+            rate_EK = (failing_EPK * count_P1).sum(1) / (models_E1K.squeeze(1) * num_images)
+            independent_EK[part_E] = num_failing_distribution(rate_EK)
 
     observed_EK = _failing_counts(wrong_MP, count_P1, ensembles, budget_bytes).squeeze(-1)
     return _systems(predicted_EK, independent_EK, observed_EK, others.notes(methodologies), confidence)
@@ -199,9 +197,18 @@ class _Others:
 
 def _patterns(right_MN: Tensor, weights_NH: Tensor) -> tuple[Tensor, Tensor]:
     # The different columns of failures, float64 (M, P), and the summed weights of each, (P, H).
-    patterns_PM, index_N = torch.unique(right_MN.T, dim=0, return_inverse=True)
-    weights_PH = weights_NH.new_zeros(len(patterns_PM), weights_NH.shape[1])
-    return (~patterns_PM.T).double(), weights_PH.index_add_(0, index_N, weights_NH)
+    # Columns become numbers, 30 models at a time: torch.unique over columns compares them one by one.
+    index_N = torch.zeros(right_MN.shape[1], dtype=torch.int64, device=right_MN.device)
+    for part_MN in right_MN.split(30):
+        bit_M = 2 ** torch.arange(len(part_MN), device=right_MN.device)
+        code_N = index_N * 2 ** len(part_MN) + (bit_M @ part_MN.long())
+        index_N = torch.unique(code_N, return_inverse=True)[1]
+    num_patterns = int(index_N.max()) + 1
+    sample_N = torch.arange(len(index_N), device=right_MN.device)
+    some_sample_P = torch.empty(num_patterns, dtype=torch.int64, device=right_MN.device)
+    some_sample_P.scatter_(0, index_N, sample_N)
+    weights_PH = weights_NH.new_zeros(num_patterns, weights_NH.shape[1]).index_add_(0, index_N, weights_NH)
+    return (~right_MN[:, some_sample_P]).double(), weights_PH
 
 
 def _failing_counts(wrong_MP: Tensor, weights_PH: Tensor, ensembles: Ensembles, budget_bytes: int) -> Tensor:

@@ -130,7 +130,10 @@ def drawn_failing_distribution(failing_xS: Tensor, models_xS: Tensor, drawn_xS: 
     hypergeometric = _hypergeometric(int(models_xS.max()), int(drawn_xS.max()), failing_xS.device)
     distribution = torch.ones(1, dtype=torch.float64, device=failing_xS.device)
     for k, m, r in zip(failing_xS.unbind(-1), models_xS.unbind(-1), drawn_xS.unbind(-1), strict=True):
-        distribution = convolve(distribution, hypergeometric[m, r, k])[..., : num_channels + 1]
+        most = int(r.max())
+        if most:
+            failing = hypergeometric[..., : most + 1][m, r, k]
+            distribution = convolve(distribution, failing)[..., : num_channels + 1]
     return distribution
 
 
