@@ -180,6 +180,7 @@ def test_a_class_that_a_member_excludes_concerns_its_ensembles_alone() -> None:
     assert result.nll.full_E.isinf().tolist() == [True, True, False]
     assert result.nll.without_BE[2].isfinite().all()  # sample 2 lies in block 2
     assert result.brier.full_E.isfinite().all()
+    assert result.ambiguity.full_E.isfinite().all()
     assert result.mean_member_nll.full_E.isinf().tolist() == [True, True, False]
 
 

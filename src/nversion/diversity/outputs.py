@@ -57,7 +57,7 @@ AMBIGUITY = MetricFacts(
     high=math.inf,
     higher_is_more_diverse=True,
     formula="mean over members of the NLL − NLL of the mean logits = mean of −ln Σ_c exp(mean_i ln p_ic)",
-    undefined_when="there is no sample, or a member gives the label probability 0",
+    undefined_when="there is no sample, or the members exclude all classes between them",
 )
 """The facts of `nversion.ensembles.EnsembleCalibration.ambiguity`."""
 

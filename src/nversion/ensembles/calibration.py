@@ -35,8 +35,9 @@ class EnsembleCalibration:
         nll: mean of −ln g_label, in nats; inf where a member excludes the label.
         brier: mean of Σ_c (g_c − 1{c = label})², from 0 to 2 (Brier 1950; some libraries halve it).
         mean_member_nll: mean over members and samples of the members' own losses.
-        ambiguity: mean_member_nll − nll = mean over samples of −ln Σ_c exp(mean_i ln p_ic), at least 0 but
-            for rounding of about 1e-7: what averaging gains, whatever the labels are (Heskes 1998).
+        ambiguity: mean over samples of −ln Σ_c exp(mean_i ln p_ic), at least 0 but for rounding of about
+            1e-7. It is mean_member_nll − nll = mean_i KL(g, p_i): what averaging gains, whatever the
+            labels are (Heskes 1998). inf where the members exclude all classes between them.
         expected_cost: mean cost of taking the winning class; None without a cost matrix.
         ece_E: plug-in expected calibration error of the winning class, an L1 error over 15 bins of
             equal width (Guo et al. 2017, Eq. 3).
@@ -72,9 +73,9 @@ class CalibrationStatistics:
         ensembles: E ensembles of K members.
         num_blocks: B.
         cost_CC: cost[label, class taken], for the expected cost.
-        budget_bytes: for intermediate results of a few samples; beside them stand B × E × 8 bytes for
-            each of the sums and E × 15 × 24 for the bins. One sample must fit: about 16·C bytes an
-            ensemble at worst, so many more ensembles are computed in parts.
+        budget_bytes: for intermediate results of a few samples; beside them stand 4 × B × E × 8 bytes of
+            sums and E × 15 × 24 of bins. Where one sample of all ensembles does not fit (20·C bytes each
+            at worst), they are computed in parts.
 
     >>> logits_MNC = torch.tensor([[[2.0, 0.0]], [[0.0, 2.0]]])
     >>> statistics = CalibrationStatistics(Ensembles.all_of(2, 2), num_blocks=1)
@@ -98,9 +99,11 @@ class CalibrationStatistics:
         self.budget_bytes = budget_bytes
         self.count_B = torch.zeros(num_blocks, dtype=torch.float64)
         self.nll_BE = torch.zeros(num_blocks, num_ensembles, dtype=torch.float64)
+        self.log_total_BE = torch.zeros_like(self.nll_BE)
         self.brier_BE = torch.zeros_like(self.nll_BE)
         self.cost_BE = torch.zeros_like(self.nll_BE)
         self.member_nll_BM = torch.zeros(num_blocks, ensembles.num_models, dtype=torch.float64)
+        self.member_log_total_BM = torch.zeros_like(self.member_nll_BM)
         self.bin_count_EQ = torch.zeros(num_ensembles, NUM_BINS, dtype=torch.float64)
         self.bin_right_EQ = torch.zeros_like(self.bin_count_EQ)
         self.bin_confidence_EQ = torch.zeros_like(self.bin_count_EQ)
@@ -163,9 +166,10 @@ class CalibrationStatistics:
         below_MNC = batch.logits_MNC - highest_MN1
         label_below_MN = below_MNC.gather(-1, batch.labels_N.expand(len(below_MNC), -1).unsqueeze(-1))
         label_below_MN = label_below_MN.squeeze(-1).double()
-        member_nll_MN = below_MNC.exp().sum(-1, dtype=torch.float64).log() - label_below_MN
+        log_total_MN = below_MNC.exp().sum(-1, dtype=torch.float64).log()
         self.count_B += torch.bincount(batch.blocks_N, minlength=len(self.count_B))
-        self.member_nll_BM.index_add_(0, batch.blocks_N, member_nll_MN.T.cpu())
+        self.member_log_total_BM.index_add_(0, batch.blocks_N, log_total_MN.T.cpu())
+        self.member_nll_BM.index_add_(0, batch.blocks_N, (log_total_MN - label_below_MN).T.cpu())
         roots_NMC = (below_MNC / self.ensembles.size).exp_().transpose(0, 1).contiguous()
         for part in self._parts:
             self._add_part(part, batch, below_MNC, label_below_MN, roots_NMC, winners_NE)
@@ -185,11 +189,12 @@ class CalibrationStatistics:
         _mend(total_NE, squares_NE, below_MNC, members_KE, self.budget_bytes)
 
         log_total_NE = total_NE.log()
-        label_NE = _mean_of_columns(label_below_MN, members_KE)
+        label_NE = _mean_of_columns(label_below_MN.T, members_KE)
         label_log_NE = label_NE - log_total_NE
         confidence_NE = (_mean_at(below_MNC, members_KE, winners_NE) - log_total_NE).exp_().clamp_(max=1.0)
         brier_NE = squares_NE / total_NE**2 - 2 * label_log_NE.exp() + 1
         span = part.span
+        self.log_total_BE[:, span].index_add_(0, batch.blocks_N, log_total_NE.cpu())
         self.nll_BE[:, span].index_add_(0, batch.blocks_N, -label_log_NE.cpu())
         self.brier_BE[:, span].index_add_(0, batch.blocks_N, brier_NE.cpu())
         if self.cost_CC is not None:
@@ -222,11 +227,10 @@ class CalibrationStatistics:
 
     def result(self) -> EnsembleCalibration:
         """The means of everything seen so far."""
-        members_EK = self.ensembles.members_EK.cpu()
-        member_nll_BE = torch.zeros_like(self.nll_BE)
-        for members_E in members_EK.unbind(1):
-            member_nll_BE += self.member_nll_BM[:, members_E]
-        member_nll_BE /= self.ensembles.size
+        members_KE = self.ensembles.members_EK.T.cpu()
+        member_nll_BE = _mean_of_columns(self.member_nll_BM, members_KE)
+        # Of the members' values below their own maximum, the label's cancels: no label stands in it.
+        ambiguity_BE = _mean_of_columns(self.member_log_total_BM, members_KE) - self.log_total_BE
         ece_E, ece_debiased_E = calibration_errors(
             self.bin_count_EQ, self.bin_right_EQ, self.bin_confidence_EQ
         )
@@ -235,7 +239,7 @@ class CalibrationStatistics:
             nll=Replicated.mean(self.nll_BE, self.count_B),
             brier=Replicated.mean(self.brier_BE, self.count_B),
             mean_member_nll=Replicated.mean(member_nll_BE, self.count_B),
-            ambiguity=Replicated.mean(member_nll_BE - self.nll_BE, self.count_B),
+            ambiguity=Replicated.mean(ambiguity_BE, self.count_B),
             expected_cost=None if self.cost_CC is None else Replicated.mean(self.cost_BE, self.count_B),
             ece_E=ece_E,
             ece_debiased_E=ece_debiased_E,
@@ -339,11 +343,12 @@ def _products(roots_NMC: Tensor, members_HL: Tensor) -> Tensor:
     return product_NLC
 
 
-def _mean_of_columns(values_MN: Tensor, members_KE: Tensor) -> Tensor:
+def _mean_of_columns(values_NM: Tensor, members_KE: Tensor) -> Tensor:
+    """The mean over each ensemble's members."""
     # Not a product with the membership: -inf of a model that is no member would turn to nan.
-    total_NE = values_MN.new_zeros(values_MN.shape[1], members_KE.shape[1])
+    total_NE = values_NM.new_zeros(len(values_NM), members_KE.shape[1])
     for members_E in members_KE:
-        total_NE += values_MN.T[:, members_E]
+        total_NE += values_NM[:, members_E]
     return total_NE / len(members_KE)
 
 
