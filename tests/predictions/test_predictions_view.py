@@ -109,6 +109,41 @@ def test_alternatives_are_the_samples_once_more_with_each_further_label(budget_b
     assert [c.start for c in chunks] == np.cumsum([0, *[len(c.labels_N) for c in chunks[:-1]]]).tolist()
 
 
+def neighbours_accept():
+    """Runs of samples with further labels: 0 to 3 (0 and 1 have two), 5, 9 and 10."""
+    labels_N = view().labels_N
+    return {
+        i: tuple((labels_N[i] + k) % 4 for k in range(1, 3 if i < 2 else 2)) for i in (0, 1, 2, 3, 5, 9, 10)
+    }
+
+
+@pytest.mark.parametrize(("budget_bytes", "starts"), [(1 << 20, [0, 5, 9, 0]), (100, [0, 2, 5, 9, 0])])
+def test_alternatives_may_keep_the_index_of_their_sample(budget_bytes, starts):
+    predictions = view(accepted=neighbours_accept())
+    chunks = list(predictions.alternative_chunks(budget_bytes, in_place=True))
+    assert [chunk.start for chunk in chunks] == starts
+    whole = next(predictions.chunks())
+    for chunk in chunks:
+        samples = slice(chunk.start, chunk.start + len(chunk.labels_N))
+        assert torch.equal(chunk.logits_MNC, whole.logits_MNC[:, samples])
+    found = [(chunk.start + i, label) for chunk in chunks for i, label in enumerate(chunk.labels_N.tolist())]
+    assert sorted(found) == [(i, x) for i, labels in neighbours_accept().items() for x in sorted(labels)]
+
+
+@pytest.mark.parametrize("draw_seed", [0, 1, 2])
+def test_a_drawn_winner_is_right_about_one_of_the_labels_at_most(draw_seed):
+    everything = {i: tuple(x for x in range(4) if x != label) for i, label in enumerate(view().labels_N)}
+    predictions = view(accepted=everything)  # any winner is right, if each sample draws one winner only
+
+    def right_BE(chunks):
+        ensembles = [Ensembles.all_of(3, 2)]
+        of_size = evaluate_sizes(chunks, ensembles, ["vote"], predictions.num_blocks, draw_seed=draw_seed)
+        return of_size[0]["vote"].correct_BE
+
+    summed_BE = right_BE(predictions.chunks()) + right_BE(predictions.alternative_chunks(in_place=True))
+    assert summed_BE.sum(0).tolist() == [11.0] * 3
+
+
 @pytest.mark.parametrize("rule", CONSENSUS)
 def test_right_answers_about_both_kinds_of_chunks_add_to_those_of_all_accepted_labels(rule):
     accepted = further(view())

@@ -106,20 +106,36 @@ class Predictions:
         for start, stop in self._spans(len(self), budget_bytes):
             yield self._chunk(start, torch.arange(start, stop), torch.from_numpy(self.labels_N[start:stop]))
 
-    def alternative_chunks(self, budget_bytes: int = BUDGET_BYTES) -> Iterator[Chunk]:
+    def alternative_chunks(
+        self, budget_bytes: int = BUDGET_BYTES, *, in_place: bool = False
+    ) -> Iterator[Chunk]:
         """A pseudo-sample for each further accepted label: the sample's logits and block, that label.
 
         The probability that an ensemble is right is the sum, over the labels that a sample accepts, of
         the probability that the label wins. So the sums of right answers over these chunks, added to
-        those over `chunks`, are exactly those of the accepted labels, ties of votes included. Counts of
-        samples and of ties are those of `chunks` alone. `known_right_MN` says which models are right
-        about the sample; `start` counts pseudo-samples. Nothing comes where each sample has one label.
+        those over `chunks`, are exactly those of the accepted labels, shared ties of votes included.
+        Counts of samples and of ties are those of `chunks` alone. `known_right_MN` says which models are
+        right about the sample. Nothing comes where each sample has one label.
+
+        Args:
+            budget_bytes: of logits at a time.
+            in_place: `start` is the index of the sample, as a draw of tied votes needs it, and chunks hold
+                neighbours only: there are many more of them. Otherwise `start` counts pseudo-samples.
         """
         labels_NW = self.accepted_sets.labels_NW
         samples_A, columns_A = (labels_NW[:, 1:] >= 0).nonzero(as_tuple=True)
-        for start, stop in self._spans(len(samples_A), budget_bytes):
-            samples_n = samples_A[start:stop]
-            yield self._chunk(start, samples_n, labels_NW[samples_n, 1 + columns_A[start:stop]])
+        if not in_place:
+            for start, stop in self._spans(len(samples_A), budget_bytes):
+                samples_n = samples_A[start:stop]
+                yield self._chunk(start, samples_n, labels_NW[samples_n, 1 + columns_A[start:stop]])
+            return
+        for column in range(1, labels_NW.shape[1]):
+            samples_n = (labels_NW[:, column] >= 0).nonzero().squeeze(1)
+            gaps = (samples_n.diff() > 1).nonzero().squeeze(1) + 1
+            for run in samples_n.tensor_split(gaps):
+                for start, stop in self._spans(len(run), budget_bytes):
+                    neighbours = run[start:stop]
+                    yield self._chunk(int(neighbours[0]), neighbours, labels_NW[neighbours, column])
 
     def _spans(self, num_items: int, budget_bytes: int) -> Iterator[tuple[int, int]]:
         row_bytes = 4 * len(self.logits) * self.num_classes
