@@ -85,7 +85,7 @@ def write_study(folder: Path, shape: Shape = Shape()) -> Path:
         tables["pairs"] = pl.concat([tables["pairs"], pairs], how="vertical_relaxed")
         more = pl.DataFrame(bounds, schema=tables["metrics"].schema, orient="row")
         tables["metrics"] = pl.concat([tables["metrics"], more])
-        tables |= extra.extra_tables(world)
+        tables |= extra.extra_tables(world, tables["ensembles"])
         dot = _png(np.zeros((8, 8, 3), np.uint8))
         tables["suspects"] = extra.suspects(world, dot, shape.num_suspects)
         if shape.selection:
@@ -501,6 +501,8 @@ def _selection(models: Any, conditions: Any) -> tuple[pl.DataFrame, dict[str, An
         "chosen": (0.70, 0.66, 0.61),
         "best_single_model": (0.64, 0.63, 0.60),
         "average_ensemble": (0.60, 0.59, 0.55),
+        "homogeneous": (0.66, 0.64, 0.58),
+        "same_cost_model": (0.65, 0.645, 0.605),
         "best_in_hindsight": (None, 0.67, 0.64),
     }
     rows = []
@@ -511,14 +513,15 @@ def _selection(models: Any, conditions: Any) -> tuple[pl.DataFrame, dict[str, An
                 continue
             compared = role == "chosen" and half == "held_out"
             paired = value - top1["best_single_model"][1 if scope == "seen" else 2] if compared else None
-            mine = members[:1] if role == "best_single_model" else members
+            single = role in ("best_single_model", "same_cost_model")
+            mine = members[:1] if single else members
             rows.append(
                 {
                     "role": role,
                     "ensemble": None if role == "average_ensemble" else " + ".join(mine),
                     "members": None if role == "average_ensemble" else mine,
                     "size": len(mine),
-                    "consensus": None if role == "best_single_model" else "average",
+                    "consensus": None if single else "average",
                     "half": half,
                     "scope": scope,
                     "statistic": "worst",
@@ -530,7 +533,7 @@ def _selection(models: Any, conditions: Any) -> tuple[pl.DataFrame, dict[str, An
                     "difference": paired,
                     "difference_low": None if paired is None else paired - 0.02,
                     "difference_high": None if paired is None else paired + 0.02,
-                    "params": models[0]["params"] if role == "best_single_model" else params,
+                    "params": models[0]["params"] if single else params,
                     "macs": 10**9,
                 }
             )

@@ -1,20 +1,22 @@
-"""The report's own arithmetic, by hand: normalising, shares, worst conditions, fronts, drawing lots."""
+"""The report's own arithmetic, by hand: normalising, shares, comparisons, intervals, drawing lots."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 import pytest
+from scipy.stats import binomtest
 
 from nversion.report.frames import (
+    compared,
     drawn_ensembles,
-    pareto_front,
     share_above_zero,
+    wilson,
     with_normalised,
-    worst_condition,
 )
 from nversion.report.tables import Study
 
@@ -51,30 +53,31 @@ def test_an_undefined_improvement_is_in_no_share(hand_made: Callable[..., Study]
     assert (row["num"], row["above"]) == (1, 1.0)
 
 
-def test_candidates_are_judged_on_their_worst_condition(hand_made: Callable[..., Study]) -> None:
-    worst = {r["candidate"]: r for r in worst_condition(hand_made()).iter_rows(named=True)}
-    assert worst["a"]["worst_top1"] == pytest.approx(0.6)
-    assert worst["a + b"]["worst_top1"] == pytest.approx(0.63)
-    assert worst["a + b"]["worst_at"] == "d/lines-1"
-    assert worst["a + b"]["mean_top1"] == pytest.approx(0.73)
+def _compared(low: float, high: float, p: float) -> dict[str, Any]:
+    key = {"ensemble": "a + b", "size": 2, "consensus": "average", "condition": "d/clean"}
+    return key | {"low_corrected": low, "high_corrected": high, "p_corrected": p}
 
 
-def test_a_candidate_that_misses_a_condition_is_no_candidate(hand_made: Callable[..., Study]) -> None:
-    study = hand_made()
-    seen = study.ensembles.filter((pl.col("ensemble") != "a + b") | (pl.col("condition") == "d/clean"))
-    assert "a + b" not in worst_condition(replace(study, ensembles=seen))["candidate"]
+def test_only_corrected_intervals_count_where_all_ensembles_were_compared(
+    hand_made: Callable[..., Study],
+) -> None:
+    rows = [_compared(0.01, 0.05, 0.01), _compared(-0.01, 0.05, 0.3), _compared(-0.05, -0.01, 0.04)]
+    rows.append(_compared(math.nan, math.nan, math.nan))
+    study = replace(hand_made(), extra={"comparisons": pl.DataFrame(rows)})
+    row = compared(study).row(0, named=True)
+    assert (row["num"], row["better"], row["worse"], row["tested"]) == (4, 1, 1, 2)
+    shares = share_above_zero(study).filter(condition="d/clean").row(0, named=True)
+    assert (shares["clearly_above"], shares["clearly_below"]) == (0.25, 0.25)
 
 
-def test_nothing_cheaper_matches_a_member_of_the_front() -> None:
-    candidates = pl.DataFrame(
-        {
-            "candidate": ["cheap", "dominated", "dear", "as dear, worse", "unknown cost"],
-            "size": [1, 1, 2, 2, 2],
-            "worst_top1": [0.5, 0.5, 0.7, 0.6, 0.9],
-            "params": [1, 2, 3, 3, None],
-        }
-    )
-    assert pareto_front(candidates, "params")["candidate"].to_list() == ["cheap", "dear"]
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    ours = wilson(0.05, 200)
+    theirs = binomtest(10, 200).proportion_ci(method="wilson")
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_a_share_of_nothing_has_no_interval() -> None:
+    assert all(math.isnan(end) for end in (*wilson(math.nan, 10), *wilson(0.5, 0)))
 
 
 def test_drawn_ensembles_are_the_same_every_time_and_no_more_than_asked(

@@ -36,12 +36,15 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry of a table: its text, what stands small below it, its background."""
+    """One entry of a table: its text, what stands small below it, and whose it is.
+
+    `sure` sets it in bold; `name` may break over lines; `note` is told to who points at it.
+    """
 
     text: str
     small: str = ""
     sure: bool = False
-    shade: str = ""
+    name: str = ""
     note: str = ""
 
 
@@ -117,7 +120,7 @@ def share_cell(value: float | None, low: float | None, high: float | None, digit
     """A fraction in percent over its interval.
 
     >>> share_cell(0.123, 0.1, 0.15)
-    Cell(text='12.3', small='10.0–15.0', sure=False, shade='', note='')
+    Cell(text='12.3', small='10.0–15.0', sure=False, name='', note='')
     """
     if value is None or is_undefined(value):
         return Cell(UNDEFINED)
@@ -131,7 +134,7 @@ def points_cell(value: float | None, low: float | None, high: float | None) -> C
     """A difference of fractions in points over its interval; sure where that excludes zero.
 
     >>> points_cell(0.02, 0.01, 0.03)
-    Cell(text='+2.0', small='[+1.0, +3.0]', sure=True, shade='', note='')
+    Cell(text='+2.0', small='[+1.0, +3.0]', sure=True, name='', note='')
     """
     if is_undefined(value):
         return Cell(UNDEFINED)
@@ -153,7 +156,7 @@ def half_cell(value: float | None, half: float | None, digits: int = 2, unit: fl
     """A value over the half width of its interval.
 
     >>> half_cell(0.5, 0.02)
-    Cell(text='0.50', small='± 0.02', sure=False, shade='', note='')
+    Cell(text='0.50', small='± 0.02', sure=False, name='', note='')
     """
     if value is None or is_undefined(value):
         return Cell(UNDEFINED)

@@ -18,6 +18,15 @@ GROUPINGS = {
     "initial_weights": "initial weights",
     "training_data": "training data",
 }
+_PLURALS = {
+    "family": "architecture families",
+    "training": "training approaches",
+    "architecture": "architectures",
+    "initial_weights": "models of different initial weights",
+    "training_data": "models of different training data",
+}
+FEWEST_MODELS = 3
+"""Below so many models of a methodology its intervals are for other images, not for other models of it."""
 LESS, MORE, OPEN, UNKNOWN = "less", "more", "open", "not identified"
 MAX_TOLD = 3
 
@@ -39,6 +48,11 @@ class Mixture:
     independent: float
     covariance: Mapping[str, Any]
     verdict: str
+
+    @property
+    def of_these_models(self) -> bool:
+        """Whether the intervals speak of these models alone, as there are too few to speak of others."""
+        return bool(min(self.across["m_a"], self.across["m_b"]) < FEWEST_MODELS)
 
 
 def groupings(study: Study) -> list[str]:
@@ -88,39 +102,48 @@ def _verdict(across: Mapping[str, Any], within: Mapping[str, Any]) -> str:
 
 
 def verdict(study: Study, grouping: str) -> str:
-    """One sentence for the first condition: bought, not bought, or not to be told."""
+    """For the first condition: bought, not bought, or not to be told; and of which models that is said."""
     found = mixtures(study, grouping, study.first_condition)
-    what = f"diversity of {GROUPINGS.get(grouping, grouping)}"
+    what = f"mixing {_PLURALS.get(grouping, grouping)}"
     where = condition_label(study, study.first_condition)
     if not found:
-        return f"All models are of one {GROUPINGS.get(grouping, grouping)}, so {what} cannot be judged."
+        return (
+            f"All models are of one {GROUPINGS.get(grouping, grouping)}, so nothing can be said about {what}."
+        )
     number = {kind: sum(m.verdict == kind for m in found) for kind in (LESS, MORE, OPEN, UNKNOWN)}
     known = len(found) - number[UNKNOWN]
     if known == 0:
         return (
-            f"Whether {what} buys less common failure is not identified on {where}: in every pair a "
-            "methodology has too few models to say how two of its own fail together."
+            f"Whether {what} buys less common failure is not identified on {where}: in every pair one has "
+            "too few models to say how two of its own fail together."
         )
-    of = f"{known} {'pair' if known == 1 else 'pairs'} of methodologies"
+    of = plural(known, "pair")
     if number[LESS] == number[MORE] == 0:
-        said = f"On {where} it cannot be told whether {what} buys less common failure: in none of {of}"
-        said += " do the intervals lie apart"
+        said = f"On {where} it cannot be told whether {what} buys less common failure than two models of "
+        said += f"the better of two: in none of {of} do the intervals lie apart"
     elif number[MORE] == 0:
-        said = f"On {where} {what} bought less common failure than two models of the better methodology in "
+        said = f"On {where} {what} bought less common failure than two models of the better of two, in "
         said += f"{number[LESS]} of {of}"
     elif number[LESS] == 0:
         said = f"On {where} {what} did not buy less common failure: in {number[MORE]} of {of} a mixed pair "
-        said += "fails together more often than two models of the better methodology, and in none less often"
+        said += "fails together more often than two models of the better of two, and in none less often"
     else:
         said = f"On {where} it depends on the pair whether {what} buys less common failure: against two "
-        said += f"models of the better methodology it does in {number[LESS]} of {of}, and costs in "
+        said += f"models of the better of two it does in {number[LESS]} of {of}, and does harm in "
         said += f"{number[MORE]}"
     open_or_not = [
         f"{number[kind]} {words}"
         for kind, words in ((OPEN, "cannot be told apart"), (UNKNOWN, "not identified"))
         if number[kind] and not (kind == OPEN and number[LESS] == number[MORE] == 0)
     ]
-    return f"{said}{' (' + ', '.join(open_or_not) + ')' if open_or_not else ''}."
+    told = f"{said}{' (' + ', '.join(open_or_not) + ')' if open_or_not else ''}."
+    few = sum(m.of_these_models and m.verdict != UNKNOWN for m in found)
+    if few:
+        told += (
+            f" In {plural(few, 'pair')} a methodology has fewer than {FEWEST_MODELS} models: what is said "
+            "there holds for these models and other images, not for other models made the same way."
+        )
+    return told
 
 
 def paragraph(study: Study, grouping: str) -> str:
@@ -178,7 +201,7 @@ def _elsewhere(study: Study, grouping: str) -> str:
     told = listed([f"{words[kind]} in {n}" for kind, n in number.items() if n])
     return (
         f"Over {plural(len(others), 'other condition')} a mixed pair fails together, against two of the "
-        f"better methodology: {told} of {plural(len(verdicts), 'comparison')}."
+        f"better: {told} of {plural(len(verdicts), 'comparison')}."
     )
 
 

@@ -12,7 +12,7 @@ _ATTRIBUTION = re.compile(
 )
 TARGETS = {"predicted": "predicted class", "label": "true class", "ensemble": "ensemble's class"}
 NORMALISE = {"none": "raw", "l2": "unit length", "sum": "unit sum"}
-CONDITIONING = {"all": "all members right", "some": "some right", "none": "none right"}
+CONDITIONING = {"all": "all members right", "some": "some members right", "none": "no member right"}
 _METHODS = {"input_x_gradient": "input × gradient", "grad_cam": "Grad-CAM"}
 _LABELS = {
     "disagreement": "Disagreement",

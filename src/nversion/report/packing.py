@@ -1,4 +1,4 @@
-"""Rows for the page's script: by column, texts by number, numbers with six figures, each frame once."""
+"""Rows for the page's script: by column, what repeats by number, five figures, each frame once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import polars as pl
 
 from nversion.core import fingerprint
 
-_FIGURES = 6
+_FIGURES = 5
+_REPEATS = 4  # of a value, on average, from which on naming it is shorter
 
 
 def pack(frame: pl.DataFrame) -> dict[str, Any]:
@@ -20,18 +21,16 @@ def pack(frame: pl.DataFrame) -> dict[str, Any]:
     Undefined numbers are None.
 
     >>> pack(pl.DataFrame({"x": [0.123456789, float("nan")], "name": ["a", "a"]}))["columns"]
-    {'x': [0.123457, None], 'name': {'words': ['a'], 'at': [0, 0]}}
+    {'x': [0.12346, None], 'name': {'words': ['a'], 'at': [0, 0]}}
     """
     columns: dict[str, Any] = {}
     for series in frame:
-        if series.dtype == pl.String:
-            words = series.unique(maintain_order=True).to_list()
-            number = {word: i for i, word in enumerate(words)}
-            columns[series.name] = {"words": words, "at": [number[word] for word in series]}
-        elif series.dtype.is_float():
-            columns[series.name] = [_short(value) for value in series]
+        values = [_short(v) for v in series] if series.dtype.is_float() else series.to_list()
+        number = {word: i for i, word in enumerate(dict.fromkeys(values))}
+        if series.dtype == pl.String or len(number) * _REPEATS < len(values):
+            columns[series.name] = {"words": list(number), "at": [number[word] for word in values]}
         else:
-            columns[series.name] = series.to_list()
+            columns[series.name] = values
     return {"n": frame.height, "columns": columns}
 
 

@@ -42,7 +42,8 @@ def score_rows(study: Study) -> pl.DataFrame:
     )
     parts = []
     for _, part in rows.group_by("kind", maintain_order=True):
-        order = part.filter(method=part["method"][0]).sort("score", "pair")["pair"].to_list()
+        first = _ordered(part["method"])[0]
+        order = part.filter(method=first).sort("score", "pair")["pair"].to_list()
         number = {pair: i + 1 for i, pair in enumerate(order)}
         parts.append(
             part.with_columns(
@@ -52,6 +53,11 @@ def score_rows(study: Study) -> pl.DataFrame:
     return pl.concat(parts).select("kind", "number", "pair", "method", "raw", "score")
 
 
+def _ordered(methods: pl.Series) -> list[str]:
+    """Saliency, that the others are compared with, first."""
+    return sorted(methods.unique(maintain_order=True), key=lambda method: method != "saliency")
+
+
 def attribution_agreement(study: Study) -> Figure | None:
     """Pairs of models across, normalised score up, a line a method; None for fewer than two methods."""
     agreement = study.table("attribution_agreement")
@@ -59,7 +65,7 @@ def attribution_agreement(study: Study) -> Figure | None:
     if agreement.is_empty() or rows.is_empty() or rows["method"].n_unique() < 2:
         return None
     kinds = rows["kind"].unique(maintain_order=True).to_list()
-    methods = rows["method"].unique(maintain_order=True).to_list()
+    methods = _ordered(rows["method"])
     num = rows["pair"].n_unique()
     first = next(c for c in study.condition_names if c in set(agreement["condition"]))
     same = agreement.filter(condition=first, target=agreement["target"][0])

@@ -23,7 +23,8 @@ _HOVER = [
     alt.Tooltip("ensemble:N", title="Members"),
     alt.Tooltip("top1:Q", title="Ensemble top-1", format=".1%"),
     alt.Tooltip("best_member_top1:Q", title="Best member", format=".1%"),
-    alt.Tooltip("gain:N", title="Improvement"),
+    alt.Tooltip("improvement:Q", title="Improvement", format="+.2%"),
+    alt.Tooltip("half:Q", title="± 95 % over images", format=".2%"),
     alt.Tooltip("raw:Q", title="Diversity, raw", format=".4~g"),
     alt.Tooltip("params:Q", title="Parameters", format=".3~s"),
 ]
@@ -48,7 +49,6 @@ def _area(params: pl.Series) -> alt.Size:
 def outcomes(study: Study) -> pl.DataFrame:
     """What a point shows besides its diversity; only drawn ensembles, only rules that can differ."""
     half = NORMAL_QUANTILE * pl.col("improvement_stderr")
-    gain = pl.format("{} ± {} points", _rounded(100 * pl.col("improvement")), _rounded(100 * half))
     return (
         study.ensembles.join(drawn_ensembles(study), on=["ensemble", "size"], maintain_order="left")
         .filter(pl.col("consensus").is_in(study.consensus), pl.col("condition").is_in(study.condition_names))
@@ -61,13 +61,9 @@ def outcomes(study: Study) -> pl.DataFrame:
             "best_member_top1",
             "improvement",
             "params",
-            gain.alias("gain"),
+            half.alias("half"),
         )
     )
-
-
-def _rounded(value: pl.Expr) -> pl.Expr:
-    return pl.when(value.is_nan()).then(pl.lit("undefined")).otherwise(value.round(2).cast(pl.String))
 
 
 def paper_scatter(study: Study, name: str, consensus: str) -> Figure | None:

@@ -52,7 +52,7 @@ def effective_robustness(study: Study) -> Figure | None:
     panel_width = 210
     base = alt.Chart().transform_filter("isValid(datum.x) && isValid(datum.y)")
     x, y = _axis(rows, "x", "Clean top-1"), _axis(rows, "y", "Corrupted top-1")
-    legend = alt.Legend(title=None, orient="top", columns=4)
+    legend = {"orient": "top", "columns": 4}
     dots = base.mark_point(filled=True, size=60, opacity=0.9).encode(
         x=alt.X("x:Q", **x),
         y=alt.Y("y:Q", **y),
@@ -60,13 +60,13 @@ def effective_robustness(study: Study) -> Figure | None:
             "family:N",
             sort=families,
             scale=alt.Scale(domain=families, range=[CATEGORIES[i % 9] for i in range(len(families))]),
-            legend=legend,
+            legend=alt.Legend(title="Family", **legend),
         ),
         shape=alt.Shape(
             "training:N",
             sort=trainings,
             scale=alt.Scale(domain=trainings, range=[SHAPES[i % 8] for i in range(len(trainings))]),
-            legend=legend,
+            legend=alt.Legend(title="Training", **legend),
         ),
         tooltip=[
             alt.Tooltip("model:N", title="Model"),

@@ -56,7 +56,7 @@ def share_rows(study: Study) -> pl.DataFrame:
 def _interval(study: Study) -> str:
     if study.table("comparisons").is_empty():
         return "95 % interval, of each alone and over images,"
-    return "interval, corrected for comparing all ensembles of the panel's rule and condition,"
+    return "interval, corrected for comparing all ensembles of one size, rule and condition,"
 
 
 def shares(study: Study) -> Figure | None:

@@ -20,7 +20,7 @@ from nversion.report.labels import (
 )
 from nversion.report.names import metric_group, metric_label, short_metric_label
 from nversion.report.schemas import MEAN_ACCURACY
-from nversion.report.tables import Study
+from nversion.report.tables import Study, is_conditioned
 
 from .figure import CATEGORIES, INK, MUTED, ROWS, SHAPES, Figure, one_row, points_axis, select
 
@@ -41,7 +41,7 @@ def trend_rows(study: Study, consensus: str, size: int) -> pl.DataFrame:
         pl.col("metric").is_in(study.headline_metrics), pl.col("condition").is_in(study.condition_names)
     )
     outcome = study.ensembles.filter(size=size, consensus=consensus)
-    joined = outcome.select("ensemble", "condition", "improvement", "top1", "params").join(
+    joined = outcome.select("ensemble", "condition", "improvement", "top1").join(
         values, on=["ensemble", "condition"], maintain_order="left"
     )
     panels = []
@@ -162,13 +162,14 @@ def trend_grid(study: Study) -> Figure | None:
 def relation_rows(study: Study) -> pl.DataFrame:
     """The correlations table for readers: labels, whether the interval excludes zero, and its note."""
     where = {c: condition_label(study, c) for c in study.condition_names}
+    conditioned = [m for m in study.correlations["metric"].unique() if is_conditioned(m)]
     relations = study.correlations.filter(
         pl.col("statistic").is_in(STATISTICS),
         pl.col("consensus").is_in(study.consensus),
         pl.col("accuracy_condition").is_in(study.condition_names),
         pl.col("diversity_condition").is_in(study.condition_names),
         # Those conditioned on who is right have a table of their own.
-        pl.col("metric").is_in(study.metric_names),
+        ~pl.col("metric").is_in(conditioned),
         # What is held fixed cannot be what is related.
         (pl.col("statistic") != "partial") | (pl.col("metric") != MEAN_ACCURACY),
     )
@@ -261,7 +262,12 @@ def forest(study: Study) -> Figure | None:
     first = [INK] if metrics[0] == accuracy else []
     palette = [*first, *CATEGORIES]
     legend = alt.Legend(title=None, orient="top", columns=2, labelLimit=330, symbolOpacity=1)
-    colour = alt.Color("metric_label:N", sort=metrics, scale=alt.Scale(range=palette), legend=legend)
+    # Scales without a domain of their own make two legends of colour and shape: one is enough.
+    shape_legend = legend if len(names) == 1 else None
+    domain = {"domain": metrics} if len(names) == 1 else {}
+    colour = alt.Color(
+        "metric_label:N", sort=metrics, scale=alt.Scale(range=palette, **domain), legend=legend
+    )
     y = alt.Y("label:N", sort=labels, axis=alt.Axis(title=None, labelLimit=230, grid=True, tickBand="extent"))
     offset = alt.YOffset("metric_label:N", sort=metrics)
     together = min(len(metrics), MAX_TOGETHER)
@@ -283,7 +289,9 @@ def forest(study: Study) -> Figure | None:
             y=y,
             yOffset=offset,
             color=colour,
-            shape=alt.Shape("metric_label:N", sort=metrics, scale=alt.Scale(range=SHAPES), legend=legend),
+            shape=alt.Shape(
+                "metric_label:N", sort=metrics, scale=alt.Scale(range=SHAPES, **domain), legend=shape_legend
+            ),
             tooltip=[
                 alt.Tooltip("metric_label:N", title="Metric"),
                 alt.Tooltip("label:N", title="Improvement on"),
@@ -312,9 +320,7 @@ def forest(study: Study) -> Figure | None:
         alt.layer(zero, spans, dots, missing, data=ROWS)
         .transform_filter(chosen)
         .add_params(*params)
-        .properties(
-            height=alt.Step(step=max(26, 11 * min(len(metrics), MAX_TOGETHER + 2)), **{"for": "position"})
-        )
+        .properties(height=alt.Step(step=max(26, 11 * together), **{"for": "position"}))
     )
     return Figure(
         name="correlations",

@@ -112,7 +112,7 @@ def _hazard_cell(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
         return Cell("not measured")
     cell = share_cell(row["joint_failure"], row["low"], row["high"])
-    return Cell(cell.text, f"{cell.small} · {row['name']}, n = {row['n']:,}")
+    return Cell(cell.text, cell.small, name=f"{row['name']}, n = {row['n']:,}")
 
 
 def cost_table(study: Study, subjects: list[tuple[str, str]]) -> Grid | None:

@@ -73,8 +73,8 @@ def section(study: Study) -> Section | None:
                 Words(
                     "Methodologies make for less common failure if the choices behind them are logically "
                     "unrelated, if what makes them fail together are different factors, and if none is "
-                    "superior (indifference, within a margin that the study states). “Not identified” is no "
-                    "“no”: these models cannot tell."
+                    "superior (indifference). “Undecided” and “not identified” are no “no”: these models "
+                    "cannot tell."
                 ),
                 Tables(properties),
             ]
@@ -169,42 +169,63 @@ def _notes(rows: Mapping[Any, Mapping[str, Any]]) -> list[str]:
 
 
 def property_tables(study: Study) -> list[Grid]:
-    """One table a grouping and condition: pairs of methodologies down, the three properties across."""
+    """One table a condition: pairs of methodologies down, in groups; the three properties across.
+
+    Whether choices are logically unrelated is asked of two choices, not of two methodologies.
+    """
     table = study.table("properties")
     grids = []
-    for (grouping, condition), part in table.group_by("grouping", "condition", maintain_order=True):
+    for condition in study.condition_names:
+        part = table.filter(condition=condition)
+        if part.is_empty():
+            continue
         rows = {
-            (r["methodology_a"], r["methodology_b"], r["property"]): r for r in part.iter_rows(named=True)
+            (r["grouping"], r["methodology_a"], r["methodology_b"], r["property"]): r
+            for r in part.iter_rows(named=True)
         }
         notes = list(dict.fromkeys(r["note"] for r in rows.values() if r["note"]))
-        margins = sorted({r["margin"] for r in rows.values() if not is_undefined(r["margin"])})
-        said = [f"Margin of indifference: ± {100 * m:.1f} points of mean failure." for m in margins]
+        margins = {r["property"]: r["margin"] for r in rows.values() if not is_undefined(r["margin"])}
+        said = [_MARGINS[kind].format(m, 100 * m) for kind, m in margins.items() if kind in _MARGINS]
         grids.append(
             Grid(
-                f"{condition_label(study, str(condition))}, by {GROUPINGS.get(str(grouping), str(grouping))}",
+                condition_label(study, condition),
                 list(PROPERTIES.values()),
                 [
-                    Row(f"{a} and {b}", [_property_cell(rows.get((a, b, kind))) for kind in PROPERTIES])
-                    for a, b in dict.fromkeys(key[:2] for key in rows)
+                    Row(
+                        f"{GROUPINGS.get(a, a)} and {GROUPINGS.get(b, b)}",
+                        [_property_cell(rows.get((grouping, a, b, kind))) for kind in PROPERTIES],
+                        group=f"By {GROUPINGS.get(grouping, grouping)}",
+                    )
+                    for grouping, a, b in dict.fromkeys(key[:3] for key in rows)
                 ],
                 corner="Methodologies",
-                notes=said + [f"Noted in the table: {note}." for note in notes],
+                notes=["What is asked of the whole interval:", *said] * bool(said)
+                + [f"Noted in the table: {note}." for note in notes],
             )
         )
     return grids
 
 
+_MARGINS = {
+    "indifference": "Indifference: the difference of mean failure lies within ± {1:.1f} points.",
+    "different_factors": "Different factors: the correlation of difficulty lies below {0:.2f}.",
+    "logically_unrelated": "Logically unrelated: the two choices interact by less than {1:.1f} points.",
+}
+
+
 def _property_cell(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
-        return Cell("not measured")
+        return Cell("—")
     holds = row["holds"]
-    text = NOT_IDENTIFIED if holds is None else "yes" if holds else "no"
+    note = row["note"] or ""
     if is_undefined(row["value"]):
-        return Cell(text, note=row["note"] or "")
-    in_points = row["property"] == "indifference"
+        return Cell(NOT_IDENTIFIED, note=note)
+    undecided = "undecided" if not is_undefined(row["low"]) else NOT_IDENTIFIED
+    text = undecided if holds is None else "yes" if holds else "no"
+    in_points = row["property"] != "different_factors"
     cell = (points_cell if in_points else coefficient_cell)(row["value"], row["low"], row["high"])
     unit = " points" if in_points else ""
-    return Cell(text, f"{cell.text}{unit} {cell.small}", note=row["note"] or "")
+    return Cell(text, f"{cell.text}{unit} {cell.small}", note=note)
 
 
 def prediction_tables(study: Study) -> list[Grid]:
