@@ -169,11 +169,17 @@ def methodology_tables(both_wrong_xMM: Tensor, count_x: Tensor, membership_GM: T
     both_wrong_xMM, membership_GM = both_wrong_xMM.double(), membership_GM.double()
     count = count_x.double()[..., None, None]
     wrong_xM = both_wrong_xMM.diagonal(dim1=-2, dim2=-1)
-    apart_xMM = wrong_xM.unsqueeze(-1) * wrong_xM.unsqueeze(-2) - both_wrong_xMM  # pairs of images x ≠ x'
-    joint_GG = _mean_of_pairs(both_wrong_xMM / count, membership_GM)
-    independent_GG = _mean_of_pairs(apart_xMM / (count * (count - 1)), membership_GM)
+    wrong_xG = wrong_xM @ membership_GM.T
+    # Sums over pairs of different models, i ≠ k: what a model does with itself is taken off the diagonal.
+    together_GG = membership_GM @ (both_wrong_xMM @ membership_GM.T) - torch.diag_embed(wrong_xG)
+    squares_xG = wrong_xM**2 @ membership_GM.T
+    anywhere_GG = wrong_xG.unsqueeze(-1) * wrong_xG.unsqueeze(-2) - torch.diag_embed(squares_xG)
+    num_models_G = membership_GM.sum(1)
+    num_pairs_GG = num_models_G.unsqueeze(1) * num_models_G - num_models_G.diag()
+    joint_GG = together_GG / (num_pairs_GG * count)
+    independent_GG = (anywhere_GG - together_GG) / (num_pairs_GG * count * (count - 1))
     return MethodologyTables(
-        mean_G=(wrong_xM / count[..., 0]) @ membership_GM.T / membership_GM.sum(1),
+        mean_G=wrong_xG / (num_models_G * count[..., 0]),
         joint_GG=joint_GG,
         independent_GG=independent_GG,
         covariance_GG=joint_GG - independent_GG,
@@ -354,15 +360,6 @@ def check_counts(both_wrong_BMM: Tensor, count_B: Tensor, num_models: int) -> No
             found=f"shape {tuple(both_wrong_BMM.shape)}",
             next_step="pass PairCounts.both_wrong_BMM and count_B of the models that are grouped",
         )
-
-
-def _mean_of_pairs(table_xMM: Tensor, membership_GM: Tensor) -> Tensor:
-    # Of different models: a methodology's pairs with itself leave out the diagonal.
-    off_diagonal_MM = 1.0 - torch.eye(table_xMM.shape[-1], dtype=torch.float64, device=table_xMM.device)
-    sum_xGG = membership_GM @ (table_xMM * off_diagonal_MM) @ membership_GM.T
-    num_models_G = membership_GM.sum(1)
-    num_pairs_GG = num_models_G.unsqueeze(1) * num_models_G - num_models_G.diag()
-    return sum_xGG / num_pairs_GG
 
 
 def _why_undefined(quantity: str, m_a: int, m_b: int, *, same: bool) -> str:

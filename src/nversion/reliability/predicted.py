@@ -199,7 +199,7 @@ def _patterns(right_MN: Tensor, weights_NH: Tensor) -> tuple[Tensor, Tensor]:
     # The different columns of failures, float64 (M, P), and the summed weights of each, (P, H).
     # Columns become numbers, 30 models at a time: torch.unique over columns compares them one by one.
     index_N = torch.zeros(right_MN.shape[1], dtype=torch.int64, device=right_MN.device)
-    for part_MN in right_MN.split(30):
+    for part_MN in torch.split(right_MN, 30):
         bit_M = 2 ** torch.arange(len(part_MN), device=right_MN.device)
         code_N = index_N * 2 ** len(part_MN) + (bit_M @ part_MN.long())
         index_N = torch.unique(code_N, return_inverse=True)[1]
