@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from nversion.attribution import METHODS, attribute, attribute_targets, find_method, images_per_pass
 from nversion.core import UserError
-from nversion.models import Classifier, Preprocessing, make_classifier
+from nversion.data import Canonical, open_dataset
+from nversion.models import Classifier, Preprocessing, expand_pool, load_classifier, make_classifier
 
 STD = (0.5, 0.25, 0.125)
 NUM_CLASSES = 4
@@ -399,3 +400,21 @@ def test_maps_of_a_gpu_repeat_and_are_those_of_the_cpu_within_the_stated_toleran
     peak = on_cpu_N3HW.abs().max()
     assert (first_N3HW - again_N3HW).abs().max() < 1e-5 * peak
     assert (first_N3HW - on_cpu_N3HW).abs().max() < 1e-4 * peak
+
+
+@pytest.mark.shared
+def test_integrated_gradients_of_a_real_network_sum_to_what_a_photograph_adds_to_the_logit(shared):
+    (spec,) = expand_pool([{"source": "python:weights/zoo.py:build", "names": ["squeezenet1_1_caffe"]}])
+    model = load_classifier(spec, shared)
+    photographs = {
+        "source": "folder",
+        "path": "data/imagenet_val1300",
+        "label_space": "imagenet-1k",
+        "count": 1,
+    }
+    image_3HW = Canonical(224, "squash").render(open_dataset(photographs, shared).decode(0))
+    image_13HW = torch.from_numpy(image_3HW)[None].float() / 255
+    target_1 = model(image_13HW).argmax(1)
+    added = (model(image_13HW) - model(torch.zeros_like(image_13HW)))[0, target_1]
+    map_13HW = attribute(model, image_13HW, target_1, "integrated_gradients-50", absolute=False)
+    assert map_13HW.sum() == pytest.approx(float(added), rel=0.02)

@@ -105,9 +105,9 @@ def attribution_agreement(
 ) -> pl.DataFrame:
     """Correlations over the pairs of models between every two methods, for each target and normalisation.
 
-    The score of a pair is Eq. 7 of the ensemble of the two. Methods are compared on the samples whose
-    maps each of them defines: where Grad-CAM maps are zero and normalised, its mean misses samples that
-    the other's has.
+    The score of a pair is Eq. 7 of the ensemble of the two, in the mean over the samples on which the
+    method defines all models' maps; where methods leave out different ones (a normalised Grad-CAM map
+    that is zero has no value), their means are over different samples.
 
     Columns `low` and `high` are the 95 % interval of Pearson's correlation for other images and other
     models of the same kind (`reliability.relation_interval`: the pairs share models, so the models
