@@ -120,7 +120,7 @@ def verdict(study: Study, grouping: str) -> str:
     of = plural(known, "pair")
     if number[LESS] == number[MORE] == 0:
         said = f"On {where} it cannot be told whether {what} buys less common failure than two models of "
-        said += f"the better of two: in none of {of} do the intervals lie apart"
+        said += "the better of two: the intervals overlap in every pair"
     elif number[MORE] == 0:
         said = f"On {where} {what} bought less common failure than two models of the better of two, in "
         said += f"{number[LESS]} of {of}"

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,13 @@ class Figure:
 
     def spec(self) -> dict[str, Any]:
         """The Vega-Lite definition without its data."""
-        spec: dict[str, Any] = self.chart.to_dict()
-        spec["config"] = CONFIG
-        return spec
+        return {**self._definition, "config": CONFIG}
+
+    @cached_property
+    def _definition(self) -> dict[str, Any]:
+        # Altair checks it against its schema, which takes longer than all else but drawing.
+        definition: dict[str, Any] = self.chart.to_dict()
+        return definition
 
     def complete_spec(self) -> dict[str, Any]:
         """The Vega-Lite definition with its data, ready to be drawn without a browser."""

@@ -1,0 +1,363 @@
+"""The sections' tables say what the study's tables say, whoever is spoken of and whatever is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import nan
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+import pytest
+
+from nversion.report import Study, all_figures, read_study, schemas
+from nversion.report.blocks import Cell, Grid, Words
+from nversion.report.contenders import contenders, mean_of_all, of
+from nversion.report.figures import representation
+from nversion.report.figures.attribution import score_rows
+from nversion.report.figures.deploy import front_rows
+from nversion.report.figures.robustness import robustness_rows
+from nversion.report.figures.trends import shown_together
+from nversion.report.figures.voting import coverage_rows, vote_rows
+from nversion.report.html import page
+from nversion.report.schemas import EXTRA, LATER_COLUMNS
+from nversion.report.sections import all_sections, attribution, calibration, diversity, hazards, suspects
+from nversion.report.sections.deployment import front_table
+from nversion.report.sections.paired import comparison_table
+from nversion.report.sections.robustness import robustness_tables
+from nversion.report.sections.voting import coverage_tables, vote_tables
+from nversion.study import schemas as written
+from nversion.study.front import FRONT
+
+Build = Callable[..., Study]
+NAMED = {"settings": {"report": {"ensembles": [["b", "a"], ["nobody"]]}}}
+
+
+def having(study: Study, **tables: Sequence[Mapping[str, Any]]) -> Study:
+    """The study with these rows; what a row does not say is nan or null."""
+    frames = {}
+    for name, rows in tables.items():
+        unknown = {column: nan for column, kind in EXTRA[name].items() if kind.is_float()}
+        frames[name] = pl.DataFrame([unknown | dict(row) for row in rows], schema=EXTRA[name])
+    return replace(study, extra={**study.extra, **frames})
+
+
+def texts(grid: Grid) -> dict[str, list[str]]:
+    return {row.label: [cell.text for cell in row.cells] for row in grid.rows}
+
+
+@pytest.fixture(scope="module")
+def full(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    shape = synthetic.Shape(num_models=4, num_images=60, datasets=("d",), num_corruptions=1, selection=True)
+    return read_study(synthetic.write_study(tmp_path_factory.mktemp("full"), shape))
+
+
+@pytest.mark.parametrize("name", EXTRA)
+def test_every_column_that_is_read_is_one_that_a_study_writes(name: str) -> None:
+    theirs = FRONT if name == "front" else getattr(written, name.upper())
+    assert {column: theirs.get(column) for column in EXTRA[name]} == EXTRA[name]
+
+
+def test_a_full_study_has_every_section(full: Study) -> None:
+    assert list(all_sections(full)) == [
+        "robustness",
+        "calibration",
+        "diversity",
+        "attribution",
+        "representation",
+        "common-failure",
+        "voting",
+        "deployment",
+        "hazards",
+        "suspects",
+    ]
+
+
+def test_an_older_study_has_the_sections_of_its_tables(hand_made: Build) -> None:
+    assert list(all_sections(hand_made())) == ["calibration", "diversity"]
+
+
+@pytest.mark.parametrize("name", EXTRA)
+def test_any_table_may_be_missing(full: Study, name: str) -> None:
+    extra = {key: table for key, table in full.extra.items() if key != name}
+    sections = all_sections(replace(full, extra=extra))
+    assert {"calibration", "diversity"} <= set(sections)
+
+
+def test_columns_of_later_versions_are_filled_in(synthetic: ModuleType, tmp_path: Path) -> None:
+    shape = synthetic.Shape(
+        num_models=3, num_images=50, datasets=("d",), num_corruptions=0, extra=False, images=False
+    )
+    study = read_study(synthetic.write_study(tmp_path, shape))
+    assert set(LATER_COLUMNS["models"]) <= set(study.models.columns)
+    assert study.models["brier"].is_nan().all()
+    assert set(study.ensembles["shared_lineage"]) == {""}
+
+
+def test_ensembles_of_the_settings_are_found_whatever_the_order_of_their_members(hand_made: Build) -> None:
+    assert [(c.label, c.ensemble) for c in contenders(hand_made(manifest=NAMED))] == [
+        ("Mean over all 2 ensembles of 2", None),
+        ("Named in the study", "a + b"),
+    ]
+
+
+def test_the_mean_is_over_the_ensembles_where_the_value_is_defined(hand_made: Build) -> None:
+    frame = pl.DataFrame({"ensemble": ["a + b", "a + c", "b + c"], "size": 2, "k": 1, "v": [0.1, nan, 0.3]})
+    row = of(frame, mean_of_all(hand_made()), ["k"], ["v"]).row(0, named=True)
+    assert row["v"] == pytest.approx(0.2)
+
+
+def test_table_2_has_the_chosen_and_the_named_ensemble_beside_the_mean(hand_made: Build) -> None:
+    rows = [
+        {"ensemble": e, "size": 2, "condition": "d/clean", "metric": m, "value": v, "stderr": 0.01}
+        | {"n_undefined": 0}
+        for m, scale in (("shannon_right", 1), ("shannon_wrong", 4))
+        for e, v in (("a + b", 0.1 * scale), ("a + c", 0.2 * scale))
+    ]
+    study = replace(hand_made(manifest=NAMED), diversity=pl.DataFrame(rows))
+    grid = diversity.shannon_table(study)
+    assert grid is not None
+    told = {(row.group, row.label): row.cells[0] for row in grid.rows}
+    assert told["Rightly classified", "Mean over all 2 ensembles of 2"] == Cell("0.15", "± 0.02")
+    assert told["Wrongly classified", "Named in the study"].text == "0.40"
+    assert grid.rows[0].cells[1].text == "not measured"
+
+
+def test_the_overview_gives_direction_bounds_range_and_relation(hand_made: Build) -> None:
+    study = hand_made(pearson={"disagreement": (-0.4, -0.8, -0.1)})
+    facts = {"metric": "disagreement", "low_bound": 0.0, "high_bound": None, "higher_is_more_diverse": True}
+    study = replace(study, metrics=pl.DataFrame([facts], infer_schema_length=None))
+    (row,) = diversity.overview(study).rows
+    assert [c.text for c in row.cells] == ["higher", "0 to ∞", "0.10 to 0.20", "0.15", "0", "−0.40"]
+    assert row.cells[-1].sure
+
+
+def test_conditioned_metrics_stand_beside_the_whole_and_nowhere_else(hand_made: Build) -> None:
+    base = "attribution_saliency_label_l2"
+    rows = [
+        {"ensemble": "a + b", "size": 2, "condition": "d/clean", "metric": m, "value": v, "stderr": 0.0}
+        | {"n_undefined": 0}
+        for m, v in ((base, 0.5), (f"{base}_all_right", 0.25), (f"{base}_none_right", nan))
+    ]
+    study = replace(hand_made(), diversity=pl.DataFrame(rows))
+    grid = diversity.conditioning_table(study)
+    assert grid is not None
+    assert texts(grid) == {
+        "Attribution (saliency, true class, unit length)": ["0.500", "0.250", "not measured", "undefined"]
+    }
+    assert study.metric_names == [base, "mean_member_accuracy"]
+
+
+def test_many_metrics_are_shown_by_kin_each_beside_mean_accuracy(full: Study) -> None:
+    metrics = full.metric_names
+    groups = shown_together(full, metrics)
+    assert groups["group"].unique(maintain_order=True).to_list()[:2] == [
+        "In short",
+        "Right or wrong, in pairs",
+    ]
+    accuracy = groups.filter(metric="mean_member_accuracy")
+    assert accuracy["group"].to_list() == groups["group"].unique(maintain_order=True).to_list()
+    assert set(groups["metric"]) == set(metrics)
+    assert set(shown_together(full, metrics[:4])["group"]) == {"All"}
+
+
+def test_scores_of_pairs_are_normalised_by_method_and_ordered_by_saliency(hand_made: Build) -> None:
+    rows = [
+        {"model_a": a, "model_b": b, "condition": "d/clean", "value": value}
+        | {"metric": f"attribution_{method}_label_none"}
+        for method, values in (("grad_cam", (7.0, 5.0, 6.0)), ("saliency", (0.1, 0.2, 0.3)))
+        for (a, b), value in zip((("a", "b"), ("a", "c"), ("b", "c")), values, strict=True)
+    ]
+    found = score_rows(replace(hand_made(), pairs=pl.DataFrame(rows)))
+    assert found.filter(method="Grad-CAM").sort("number")["score"].to_list() == [1, 0, 0.5]
+    assert found.filter(method="saliency")["score"].to_list() == pytest.approx([0, 0.5, 1])
+
+
+def test_the_cost_of_a_method_is_told_beside_saliencys(hand_made: Build) -> None:
+    manifest = {"attribution_passes": {"saliency": 1, "integrated_gradients-10": 10, "grad_cam": 1}}
+    manifest["attribution_seconds"] = {"saliency": 0.02, "integrated_gradients-10": 0.19}  # type: ignore[dict-item]
+    grid = attribution.cost_table(hand_made(manifest=manifest))
+    assert grid is not None
+    assert texts(grid) == {
+        "saliency": ["1", "20.0", "1.0"],
+        "integrated gradients ×10": ["10", "190.0", "9.5"],
+        "Grad-CAM": ["1", "not timed", "—"],
+    }
+
+
+def test_pairs_of_the_chosen_ensemble_are_shown_first_and_no_more_than_fit(
+    full: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = ["resnet50", "resnext50_32x4d", "resnet152"]
+    assert all(set(pair) <= set(chosen) for pair in representation.shown_pairs(full)[:3])
+    monkeypatch.setattr(representation, "MAX_CELLS", 1)
+    assert len(representation.shown_pairs(full)) == 1
+
+
+def test_an_undefined_similarity_is_no_zero(full: Study) -> None:
+    rows = all_figures(full)["cka"].complete_spec()["datasets"]["rows"]
+    (unknown,) = [row for row in rows if row["value"] is None]
+    assert unknown["note"] == "no spread in a layer"
+
+
+def test_calibration_has_ensembles_with_their_error_and_models_without(hand_made: Build) -> None:
+    study = having(
+        hand_made(),
+        calibration=[
+            {"ensemble": e, "size": 2, "condition": "d/clean", "nll": v, "nll_stderr": 0.1, "ece": 0.02}
+            for e, v in (("a + b", 0.4), ("a + c", 0.6))
+        ],
+    )
+    grids = {grid.caption: grid for grid in calibration.calibration_tables(study)}
+    nll = grids["Negative log likelihood, nats"]
+    assert nll.rows[0].cells[0] == Cell("0.50", "± 0.20")
+    assert (nll.rows[1].label, nll.rows[1].cells[0]) == ("a", Cell("0.60"))
+    assert texts(grids["Calibration error, points"])["a"] == ["5.0", "5.0"]
+    # Nothing of it was measured on models: no row of blanks.
+    assert [row.group for row in grids["Brier score"].rows] == ["Ensembles"]
+
+
+def test_ensembles_shown_to_be_better_are_counted_by_rule_and_condition(hand_made: Build) -> None:
+    key = {"size": 2, "consensus": "average", "condition": "d/clean", "p_corrected": 0.01}
+    rows = [key | {"low_corrected": low, "high_corrected": low + 0.04} for low in (0.01, -0.02, -0.06)]
+    grid = comparison_table(having(hand_made(), comparisons=rows))
+    assert grid is not None
+    assert grid.rows[0].cells == [Cell("1 of 3", "1 worse; McNemar 3")]
+    assert grid.rows[1].cells == [Cell("not measured")]
+
+
+def _votes(**shares: float) -> dict[str, Any]:
+    return {"ensemble": "a + b", "size": 2, "condition": "d/clean", "voter": "majority", "n": 100} | shares
+
+
+def test_outcomes_of_a_voter_stand_with_their_intervals(hand_made: Build) -> None:
+    row = _votes(right=0.7, safe_stop=0.2, silent_wrong=0.1, silent_wrong_low=0.05, silent_wrong_high=0.18)
+    study = having(hand_made(manifest=NAMED), votes=[row])
+    _, own = vote_tables(study)
+    assert list(own.columns)[2] == "1-out-of-2 compare: silently wrong"
+    assert own.rows[0].cells[2] == Cell("10.0", "5.0–18.0")
+    assert own.rows[0].cells[0].text == "70.0"
+    drawn = {r["outcome"]: r["share"] for r in vote_rows(study).iter_rows(named=True)}
+    assert drawn == {"right": 0.7, "safe stop": 0.2, "silently wrong": 0.1}
+
+
+def test_risk_where_nothing_is_accepted_is_undefined(hand_made: Build) -> None:
+    key = {"ensemble": "a + b", "size": 2, "condition": "d/clean", "n": 100}
+    rows = [
+        key | {"agreeing": 1, "accepted": 100, "coverage": 1.0, "risk": 0.2},
+        key | {"agreeing": 2, "accepted": 0, "coverage": 0.0},
+    ]
+    study = having(hand_made(), agreement=rows)
+    (grid,) = coverage_tables(study)
+    assert [cell.text for cell in grid.rows[0].cells] == ["100.0", "20.0", "0.0", "undefined"]
+    assert coverage_rows(study)["risk"].is_nan().to_list() == [False, True]
+
+
+def test_the_probit_of_a_perfect_accuracy_is_undefined_and_not_drawn(hand_made: Build) -> None:
+    row = {"condition": "d/lines-1", "model": "a", "family": "CNN", "training": "supervised", "n_models": 3}
+    row |= {"clean_top1": 0.975, "top1": 1.0, "expected_top1": 0.5, "residual_points": 0.1, "low": 0.01}
+    study = having(hand_made(), robustness=[row | {"high": 0.2}])
+    drawn = robustness_rows(study).row(0, named=True)
+    assert (drawn["x"], drawn["line"]) == pytest.approx((1.959964, 0))
+    assert drawn["y"] != drawn["y"]
+    (grid,) = robustness_tables(study)
+    assert grid.rows[0].cells == [Cell("+10.0", "[+1.0, +20.0]", sure=True)]
+
+
+def test_the_front_is_told_by_the_half_that_had_no_say(hand_made: Build) -> None:
+    row = {"size": 2, "consensus": "average", "ensemble": "a + b", "params": 3 * 10**6, "macs": 10**9}
+    row |= {"chosen_top1": 0.7, "top1": 0.66, "top1_low": 0.6, "top1_high": 0.72, "is_single": False}
+    study = having(hand_made(), front=[row])
+    (told,) = front_table(study).rows
+    assert [cell.text for cell in told.cells[3:]] == ["70.0", "66.0", "undefined"]
+    assert told.cells[4].small == "60.0–72.0"
+    assert front_rows(study)["top1"].to_list() == [0.66]  # no unseen condition, no point of it
+
+
+def test_no_front_is_drawn_from_the_images_that_would_choose_it(hand_made: Build) -> None:
+    text = page(hand_made(), {}, {})
+    assert 'id="deployment"' not in text
+    assert "deployment" not in all_figures(hand_made())
+
+
+def test_shared_ancestry_names_who_shares_what(hand_made: Build) -> None:
+    pairs = [("a", "b", "teacher", "t"), ("b", "c", "training_data", "imagenet")]
+    rows = [dict(zip(EXTRA["lineage"], pair, strict=True)) for pair in pairs]
+    study = having(hand_made(manifest=NAMED), lineage=rows)
+    grid = hazards.lineage_table(study, [("", "a + b"), ("", "a + b + c"), ("", "a + c")])
+    assert texts(grid) == {
+        "a + b": ["teacher t (all)"],
+        "a + b + c": ["teacher t (a and b); training data imagenet (b and c)"],
+        "a + c": ["none known"],
+    }
+
+
+def test_the_worst_class_is_named_with_its_interval(hand_made: Build) -> None:
+    row = {"ensemble": "a + b", "size": 2, "condition": "d/clean", "kind": "class", "name": "tram", "n": 20}
+    row |= {"joint_failure": 0.4, "low": 0.2, "high": 0.6, "failure": 0.5}
+    study = having(hand_made(manifest=NAMED), hazards=[row])
+    (grid,) = hazards.hazard_tables(study, hazards.spoken_of(study))
+    assert grid.rows[0].cells[0] == Cell("40.0", "20.0–60.0", name="tram, n = 20")
+    assert hazards.cost_table(study, hazards.spoken_of(study)) is None  # no cost matrix, no cost
+
+
+def test_a_cost_matrix_gives_the_cost_an_image(hand_made: Build) -> None:
+    row = {"ensemble": "a + b", "size": 2, "condition": "d/clean", "kind": "class", "name": "tram", "n": 20}
+    study = having(hand_made(manifest=NAMED), hazards=[row | {"expected_cost": 0.25}])
+    grid = hazards.cost_table(study, hazards.spoken_of(study))
+    assert grid is not None
+    assert texts(grid) == {"a + b": ["0.250", "not measured"]}
+
+
+def test_nobody_suspected_is_said_and_nobody_looked_is_not(hand_made: Build) -> None:
+    manifest = {"settings": {"reliability": {"suspect_share": 0.9}}}
+    found = suspects.section(having(hand_made(manifest=manifest), suspects=[]))
+    assert found is not None
+    (words,) = found.blocks
+    assert isinstance(words, Words)
+    assert words.text.replace("\u00a0", " ") == (
+        "There is no image that at least 90 % of the models miss, so none is suspected of a wrong label."
+    )
+    assert suspects.section(hand_made()) is None
+
+
+def test_a_suspect_is_shown_with_its_label_and_what_the_models_say(hand_made: Build) -> None:
+    row = {"dataset": "d", "sample_id": "7.jpg", "condition": "d/clean", "label_name": "maillot"}
+    row |= {"num_wrong": 3, "num_models": 3, "agreed_name": "bikini", "agreed_share": 2 / 3, "png": b""}
+    text = page(having(hand_made(), suspects=[row]), {}, {}).replace("\u00a0", " ")
+    assert (
+        "<strong>labelled maillot</strong><small>67 % say bikini</small><small>3 of 3 wrong</small>" in text
+    )
+
+
+def test_a_cell_with_a_note_tells_it_and_a_sure_one_is_bold(full: Study) -> None:
+    text = page(full, {}, {})
+    assert 'title="not identified: no complete crossing">not identified' in text
+    assert "<td><strong>" in text
+
+
+def test_the_contents_link_to_every_section(full: Study) -> None:
+    text = page(full, {}, {})
+    for name in all_sections(full):
+        assert f'href="#{name}"' in text
+        assert f'<section id="{name}">' in text
+
+
+def test_optional_tables_of_another_run_are_left_out(full: Study, tmp_path: Path) -> None:
+    for source in (full.folder / "tables").iterdir():
+        facts = {k: v for k, v in pl.read_parquet_metadata(source).items() if k != "ARROW:schema"}
+        if source.stem == "votes":
+            facts["study_hash"] = "another"
+        (tmp_path / "tables").mkdir(exist_ok=True)
+        pl.read_parquet(source).write_parquet(tmp_path / "tables" / source.name, metadata=facts)
+    (tmp_path / "manifest.json").write_bytes((full.folder / "manifest.json").read_bytes())
+    study = read_study(tmp_path)
+    assert study.left_out == ("votes",)
+    assert study.table("votes").is_empty()
+    assert "voting" in all_sections(study)  # its other table is there
+
+
+def test_every_optional_table_has_a_schema() -> None:
+    assert set(schemas.OPTIONAL) == {"samples", "maps", "selection", *EXTRA}
