@@ -10,7 +10,7 @@ from scipy import stats
 
 from nversion.attribution import GramSums
 from nversion.core import UserError
-from nversion.study.agreement import attribution_agreement, normalised_scores, pair_scores
+from nversion.study.agreement import attribution_agreement, mean_agreement, normalised_scores, pair_scores
 
 MODELS = ["a", "b", "c", "d", "e", "f"]
 NUM_SAMPLES, NUM_BLOCKS = 40, 10
@@ -54,14 +54,24 @@ def test_the_correlations_are_scipys_over_the_fifteen_pairs():
     assert row["low"] < row["pearson"] < row["high"]
 
 
-def test_every_two_methods_have_a_row_and_all_have_their_mean():
+def test_every_two_methods_have_a_row_and_their_mean_is_one_number():
     table = attribution_agreement("d/clean", METRICS, MODELS)
-    assert table["method_a"].to_list() == ["saliency", "saliency", "integrated_gradients-10", "all"]
-    assert table["method_b"].to_list() == ["integrated_gradients-10", "grad_cam", "grad_cam", "all"]
-    assert table["pearson"][3] == pytest.approx(table["pearson"][:3].mean())
-    assert table["spearman"][3] == pytest.approx(table["spearman"][:3].mean())
-    assert math.isnan(table["low"][3])
+    assert table["method_a"].to_list() == ["saliency", "saliency", "integrated_gradients-10"]
+    assert table["method_b"].to_list() == ["integrated_gradients-10", "grad_cam", "grad_cam"]
     assert table["pearson"][0] > table["pearson"][1]
+    (row,) = mean_agreement(table).iter_rows(named=True)
+    assert (row["condition"], row["target"], row["normalise"]) == ("d/clean", "predicted", "l2")
+    assert row["n_methods"] == 3
+    assert row["pearson"] == pytest.approx(table["pearson"].mean())
+    assert row["spearman"] == pytest.approx(table["spearman"].mean())
+
+
+def test_maps_that_are_all_alike_agree_with_nothing():
+    alike = GramSums.of(torch.ones(NUM_SAMPLES, 6, 6), torch.arange(NUM_SAMPLES) % NUM_BLOCKS, NUM_BLOCKS)
+    same = {"attribution_saliency_label_none": sums(1), "attribution_grad_cam_label_none": alike}
+    table = attribution_agreement("d/clean", same, MODELS)
+    assert math.isnan(table["pearson"][0])
+    assert math.isnan(mean_agreement(table)["pearson"][0])
 
 
 def test_a_method_alone_agrees_with_nothing():

@@ -18,9 +18,6 @@ from nversion.reliability import relation_interval
 from .attributions import split_metric_name
 from .schemas import ATTRIBUTION_AGREEMENT
 
-ALL_METHODS = "all"
-"""Stands for both methods in the row with the mean over all pairs of methods."""
-
 SCALES = ("min_max", "mean")
 """How scores of methods come to one scale: the smallest is 0 and the largest 1, or their mean is 1."""
 
@@ -111,8 +108,7 @@ def attribution_agreement(
 
     Columns `low` and `high` are the 95 % interval of Pearson's correlation for other images and other
     models of the same kind (`reliability.relation_interval`: the pairs share models, so the models
-    count, not the pairs). The row of `ALL_METHODS`, where three methods or more can be compared, holds
-    the mean correlations over the pairs of methods, and no interval.
+    count, not the pairs).
 
     Args:
         condition: its name.
@@ -130,7 +126,6 @@ def attribution_agreement(
     rows: list[dict[str, object]] = []
     for (target, normalise), methods in of_kind.items():
         kind = {"condition": condition, "target": target, "normalise": normalise, "n_pairs": len(pairs)}
-        compared = []
         for (a, sums_a), (b, sums_b) in combinations(methods.items(), 2):
             estimates = relation_interval(
                 attribution_diversity(sums_a.mean_gram(), pairs),
@@ -144,21 +139,28 @@ def attribution_agreement(
                 count_B=torch.minimum(sums_a.count_B, sums_b.count_B),
             )
             pearson, spearman = estimates["pearson"], estimates["spearman"]
-            compared.append((pearson.value, spearman.value))
             rows.append(
                 kind
                 | {"method_a": a, "method_b": b, "pearson": pearson.value, "spearman": spearman.value}
                 | {"low": pearson.low, "high": pearson.high}
             )
-        if len(compared) > 1:
-            pearson_mean, spearman_mean = torch.tensor(compared, dtype=torch.float64).mean(0).tolist()
-            rows.append(
-                kind
-                | {"method_a": ALL_METHODS, "method_b": ALL_METHODS}
-                | {"pearson": pearson_mean, "spearman": spearman_mean, "low": float("nan")}
-                | {"high": float("nan")}
-            )
     return pl.DataFrame(rows, schema=ATTRIBUTION_AGREEMENT)
+
+
+def mean_agreement(agreement: pl.DataFrame) -> pl.DataFrame:
+    """The mean correlation over all pairs of methods, the one number that the paper gives (0.998).
+
+    Args:
+        agreement: rows of `attribution_agreement`.
+
+    Returns:
+        A row for each condition, target and normalisation: n_methods, pearson, spearman; undefined
+        correlations are left out of the mean.
+    """
+    kinds = ["condition", "target", "normalise"]
+    methods = pl.concat_list("method_a", "method_b").explode().n_unique().alias("n_methods")
+    means = (pl.col(name).fill_nan(None).mean().fill_null(float("nan")) for name in ("pearson", "spearman"))
+    return agreement.group_by(kinds, maintain_order=True).agg(methods, *means)
 
 
 def _pairs(model_names: Sequence[str]) -> Ensembles:
