@@ -3,14 +3,14 @@
 from .common_cause import JointFailures, common_cause_factor, common_cause_if_independent, joint_failures
 from .intervals import Interval, proportion_interval, samples_to_show_rate
 from .jackknife import BlockJackknife, block_jackknife, block_jackknife_stderr
-from .methodologies import (
-    Methodologies,
+from .littlewood_miller import (
     MethodologyEstimate,
     MethodologyTables,
     correlation_of,
     methodology_estimates,
     methodology_tables,
 )
+from .methodologies import Methodologies
 from .methodology_intervals import ModelsAndImages, models_and_images_interval
 from .paired import (
     MemberComparison,

@@ -110,6 +110,16 @@ def models_and_images_interval(
     return ModelsAndImages(value, value - half, value + half, num_undefined)
 
 
+def with_all_images(statistic_B: Tensor) -> Tensor:
+    """The sum of an additive statistic over all blocks, then without each: shape (1 + B, ...).
+
+    >>> with_all_images(torch.tensor([1.0, 2.0])).tolist()
+    [3.0, 2.0, 1.0]
+    """
+    total = statistic_B.double().sum(0)
+    return torch.cat([total.unsqueeze(0), total - statistic_B.double()])
+
+
 def with_few_failures(
     rate: float, low: float, high: float, num_images: int, *, confidence: float, target_rate: float
 ) -> tuple[float, float, list[str]]:

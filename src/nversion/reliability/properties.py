@@ -14,15 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .methodologies import (
-    Methodologies,
-    check_counts,
-    estimate_all,
-    few_models_notes,
-    methodology_tables,
-    with_all_images,
-)
-from .methodology_intervals import FEWEST_MODELS, models_and_images_interval
+from .littlewood_miller import check_counts, estimate_all, methodology_tables
+from .methodologies import Methodologies, few_models_notes
+from .methodology_intervals import FEWEST_MODELS, models_and_images_interval, with_all_images
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from nversion.core import UserError, did_you_mean
 
-from .methodologies import Methodologies, few_models_notes, with_all_images
-from .methodology_intervals import models_and_images_interval, with_few_failures
+from .methodologies import Methodologies, few_models_notes
+from .methodology_intervals import models_and_images_interval, with_all_images, with_few_failures
 
 
 def num_failing_distribution(chances_xK: Tensor) -> Tensor:
