@@ -74,6 +74,28 @@ def test_maps_that_are_all_alike_agree_with_nothing():
     assert math.isnan(mean_agreement(table)["pearson"][0])
 
 
+def test_without_defined_maps_there_is_a_row_but_no_number():
+    none = GramSums.of(
+        torch.full((NUM_SAMPLES, 6, 6), torch.nan), torch.arange(NUM_SAMPLES) % NUM_BLOCKS, NUM_BLOCKS
+    )
+    same = {"attribution_saliency_label_none": sums(1), "attribution_grad_cam_label_none": none}
+    row = attribution_agreement("d/clean", same, MODELS).row(0, named=True)
+    assert row["n_pairs"] == 0
+    assert all(math.isnan(row[name]) for name in ("pearson", "spearman", "low", "high"))
+
+
+def test_one_block_of_images_gives_a_value_without_an_interval():
+    few = [
+        GramSums.of(gram_NMM, torch.zeros(len(gram_NMM), dtype=torch.int64), NUM_BLOCKS)
+        for gram_NMM in (sums(s, noise=0.5).gram_BMM for s in (1, 2))
+    ]
+    same = {"attribution_saliency_label_none": few[0], "attribution_grad_cam_label_none": few[1]}
+    row = attribution_agreement("d/clean", same, MODELS).row(0, named=True)
+    expected = stats.pearsonr(by_hand(few[0]), by_hand(few[1])).statistic
+    assert row["pearson"] == pytest.approx(expected, abs=1e-12)
+    assert math.isnan(row["low"])
+
+
 def test_a_method_alone_agrees_with_nothing():
     alone = {name: METRICS[name] for name in ["attribution_saliency_label_none"]}
     assert attribution_agreement("d/clean", alone, MODELS).is_empty()

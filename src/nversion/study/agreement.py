@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -13,7 +14,7 @@ from nversion.attribution import GramSums
 from nversion.core import UserError, did_you_mean
 from nversion.diversity import attribution_diversity
 from nversion.ensembles import Ensembles
-from nversion.reliability import relation_interval
+from nversion.reliability import Estimate, num_points, relation, relation_interval
 
 from .attributions import split_metric_name
 from .schemas import ATTRIBUTION_AGREEMENT
@@ -125,26 +126,34 @@ def attribution_agreement(
         of_kind.setdefault((target, normalise), {})[method] = of_metric
     rows: list[dict[str, object]] = []
     for (target, normalise), methods in of_kind.items():
-        kind = {"condition": condition, "target": target, "normalise": normalise, "n_pairs": len(pairs)}
+        kind = {"condition": condition, "target": target, "normalise": normalise}
         for (a, sums_a), (b, sums_b) in combinations(methods.items(), 2):
-            estimates = relation_interval(
-                attribution_diversity(sums_a.mean_gram(), pairs),
-                attribution_diversity(sums_b.mean_gram(), pairs),
-                None,
-                attribution_diversity(sums_a.leave_one_block_out(), pairs),
-                attribution_diversity(sums_b.leave_one_block_out(), pairs),
-                None,
-                pairs.members_EK,
-                pairs.num_models,
-                count_B=torch.minimum(sums_a.count_B, sums_b.count_B),
-            )
-            pearson, spearman = estimates["pearson"], estimates["spearman"]
+            pearson, spearman = _correlations(sums_a, sums_b, pairs)
             rows.append(
                 kind
-                | {"method_a": a, "method_b": b, "pearson": pearson.value, "spearman": spearman.value}
-                | {"low": pearson.low, "high": pearson.high}
+                | {"method_a": a, "method_b": b, "n_pairs": pearson.n_ensembles, "pearson": pearson.value}
+                | {"spearman": spearman.value, "low": pearson.low, "high": pearson.high}
             )
     return pl.DataFrame(rows, schema=ATTRIBUTION_AGREEMENT)
+
+
+def _correlations(a: GramSums, b: GramSums, pairs: Ensembles) -> tuple[Estimate, Estimate]:
+    """Pearson's and Spearman's correlation of two methods over the pairs."""
+    full = [attribution_diversity(sums.mean_gram(), pairs) for sums in (a, b)]
+    count_B = torch.minimum(a.count_B, b.count_B)
+    if int((count_B > 0).sum()) < 2:  # nearly all samples left out: a value, but nothing to vary
+        nothing = "no interval: fewer than two blocks of images with defined maps"
+        values, num_pairs = relation(*full), int(num_points(*full))
+        pearson, spearman = (
+            Estimate(float(values[name]), math.nan, math.nan, num_pairs, nothing)
+            for name in ("pearson", "spearman")
+        )
+        return pearson, spearman
+    without = [attribution_diversity(sums.leave_one_block_out(), pairs) for sums in (a, b)]
+    estimates = relation_interval(
+        *full, None, *without, None, pairs.members_EK, pairs.num_models, count_B=count_B
+    )
+    return estimates["pearson"], estimates["spearman"]
 
 
 def mean_agreement(agreement: pl.DataFrame) -> pl.DataFrame:
