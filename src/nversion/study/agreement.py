@@ -139,19 +139,19 @@ def attribution_agreement(
 
 def _correlations(a: GramSums, b: GramSums, pairs: Ensembles) -> tuple[Estimate, Estimate]:
     """Pearson's and Spearman's correlation of two methods over the pairs."""
-    full = [attribution_diversity(sums.mean_gram(), pairs) for sums in (a, b)]
+    a_P, b_P = (attribution_diversity(sums.mean_gram(), pairs) for sums in (a, b))
     count_B = torch.minimum(a.count_B, b.count_B)
     if int((count_B > 0).sum()) < 2:  # nearly all samples left out: a value, but nothing to vary
         nothing = "no interval: fewer than two blocks of images with defined maps"
-        values, num_pairs = relation(*full), int(num_points(*full))
+        values, num_pairs = relation(a_P, b_P), int(num_points(a_P, b_P))
         pearson, spearman = (
             Estimate(float(values[name]), math.nan, math.nan, num_pairs, nothing)
             for name in ("pearson", "spearman")
         )
         return pearson, spearman
-    without = [attribution_diversity(sums.leave_one_block_out(), pairs) for sums in (a, b)]
+    a_BP, b_BP = (attribution_diversity(sums.leave_one_block_out(), pairs) for sums in (a, b))
     estimates = relation_interval(
-        *full, None, *without, None, pairs.members_EK, pairs.num_models, count_B=count_B
+        a_P, b_P, None, a_BP, b_BP, None, pairs.members_EK, pairs.num_models, count_B=count_B
     )
     return estimates["pearson"], estimates["spearman"]
 
