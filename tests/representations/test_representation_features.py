@@ -1,5 +1,7 @@
 """Gram matrices of layers against the features themselves, and whole comparisons of two models."""
 
+import weakref
+
 import numpy as np
 import polars as pl
 import pytest
@@ -49,6 +51,33 @@ def test_mixed_precision_does_not_reach_the_products(networks):
         gram_LNN, _ = layer_grams(net, images_N3HW, ["stem"])
     assert outputs[0].dtype == torch.bfloat16
     torch.testing.assert_close(gram_LNN[0], linear_gram(outputs[0].float().flatten(1)), rtol=1e-6, atol=1e-6)
+
+
+def test_features_are_dropped_as_soon_as_their_gram_matrix_is_made(networks):
+    net, alive = networks.classifier(networks.Blocks(depths=(3, 3))), []
+    layers = [name for name, _ in net.module.named_modules() if name]
+    seen = []
+
+    def watch(_module, _inputs, output):
+        seen.append(weakref.ref(output))
+        alive.append(len({id(tensor) for reference in seen if (tensor := reference()) is not None}))
+
+    for module in net.module.modules():
+        module.register_forward_hook(watch)
+    layer_grams(net, networks.images(6), layers)
+    assert len(seen) > 25
+    assert max(alive) <= 5  # what the network itself holds on to
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_table(networks):
+    pool = [
+        networks.classifier(networks.Blocks(), "a"),
+        networks.classifier(networks.Blocks(6), "b", seed=1),
+    ]
+    on_cpu = compare_representations(*pool, networks.images(24).split(8))
+    on_gpu = compare_representations(*(net.cuda() for net in pool), networks.images(24).split(8))
+    assert np.allclose(on_gpu["value"].to_numpy(), on_cpu["value"].to_numpy(), atol=1e-3)
 
 
 def test_a_layer_that_does_not_run_is_told(networks):

@@ -130,10 +130,12 @@ class _Ran:
 def _probe(classifier: Classifier) -> dict[str, _Ran]:
     """Every layer that runs, in the order in which it finishes (for the last time)."""
     seen: dict[str, Tensor] = {}
+    num_logits = _PROBES * classifier.card.label_space.num_classes
 
     def see(name: str, output: Tensor) -> None:
         seen.pop(name, None)
-        seen[name] = output
+        # Only what may be the logits is kept; of anything else the shape, on the device without memory.
+        seen[name] = output if output.numel() == num_logits else torch.empty_like(output, device="meta")
 
     parameter = next(classifier.parameters(), torch.empty(0))
     size = classifier.preprocessing.input_size
