@@ -165,7 +165,7 @@ def test_below_three_models_the_interval_covers_other_images_only_and_says_so():
     assert rows["mean_failure", "a", "a"].note == ""
     assert rows["mean_failure", "b", "b"].note == "fewer than 3 models: the interval covers other images only"
     assert (
-        "3 models of b: the interval does not cover other models of it" in rows["covariance", "a", "b"].note
+        "3 models of b: the interval does not cover other ones there" in rows["covariance", "a", "b"].note
     )
 
 

@@ -114,4 +114,6 @@ def few_models_notes(methodologies: Methodologies, involved: Sequence[int]) -> l
         return []
     if len(few) == len(involved):
         return [f"fewer than {FEWEST_MODELS} models: the interval covers other images only"]
-    return [f"fewer than {FEWEST_MODELS} models of {few[0]}: the interval does not cover other models of it"]
+    return [
+        f"fewer than {FEWEST_MODELS} models of {', '.join(few)}: the interval does not cover other ones there"
+    ]

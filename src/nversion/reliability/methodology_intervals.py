@@ -99,7 +99,7 @@ def models_and_images_interval(
         both_variance += mixed * (len(models) - 1) / len(models)
         num_undefined = num_undefined + without_M.isnan().sum(0)
 
-    varies = models_variance > 0
+    varies = satterthwaite > 0
     degrees = torch.where(varies, models_variance**2 / satterthwaite, 1.0)
     models_part = torch.where(
         models_variance.isnan() | varies, models_variance * _t(degrees, confidence), 0.0

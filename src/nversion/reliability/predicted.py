@@ -127,7 +127,7 @@ def predict_from_other_models(
     all_N1 = torch.ones(num_images, 1, dtype=torch.float64, device=right_MN.device)
     wrong_MP, count_P1 = _patterns(right_MN, all_N1)
     others = _Others.of(ensembles, methodologies.membership_GM.to(right_MN.device))
-    predicted_EK = torch.full((len(ensembles), ensembles.size + 1), torch.nan, dtype=torch.float64)
+    predicted_EK = count_P1.new_full((len(ensembles), ensembles.size + 1), torch.nan)
     independent_EK = predicted_EK.clone()
 
     length = chunk_length(8 * wrong_MP.shape[1] * 5 * (ensembles.size + 1), budget_bytes)

@@ -141,22 +141,21 @@ def logically_unrelated(
     firsts, seconds, cells = crossing
     both_wrong_xMM, count_x = with_all_images(both_wrong_BMM), with_all_images(count_B)
     form_GG = torch.kron(_centring(len(firsts)), _centring(len(seconds))) / (len(firsts) * len(seconds))
+    form_GG = form_GG.to(both_wrong_BMM.device)
 
     def mean_square_interaction(membership_GM: Tensor) -> Tensor:
         joint_xGG = methodology_tables(both_wrong_xMM, count_x, membership_GM).joint_GG
         return (joint_xGG * form_GG).sum((-2, -1))
 
     estimate = models_and_images_interval(
-        mean_square_interaction, cells.membership_GM, count_B, confidence=confidence
+        mean_square_interaction,
+        cells.membership_GM.to(both_wrong_BMM.device),
+        count_B,
+        confidence=confidence,
     )
     value, low, high = (float(part.clamp(min=0.0).sqrt()) for part in estimate[:3])
-    involved = range(len(cells.names))
-    notes = few_models_notes(cells, involved)
-    dropped = (
-        len(set(filter(None, first_labels))) - len(firsts),
-        len(set(filter(None, second_labels))) - len(seconds),
-    )
-    if any(dropped):
+    notes = few_models_notes(cells, range(len(cells.names)))
+    if cells.num_unassigned:
         kept = f"{', '.join(firsts)} × {', '.join(seconds)}"
         notes.append(f"from the complete part of the crossing: {kept}")
     covers_models = int(cells.num_models_G.min()) >= FEWEST_MODELS
@@ -181,16 +180,14 @@ def _complete_crossing(
     first_labels: Sequence[str], second_labels: Sequence[str]
 ) -> tuple[list[str], list[str], Methodologies] | None:
     # The levels with two models in every cell, and the cells in row-major order.
-    pairs = [(first, second) for first, second in zip(first_labels, second_labels, strict=True)]
+    pairs = list(zip(first_labels, second_labels, strict=True))
     firsts = list(dict.fromkeys(first for first, second in pairs if first and second))
     seconds = list(dict.fromkeys(second for first, second in pairs if first and second))
     while len(firsts) >= 2 and len(seconds) >= 2:
         short_of_first = {a: sum(pairs.count((a, b)) < 2 for b in seconds) / len(seconds) for a in firsts}
         short_of_second = {b: sum(pairs.count((a, b)) < 2 for a in firsts) / len(firsts) for b in seconds}
-        worst_first, worst_second = (
-            max(firsts, key=short_of_first.__getitem__),
-            max(seconds, key=short_of_second.__getitem__),
-        )
+        worst_first = max(firsts, key=short_of_first.__getitem__)
+        worst_second = max(seconds, key=short_of_second.__getitem__)
         if short_of_first[worst_first] == 0:
             groups = {
                 f"{a} × {b}": [model for model, pair in enumerate(pairs) if pair == (a, b)]

@@ -197,22 +197,22 @@ def drawn_system_failure(
                 next_step=did_you_mean(name, list(methodologies.names)),
             )
     involved = [g for g, name in enumerate(methodologies.names) if name in channels]
-    drawn_S = torch.tensor([list(channels).count(methodologies.names[g]) for g in involved])
-    failures_MN = failures_MN.double()
+    failures_MN, device = failures_MN.double(), failures_MN.device
+    drawn_S = torch.tensor([list(channels).count(methodologies.names[g]) for g in involved], device=device)
     count_B = torch.bincount(blocks_N, minlength=num_blocks).double()
     num_images = len(blocks_N)
 
     def system(membership_SM: Tensor) -> Tensor:
         models_S = membership_SM.sum(1).long()
         if bool((models_S < drawn_S).any()):
-            return torch.full((1 + num_blocks,), torch.nan, dtype=torch.float64)
+            return count_B.new_full((1 + num_blocks,), torch.nan)
         failing_NS = (membership_SM @ failures_MN).long().T
         distribution_NK = drawn_failing_distribution(failing_NS, models_S, drawn_S)
         failure_N = distribution_NK[:, len(channels) - num_needed + 1 :].sum(1)
-        failure_B = torch.zeros(num_blocks, dtype=torch.float64).index_add_(0, blocks_N, failure_N)
+        failure_B = torch.zeros_like(count_B).index_add_(0, blocks_N, failure_N)
         return with_all_images(failure_B) / with_all_images(count_B)
 
-    membership_SM = methodologies.membership_GM[involved].double()
+    membership_SM = methodologies.membership_GM[involved].double().to(device)
     rate_S = (membership_SM @ failures_MN).sum(1) / (membership_SM.sum(1) * num_images)
     rate_of = dict(zip([methodologies.names[g] for g in involved], rate_S.tolist(), strict=True))
     rates_K = torch.tensor([rate_of[name] for name in channels], dtype=torch.float64)
