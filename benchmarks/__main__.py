@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from . import attribution, corruptions, ensembles, failures
+from . import attribution, corruptions, ensembles, failures, representations
 from .timing import Row
 
 
@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="checkout of facebookresearch/augmentation-corruption")
     parser.add_argument("--logits", type=Path, help="real logits: .npz with logits_MNC and labels_N")
     parser.add_argument("--zoo", type=Path, help="real classifiers: a file with ZOO and build(name)")
-    parser.add_argument("--only", choices=("corruptions", "ensembles", "failures", "attribution"))
+    parser.add_argument("--torch-cka", type=Path, help="folder in which torch_cka is installed")
+    names = ("corruptions", "ensembles", "failures", "attribution", "representations")
+    parser.add_argument("--only", choices=names)
     given = parser.parse_args()
     torch.set_num_threads(1)
     parts = {
@@ -51,6 +53,7 @@ def main() -> None:
         "ensembles": lambda: ensembles.run(given.logits),
         "failures": failures.run,
         "attribution": lambda: attribution.run(given.zoo),
+        "representations": lambda: representations.run(given.torch_cka),
     }
     for name, run in parts.items():
         if given.only in (None, name):
