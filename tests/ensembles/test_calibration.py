@@ -72,7 +72,8 @@ def assert_plain(chunk: Chunk, ensembles: Ensembles, result: EnsembleCalibration
     for e, members in enumerate(ensembles.members_EK.tolist()):
         mean_NC = chunk.logits_MNC[members].double().mean(0).numpy()
         g_NC = scipy.special.softmax(mean_NC, -1)
-        brier = sklearn.metrics.brier_score_loss(labels, g_NC, labels=classes, scale_by_half=False)
+        # brier_score_loss takes more than two classes only since scikit-learn 1.7.
+        brier = sklearn.metrics.mean_squared_error(np.eye(len(classes))[labels], g_NC) * len(classes)
         loss = sklearn.metrics.log_loss(labels, g_NC, labels=classes)
         divergence = -scipy.special.logsumexp(log_p_MNC[members].mean(0), axis=-1).mean()
         ece, debiased = error_by_loop(g_NC.max(-1), g_NC.argmax(-1) == labels)
