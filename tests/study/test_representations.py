@@ -184,8 +184,11 @@ def test_unreadable_images_are_left_out_for_all_models(tiny, pool, tmp_path):
 
 
 def test_a_batch_with_fewer_than_four_readable_images_is_left_out_and_told(tiny, pool, tmp_path):
-    data = tiny.dataset(12, torn={0, 1, 2})
-    writer = feed(tiny, data, writer_of(tiny, tmp_path, data, pool), exclude_unreadable=True)
+    data, steps = tiny.dataset(12, torn={0, 1, 2}), []
+    writer = writer_of(tiny, tmp_path, data, pool, on_step=steps.append)
+    num_steps = writer.num_steps()
+    feed(tiny, data, writer, exclude_unreadable=True)
+    assert len(steps) == num_steps
     found = writer.read(tiny.CONDITIONS[0], 50)
     assert found.images_J.tolist() == [3, 6]
     table = found.table(["a", "b"])

@@ -185,6 +185,9 @@ class RepresentationWriter:
         hsic_TT = torch.full((num_entries, num_entries), torch.nan, dtype=torch.float64)
         if num_images >= MIN_IMAGES:
             hsic_TT = hsic1(self._grams(images_n3HW)).cpu()
+        else:
+            for classifier in self.classifiers:
+                self.on_step(classifier.name)
         row = torch.cat([torch.tensor([num_images], dtype=torch.float64), hsic_TT.flatten()])
         self.arrays[name].write(self.batches.index(rendered.batch), row[None].numpy())
         self._missing[name].discard(rendered.batch)
