@@ -145,7 +145,7 @@ def test_conditioned_metrics_stand_beside_the_whole_and_nowhere_else(hand_made: 
     grid = diversity.conditioning_table(study)
     assert grid is not None
     assert texts(grid) == {
-        "Attribution (saliency, true class, unit length)": ["0.500", "0.250", "not measured", "undefined"]
+        "Attribution (saliency, true class, unit length)": ["0.50", "0.25", "not measured", "undefined"]
     }
     assert study.metric_names == [base, "mean_member_accuracy"]
 

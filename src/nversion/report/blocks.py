@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -152,13 +153,24 @@ def coefficient_cell(value: float | None, low: float | None, high: float | None)
     return Cell(coefficient(value), interval(low, high), sure=low > 0 or high < 0)
 
 
-def half_cell(value: float | None, half: float | None, digits: int = 2, unit: float = 1.0) -> Cell:
-    """A value over the half width of its interval.
+def digits_for(half: float | None, value: float) -> int:
+    """Digits behind the point that a value of this error is worth: the first figure of the error.
+
+    >>> [digits_for(half, 0.5) for half in (0.06, 0.0004, 145.0)], digits_for(None, 558.0)
+    ([2, 4, 0], 0)
+    """
+    known = half if half is not None and not is_undefined(half) and half > 0 else abs(value) / 10
+    return max(0, min(6, -math.floor(math.log10(known)))) if known > 0 else 2
+
+
+def half_cell(value: float | None, half: float | None, digits: int | None = 2, unit: float = 1.0) -> Cell:
+    """A value over the half width of its interval; with as many digits as that is worth for None.
 
     >>> half_cell(0.5, 0.02)
     Cell(text='0.50', small='± 0.02', sure=False, name='', note='')
     """
     if value is None or is_undefined(value):
         return Cell(UNDEFINED)
+    digits = digits_for(half, value) if digits is None else digits
     small = "" if half is None or is_undefined(half) else f"± {unit * half:.{digits}f}"
     return Cell(coefficient(unit * value, digits), small)

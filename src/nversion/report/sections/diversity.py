@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,11 +19,12 @@ from nversion.report.blocks import (
     Tables,
     Words,
     coefficient_cell,
+    digits_for,
     half_cell,
 )
 from nversion.report.contenders import Contender, absent, contenders, leaning, of
 from nversion.report.frames import NORMAL_QUANTILE, relation
-from nversion.report.labels import UNDEFINED, coefficient, condition_label, consensus_label, is_undefined
+from nversion.report.labels import UNDEFINED, coefficient, condition_label, consensus_label
 from nversion.report.names import CONDITIONING, metric_label
 from nversion.report.schemas import MEAN_ACCURACY
 from nversion.report.tables import Study, is_conditioned
@@ -103,7 +105,7 @@ def _by_condition(part: pl.DataFrame, who: Contender) -> dict[str, dict[str, Any
     return {row["condition"]: row for row in rows.iter_rows(named=True)}
 
 
-def _value_cell(row: Mapping[str, Any] | None, digits: int = 2) -> Cell:
+def _value_cell(row: Mapping[str, Any] | None, digits: int | None = 2) -> Cell:
     if row is None:
         return Cell("not measured")
     return half_cell(row["value"], NORMAL_QUANTILE * row["stderr"], digits)
@@ -165,11 +167,16 @@ def overview(study: Study) -> Grid:
 def _facts_cells(row: Mapping[str, Any]) -> list[Cell]:
     direction = row.get("higher_is_more_diverse")
     low, high = row.get("low_bound"), row.get("high_bound")
-    bounds = f"{'−∞' if is_undefined(low) else f'{low:g}'} to {'∞' if is_undefined(high) else f'{high:g}'}"
+    bounds = f"{_bound(low, '−∞')} to {_bound(high, '∞')}"
     return [
         Cell("unknown" if direction is None else "higher" if direction else "lower"),
-        Cell(bounds.replace("-", "−") if row else "unknown"),
+        Cell(bounds if row else "unknown"),
     ]
+
+
+def _bound(value: float | None, unbounded: str) -> str:
+    known = value is not None and math.isfinite(value)
+    return f"{value:g}".replace("-", "−") if known else unbounded
 
 
 def _range_cells(own: pl.DataFrame) -> list[Cell]:
@@ -180,9 +187,9 @@ def _range_cells(own: pl.DataFrame) -> list[Cell]:
     low, high, median = defined.select(
         pl.col("value").min(), pl.col("value").max().alias("high"), pl.col("value").median().alias("median")
     ).row(0)
-    digits = 2 if high >= 0.1 or low < 0 else 4
     stderr = defined["stderr"].fill_nan(None).mean()
     half = NORMAL_QUANTILE * stderr if isinstance(stderr, float) else float("nan")
+    digits = digits_for(half, median)
     return [
         Cell(f"{coefficient(low, digits)} to {coefficient(high, digits)}"),
         half_cell(median, half, digits),
@@ -204,7 +211,7 @@ def conditioning_table(study: Study) -> Grid | None:
     for whole in wholes:
         columns = [whole, *(f"{whole}_{who}_right" for who in CONDITIONING)]
         cells = [
-            _value_cell(_by_condition(part.filter(metric=m), everyone).get(study.first_condition), 3)
+            _value_cell(_by_condition(part.filter(metric=m), everyone).get(study.first_condition), None)
             for m in columns
         ]
         rows.append(Row(metric_label(whole), cells))

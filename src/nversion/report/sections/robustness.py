@@ -28,7 +28,12 @@ def section(study: Study) -> Section | None:
         ]
     if has_consistency:
         blocks.append(Drawing("error_consistency"))
-    return Section("robustness", "Robustness", "Robust beyond accuracy", blocks) if blocks else None
+    if not blocks:
+        return None
+    nav, title = (
+        ("Robustness", "Robust beyond accuracy") if has_residuals else ("Errors", "Whose errors agree")
+    )
+    return Section("robustness", nav, title, blocks)
 
 
 def robustness_tables(study: Study) -> list[Grid]:
