@@ -22,12 +22,14 @@ def inputs(small, tmp_path):
 
 
 def stores(small, folder):
-    """The files of both stores. A kill before an array's first manifest is whole leaves a folder that
+    """The files of the stores but the clock's readings. A kill before an array's first manifest is whole leaves a folder that
     no one can tell from a tampered one: it stays set aside, beside the array."""
     return {
         name: content
         for name, content in small.files(folder / "runs" / "small").items()
-        if name.startswith(("predictions", "attributions")) and ".set-aside-" not in name
+        if name.startswith(("predictions", "attributions"))
+        and ".set-aside-" not in name
+        and not name.endswith("cost.json")
     }
 
 

@@ -81,6 +81,7 @@ def content(**changes):
         ],
         "ensembles": {"sizes": [2, 3], "num_blocks": 4},
         "attribution": {"normalise": ["none", "l2"], "images": 8},
+        "representation": {"layers": ["stem", "head"], "batches": 2, "maps": ["saliency"]},
         "run": {"device": "cpu", "batch_size": 4},
         "report": {"images": 2, "maps": 2},
     }

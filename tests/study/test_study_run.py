@@ -45,8 +45,11 @@ def opened(small, folder, **changes):
 
 
 def stores(small, folder):
+    """The files of all stores but the clock's readings."""
+    of_stores = ("predictions", "attributions", "representations")
+    files = small.files(folder / "out").items()
     return {
-        k: v for k, v in small.files(folder / "out").items() if k.startswith(("predictions", "attributions"))
+        name: content for name, content in files if name.startswith(of_stores) and "cost.json" not in name
     }
 
 
@@ -62,7 +65,10 @@ def test_the_plan_counts_what_is_missing_before_and_after(small, inputs, finishe
     assert (before.batches_total, before.batches_missing) == (24, 24)
     assert (before.maps_total, before.maps_missing) == (16, 16)
     assert before.ensembles == {2: 6, 3: 4}
-    assert before.bytes_missing == 8 * 12 * 3 * 2 + 2 * 4 * 8 * 4 * 4 * 8
+    # Of each of two batches under two conditions a count and a similarity for every two of twelve entries.
+    similarities = 2 * 2 * (1 + 12 * 12) * 8
+    assert before.compared_missing == 16
+    assert before.bytes_missing == 8 * 12 * 3 * 2 + 2 * 4 * 8 * 4 * 4 * 8 + similarities
     assert before.seconds > 0
     after = make_plan(open_study(small.spec(), finished, finished.parent))
     assert (after.batches_missing, after.maps_missing, after.bytes_missing, after.seconds) == (0, 0, 0, 0.0)
@@ -130,7 +136,7 @@ def test_a_finished_study_runs_no_model_for_logits_or_maps(small, again, monkeyp
     monkeypatch.setattr(Classifier, "forward", forward)
     before = stores(small, again)
     small.run(again, report={"images": 0, "maps": 0})
-    assert not calls
+    assert calls == {"a": 1, "bb": 1, "ccc": 1, "dddd": 1}  # on a blank image, for the order of the layers
     assert stores(small, again) == before
 
 
@@ -145,7 +151,7 @@ def test_an_added_model_runs_alone_and_the_others_rows_stay(small, again, finish
     monkeypatch.setattr(Classifier, "forward", forward)
     names = ["a", "bb", "ccc", "dddd", "eeeee"]
     models = [{"source": "python:models.py:build", "label_space": "tiny", "names": names}]
-    run_study(small.spec(models=models, attribution=None), again / "out", again)
+    run_study(small.spec(models=models, attribution=None, representation=None), again / "out", again)
     # Three batches under two conditions, and three small timings for the plan of each model.
     assert calls["eeeee"] == 6 + 3
     assert {calls[name] for name in names[:4]} == {3}
@@ -245,7 +251,7 @@ def test_a_data_set_without_readable_images_is_told(small, inputs):
 def test_logits_that_cannot_be_stored_are_told(small, inputs, name, sentence):
     models = [{"source": "python:models.py:build", "label_space": "tiny", "names": ["a", "bb", name]}]
     with pytest.raises(UserError, match=sentence):
-        small.run(inputs, models=models, attribution=None)
+        small.run(inputs, models=models, attribution=None, representation=None)
 
 
 def test_float32_storage_amp_and_other_settings_run_to_the_end(small, inputs):

@@ -297,7 +297,7 @@ def _pass_over_logits(
     evaluations = judge.result()
     if predictions.accepted:
         alternatives = evaluator()
-        for chunk in predictions.alternative_chunks():
+        for chunk in predictions.alternative_chunks(in_place=asked.draw_seed is not None):
             alternatives.update(chunk)
         evaluations = [
             {rule: _with_alternatives(of_size[rule], more[rule]) for rule in of_size}

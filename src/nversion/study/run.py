@@ -121,7 +121,7 @@ def open_predictions(study: OpenStudy, stores: Stores) -> dict[str, Predictions]
         conditions = [condition.name for condition in study.conditions_of(name)]
         ids, labels_N = dataset.sample_ids, dataset.labels_N
         num_blocks = study.spec.ensembles.num_blocks
-        views |= align(arrays, conditions, study.model_names, ids, labels_N, num_blocks)
+        views |= align(arrays, conditions, study.model_names, ids, labels_N, num_blocks, dataset.accepted)
         rows_N = views[conditions[0]].rows_N
         excluded_N = np.setdiff1d(np.arange(len(dataset)), rows_N)
         if len(excluded_N) and study.spec.run.unreadable == "stop":

@@ -105,7 +105,8 @@ class ReliabilityTable(_Table):
         ["family", "training"], min_length=1
     )
     margin: float = Field(0.02, gt=0, lt=1)  # of mean failure, within which methodologies are indifferent
-    suspect_share: float = Field(0.9, gt=0.5, le=1)  # of models wrong on an image that is shown as suspect
+    suspect_share: float = Field(0.9, gt=0.5, le=1)  # of models that are wrong on a suspect image …
+    suspect_agreement: float = Field(0.5, ge=0, le=1)  # … and that agree on one wrong class
 
 
 class HazardsTable(_Table):

@@ -66,8 +66,9 @@ def write_tables(
             result = measure(study, stores, condition, view)
             if condition is first:
                 answers = result.answers
+                asked = study.spec.reliability
                 suspects = find_suspects(
-                    answers.predicted_MN, answers.right_MN, study.spec.reliability.suspect_share
+                    answers.predicted_MN, answers.right_MN, asked.suspect_share, asked.suspect_agreement
                 )
                 suspects_N = torch.from_numpy(suspects.mask_N)
                 pictures = study.spec.report.suspects
