@@ -124,8 +124,38 @@ def grad_cam_layer(classifier: Classifier) -> str:
 
 
 def _search(classifier: Classifier) -> str:
+    with torch.inference_mode(False), torch.enable_grad():
+        outputs, logits_1C = _outputs_on_squares(classifier)
+        moving: list[str] = []
+        if outputs and logits_1C.requires_grad:
+            slopes = torch.autograd.grad(
+                logits_1C.square().sum(), list(outputs.values()), allow_unused=True, materialize_grads=True
+            )
+            moving = [
+                name
+                for name, slope in zip(outputs, slopes, strict=True)
+                if (slope_1Chw := _as_maps(slope, classifier)) is not None and bool(slope_1Chw.any())
+            ]
+        if not moving:
+            raise UserError(
+                expected=f"a convolutional stage or a square of tokens in {classifier.name}, for grad_cam",
+                found="no module with such an output that moves the logits",
+                next_step="leave grad_cam out, or name a layer in the attribute `grad_cam_layer` of its module",
+            )
+        # A network of tokens ends in tokens; what has maps inside of it is its attention.
+        last = next(reversed(outputs.values()))
+        ends = [n for n in moving if last.ndim == 4 == outputs[n].ndim or outputs[n].shape == last.shape]
+        candidates = ends or moving
+        if last.ndim == 4:
+            passed = (name for name in reversed(candidates) if _is_passed_by_all(name, classifier))
+            return next(passed, candidates[-1])
+        return candidates[-1]
+
+
+def _outputs_on_squares(classifier: Classifier) -> tuple[dict[str, Tensor], Tensor]:
+    """Outputs that `_as_maps` can read, in the order in which their modules end, and the logits."""
     names = {module: name for name, module in classifier.module.named_modules()}
-    outputs: dict[str, Tensor] = {}  # in the order in which the modules end
+    outputs: dict[str, Tensor] = {}
 
     def keep(module: nn.Module, _: Any, output: Any) -> Tensor | None:
         outputs.pop(names[module], None)
@@ -136,31 +166,9 @@ def _search(classifier: Classifier) -> str:
         outputs[names[module]] = output
         return output.clone()  # what follows may change it in place
 
-    image_13HW = _probe(classifier)
-    with torch.inference_mode(False), torch.enable_grad(), _hook_on(list(names), keep):
-        logits_1C = classifier(image_13HW.requires_grad_())
-        if outputs and logits_1C.requires_grad:
-            last = next(reversed(outputs.values()))
-            slopes = torch.autograd.grad(
-                logits_1C.square().sum(), list(outputs.values()), allow_unused=True, materialize_grads=True
-            )
-            moving = [
-                name
-                for name, slope in zip(outputs, slopes, strict=True)
-                if (slope_1Chw := _as_maps(slope, classifier)) is not None and bool(slope_1Chw.any())
-            ]
-            # A network of tokens ends in tokens; what has maps inside of it is its attention.
-            ends = [n for n in moving if last.ndim == 4 == outputs[n].ndim or outputs[n].shape == last.shape]
-            moving = ends or moving
-            if moving and last.ndim == 4:
-                return next((n for n in reversed(moving) if _is_passed_by_all(n, classifier)), moving[-1])
-            if moving:
-                return moving[-1]
-    raise UserError(
-        expected=f"a convolutional stage or a square of tokens in {classifier.name}, for grad_cam",
-        found="no module with such an output that moves the logits",
-        next_step="leave grad_cam out, or name a layer in the attribute `grad_cam_layer` of its module",
-    )
+    with _hook_on(list(names), keep):
+        logits_1C = classifier(_probe(classifier).requires_grad_())
+    return outputs, logits_1C
 
 
 def _is_passed_by_all(layer: str, classifier: Classifier) -> bool:
