@@ -140,7 +140,7 @@ def _search(classifier: Classifier) -> str:
             raise UserError(
                 expected=f"a convolutional stage or a square of tokens in {classifier.name}, for grad_cam",
                 found="no module with such an output that moves the logits",
-                next_step="leave grad_cam out, or name a layer in the attribute `grad_cam_layer` of its module",
+                next_step="leave grad_cam out, or name a layer in its module's attribute `grad_cam_layer`",
             )
         # A network of tokens ends in tokens; what has maps inside of it is its attention.
         last = next(reversed(outputs.values()))
