@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from nversion.attribution import GramSums
-from nversion.diversity import PAIRWISE
 from nversion.ensembles import Ensembles
 from nversion.predictions import Predictions, block_of_each_sample
-from nversion.study.measure import measure_condition
+from nversion.study.measure import AttributedGrams, measure_condition
+from nversion.study.metrics import known_metrics
+from nversion.study.spec import EnsemblesTable
 
 N, M, C, B = 40, 4, 3, 5
 RULES = ["average", "probability", "vote"]
@@ -29,17 +29,23 @@ def case(keep=None):
     predictions = Predictions(
         "d/clean", tuple("abcd"), tuple(logits_MNC), rows_N, labels_N[rows_N], blocks_N[rows_N]
     )
-    grams = {"maps": sums_of(np.einsum("nip,njp->nij", maps_NMP, maps_NMP)[rows_N], blocks_N[rows_N])}
-    return predictions, grams, logits_MNC[:, rows_N], labels_N[rows_N], maps_NMP[rows_N]
+    maps_NMP = maps_NMP[rows_N]
+    grams = {"maps": stored(np.einsum("nip,njp->nij", maps_NMP, maps_NMP))}
+    return predictions, grams, logits_MNC[:, rows_N], labels_N[rows_N], maps_NMP
 
 
-def sums_of(gram_nMM, blocks_n):
-    return GramSums.of(torch.from_numpy(gram_nMM), torch.from_numpy(blocks_n), B)
+def stored(gram_NMM):
+    """Gram matrices of every sample of a condition."""
+    return AttributedGrams(gram_NMM, np.arange(len(gram_NMM)), torch.arange(len(gram_NMM)))
+
+
+def asked(consensus=RULES, **settings):
+    return EnsemblesTable(sizes=[2, 3], consensus=consensus, num_blocks=B, **settings)
 
 
 def measured(keep=None):
     predictions, grams, *_ = case(keep)
-    return measure_condition(predictions, FAMILIES, RULES, list(PAIRWISE), grams)
+    return measure_condition(predictions, FAMILIES, asked(), grams)
 
 
 def softmax(logits):
@@ -98,6 +104,7 @@ def test_attribution_diversity_is_the_variance_of_the_maps():
 def test_without_a_block_is_what_the_other_images_give(block):
     blocks_N = block_of_each_sample([str(i) for i in range(N)], B)
     full, rest = measured(), measured(blocks_N != block)
+    assert set(known_metrics()) < set(full.sizes[0].diversity)
     for of_all, of_rest in zip(full.sizes, rest.sizes, strict=True):
         pairs = [(of_all.mean_member, of_rest.mean_member)]
         for kind in ("accuracy", "improvement", "diversity"):
@@ -110,8 +117,8 @@ def test_an_undefined_map_leaves_its_image_out_and_is_counted():
     predictions, *_, maps_NMP = case()
     gram_nMM = np.einsum("nip,njp->nij", maps_NMP, maps_NMP)
     gram_nMM[3, 1] = gram_nMM[3, :, 1] = np.nan
-    grams = {"maps": sums_of(gram_nMM, predictions.blocks_N)}
-    without = measure_condition(predictions, FAMILIES, ["average"], [], grams).sizes[0]
+    table = asked(["average"], diversity=[])
+    without = measure_condition(predictions, FAMILIES, table, {"maps": stored(gram_nMM)}).sizes[0]
     mean_MM = torch.from_numpy(np.delete(gram_nMM, 3, 0).mean(0))
     by_hand_E = [
         ((mean_MM[i, i] + mean_MM[j, j] - 2 * mean_MM[i, j]) / 4).item() for i, j in combinations(range(M), 2)
@@ -124,7 +131,8 @@ def test_tied_votes_can_be_settled_by_a_seeded_draw():
     predictions, *_ = case()
 
     def votes(draw_seed):
-        result = measure_condition(predictions, FAMILIES[:1], ["vote"], [], {}, draw_seed).sizes[0]
+        table = asked(["vote"], diversity=[], draw_seed=draw_seed)
+        result = measure_condition(predictions, FAMILIES[:1], table, {}).sizes[0]
         return (result.accuracy["vote"].full_E * len(predictions)).tolist()
 
     assert votes(0) == votes(0)

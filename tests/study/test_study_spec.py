@@ -120,9 +120,15 @@ TOGETHER = {
         "expected each consensus rule once, found 'vote' 2 times; "
         "name it once, or give the second a name of its own",
     ),
-    "unknown pairwise metric": (
+    "unknown diversity metric": (
         {"ensembles": {"diversity": ["disagrement"]}},
-        "expected a known pairwise metric, found 'disagrement'; did you mean 'disagreement'?",
+        "expected a known diversity metric, found 'disagrement'; did you mean 'disagreement' or "
+        "'label_disagreement'?",
+    ),
+    "diversity metric twice": (
+        {"ensembles": {"diversity": ["entropy", "entropy"]}},
+        "expected each diversity metric once, found 'entropy' 2 times; "
+        "name it once, or give the second a name of its own",
     ),
     "unknown attribution method": (
         {"attribution": {"methods": ["salience"]}},

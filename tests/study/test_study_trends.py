@@ -1,25 +1,29 @@
 """The correlations table on relations whose answer is known."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from nversion.ensembles import Ensembles
-from nversion.study.measure import ConditionResult, EnsembleResult, Measured
+from nversion.study.measure import Measured
 from nversion.study.trends import correlations
 
 
 def result(condition, diversity_E, gain_E, mean_E):
-    family = Ensembles.all_of(5, 2)
+    """What correlations are made of: one metric and one rule of all pairs of five models."""
 
     def measured(values_E):
         values_E = torch.as_tensor(values_E, dtype=torch.float64)
         return Measured(values_E, values_E.expand(4, -1), torch.zeros(len(values_E), dtype=torch.int64))
 
-    of_size = EnsembleResult(
-        family, {}, {}, {"vote": measured(gain_E)}, measured(mean_E).full_E, measured(mean_E),
-        {"disagreement": measured(diversity_E)},
-    )  # fmt: skip
-    return ConditionResult(condition, 100, None, {}, [of_size])
+    of_size = SimpleNamespace(
+        ensembles=Ensembles.all_of(5, 2),
+        improvement={"vote": measured(gain_E)},
+        mean_member=measured(mean_E),
+        diversity={"disagreement": measured(diversity_E)},
+    )
+    return SimpleNamespace(condition=condition, sizes=[of_size])
 
 
 RAMP = torch.arange(10.0)

@@ -37,10 +37,17 @@ lines = 1.0
 sizes = [2, 3]
 
 [attribution]
-methods = ["saliency"]
-targets = ["predicted", "label"]
+methods = ["saliency", "integrated_gradients-2", "grad_cam"]
+targets = ["predicted"]
 normalise = ["none", "l2"]
-images = 200
+images = 100
+
+[representation]
+maps = ["saliency"]
+conditions = ["digits/clean", "digits/lines-1"]
+
+[reliability]
+group_by = ["family", "training", "architecture"]
 
 [report]
 images = 4

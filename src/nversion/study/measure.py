@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -330,14 +329,13 @@ def _sums_of_grams(
     """Sums over the attributed images, and over those that all, some or no members classify rightly."""
     num_models, num_blocks = len(answers.right_MN), answers.num_blocks
     sums = GramSums.zeros(num_blocks, num_models)
-    strata: list[list[ConditionalSums]] = [[] for _ in families]
+    strata: list[ConditionalSums] = []
     for gram_nMM, positions_n in stored.parts():
-        blocks_n = answers.blocks_N[positions_n]
+        blocks_n, right_Mn = answers.blocks_N[positions_n], answers.right_MN[:, positions_n]
         sums.update(gram_nMM, blocks_n)
-        for of_family, family in zip(strata, families, strict=True):
-            right_Mn = answers.right_MN[:, positions_n]
-            of_family.append(conditional_attribution_sums(gram_nMM, right_Mn, blocks_n, num_blocks, family))
-    return sums, [reduce(ConditionalSums.__add__, of_family) for of_family in strata]
+        part = [conditional_attribution_sums(gram_nMM, right_Mn, blocks_n, num_blocks, f) for f in families]
+        strata = [seen + new for seen, new in zip(strata, part, strict=True)] if strata else part
+    return sums, strata
 
 
 def _of_two(gram_MM: Tensor) -> Tensor:

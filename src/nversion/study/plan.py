@@ -286,8 +286,7 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
         maps_total += len(gram_writer.samples) * len(gram_writer.conditions)
         maps_missing += lacking
         bytes_missing += sum(a.num_bytes for a in gram_writer.arrays.values() if a.missing())
-        passes = sum(find_method(method).passes for method in gram_writer.spec.methods)
-        seconds += lacking * (1 + passes * PASS_COST) * sum(speed.values())
+        seconds += (lacking + PASS_COST * gram_writer.num_missing_passes()) * sum(speed.values())
     compared_missing = 0
     for similarity_writer in stores.similarities.values():
         lacking = similarity_writer.num_missing_samples()
