@@ -83,3 +83,11 @@ def test_one_block_is_not_enough():
 def test_blocks_on_another_axis_are_refused():
     with pytest.raises(UserError, match="put the blocks on the first axis"):
         block_jackknife_stderr(torch.zeros(3), torch.zeros(3, 5))
+
+
+def test_a_statistic_that_rests_on_one_block_has_no_known_error():
+    # A mean over images of which all lie in block 0: without it there is none, without others it stays.
+    without_BE = torch.tensor([[torch.nan], [3.0], [3.0]])
+    found = block_jackknife(torch.tensor([3.0]), without_BE)
+    assert found.stderr_E.isnan().all()
+    assert found.num_undefined_E.tolist() == [1]

@@ -35,7 +35,9 @@ def block_jackknife(
     the familiar (B−1)/B · Σ (θ_(b) − mean θ_(b))², in which θ itself cancels.
 
     A replicate that is nan is left out of both means and counted: the formula's mean over blocks
-    stays unbiased if undefined blocks are like the others, which a high count makes doubtful.
+    stays unbiased if undefined blocks are like the others, which a high count makes doubtful. Where
+    all that is left are replicates equal to the full statistic, one block holds all that it rests on:
+    the error is unknown, not 0.
 
     Args:
         full_E: the statistic on all samples, any shape.
@@ -69,9 +71,11 @@ def block_jackknife(
     centre_E = (weight_BE * shift_BE).sum(0) / weight_BE.sum(0)
     term_BE = torch.where(defined_BE, (shift_BE - centre_E) ** 2 * share_B / (1 - share_B), 0.0)
     stderr_E = torch.sqrt(term_BE.sum(0) / num_defined_E)
+    num_undefined_E = len(count_B) - num_defined_E
+    known_E = (num_defined_E >= 2) & ((num_undefined_E == 0) | (stderr_E > 0))
     return BlockJackknife(
-        stderr_E=torch.where(num_defined_E >= 2, stderr_E, torch.nan),
-        num_undefined_E=len(count_B) - num_defined_E,
+        stderr_E=torch.where(known_E, stderr_E, torch.nan),
+        num_undefined_E=num_undefined_E,
     )
 
 
