@@ -10,7 +10,8 @@ import pytest
 
 import nversion
 from nversion.core import UserError
-from nversion.study import schemas
+from nversion.study import schemas, tables
+from nversion.study.metrics import known_metrics
 from nversion.study.tables import read_table
 
 SCHEMAS = {
@@ -22,8 +23,18 @@ EMPTY_HERE = {"suspects", "lineage", "attribution_agreement"}
 """Tables without a row in the small study: nothing is suspected or shared, one method makes the maps."""
 
 FRACTIONS = {
-    "models": ["top1", "top1_low", "top1_high", "top5", "ece"],
+    "models": ["top1", "top1_low", "top1_high", "top5", "ece", "ece_debiased"],
     "ensembles": ["top1", "best_member_top1", "mean_member_top1"],
+    "comparisons": ["p_value", "p_corrected"],
+    "calibration": ["ece", "ece_debiased"],
+    "agreement": ["coverage"],
+    "votes": ["right", "safe_stop", "silent_wrong", "silent_wrong_low", "silent_wrong_high"],
+    "joint_failures": [
+        *("all_fail", "all_fail_low", "all_fail_high", "all_fail_independent", "majority_fail"),
+        *("majority_fail_independent", "vote_fail", "identical_wrong", "beta", "beta_independent"),
+    ],
+    "hazards": ["failure"],
+    "robustness": ["clean_top1", "top1"],
 }
 
 
@@ -51,11 +62,13 @@ def test_a_tables_file_says_where_it_comes_from(finished, name):
 
 
 def test_every_model_condition_ensemble_and_metric_has_its_row(finished):
-    rules, metrics = 5, 4 + 2 * 2  # pairwise metrics; attribution targets × normalisations
+    rules, maps = 5, 2 * 2  # attribution targets × normalisations
+    pairwise = 6 + 4 + maps + 1  # of right and wrong, of outputs, of maps, of representations
+    metrics = len(known_metrics()) + 4 * maps + 1  # of maps on all images, and on those of three strata
     ensembles = math.comb(4, 2) + math.comb(4, 3)
     assert len(read_table(finished, "models")) == 4 * 2
     assert len(read_table(finished, "ensembles")) == ensembles * rules * 2
-    assert len(read_table(finished, "pairs")) == 6 * 4 * 2
+    assert len(read_table(finished, "pairs")) == 6 * pairwise * 2
     assert len(read_table(finished, "diversity")) == ensembles * metrics * 2
     # Clean with clean, corrupted with corrupted, clean diversity with corrupted gain; two sizes. The mean
     # accuracy of the members has no partial correlation at equal mean accuracy.
@@ -63,6 +76,24 @@ def test_every_model_condition_ensemble_and_metric_has_its_row(finished):
     assert len(read_table(finished, "samples")) == 2 * 2
     assert len(read_table(finished, "maps")) == 2 * 4
     assert len(read_table(finished, "metrics")) == metrics
+    assert len(read_table(finished, "comparisons")) == ensembles * rules * 2
+    assert len(read_table(finished, "calibration")) == ensembles * 2
+    assert len(read_table(finished, "agreement")) == (6 * 2 + 4 * 3) * 2  # two or three may agree
+    assert len(read_table(finished, "votes")) == ensembles * 2 * 2
+    assert len(read_table(finished, "joint_failures")) == ensembles * 2
+    assert len(read_table(finished, "hazards")) == ensembles * 2  # classes; there are no groups
+    assert len(read_table(finished, "robustness")) == 4  # under the one corruption
+
+
+def test_diversity_lies_within_the_bounds_of_its_metric(finished):
+    frame = read_table(finished, "diversity").join(read_table(finished, "metrics"), on="metric")
+    assert set(frame["metric"]) == set(read_table(finished, "metrics")["metric"])
+    found = frame.filter(pl.col("value").is_not_nan())
+    low, high = (
+        pl.col(f"{end}_bound").fill_null(sign * math.inf) for end, sign in (("low", -1), ("high", 1))
+    )
+    outside = found.filter(~pl.col("value").is_between(low - 1e-6, high + 1e-6))
+    assert outside.rows() == []
 
 
 def test_an_ensembles_row_agrees_with_those_of_its_members(finished):
@@ -92,7 +123,8 @@ def test_diversity_of_a_pair_is_its_pairwise_value(finished):
     both = read_table(finished, "diversity").join(
         pairs, on=["ensemble", "condition", "metric"], suffix="_of_pair"
     )
-    assert len(both) == 6 * 4 * 2
+    assert set(both["metric"]) == set(pairs["metric"])
+    assert len(both) == len(pairs)
     assert both["value"].equals(both["value_of_pair"], check_names=False)
 
 
