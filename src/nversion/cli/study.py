@@ -34,6 +34,7 @@ source = "folder"               # or imagefolder, npz, torchvision, digits
 path = "images"                 # a folder with labels.csv (columns: file, label)
 label_space = "imagenet-1k"
 # count = 1000                  # a seeded part of the images
+# accepted = "accepted.csv"     # further labels that count as right: columns sample_id, labels
 # terms = "where the images come from and what they may be used for"
 
 [canonical]                     # the image that corruptions and models see
@@ -79,13 +80,26 @@ sizes = [2, 3]
 consensus = ["average", "probability", "median", "geometric_mean", "vote"]
 # sample = 1000                 # a seeded sample of so many ensembles a size, instead of all
 # draw_seed = 0                 # settle tied votes by a seeded draw, instead of their expected accuracy
+# diversity = ["disagreement"]  # instead of every metric that nversion knows
 
 [attribution]                   # leave this table out to skip attributions
-methods = ["saliency"]
-targets = ["predicted", "label"]
+methods = ["saliency"]          # grad_cam, input_x_gradient, integrated_gradients-10 (passes)
+targets = ["predicted", "label"]  # or "ensemble": what the mean of all models predicts
 normalise = ["none", "l2"]
 images = 128                    # a seeded part; leave out for all
 conditions = ["*"]              # shell patterns on condition names
+
+[representation]                # CKA between the layers of all models; leave this table out to skip it
+batches = 4                     # whole batches of images, a seeded choice
+# layers = ["layer?.*"]         # patterns on module names, instead of stages and blocks
+# maps = ["saliency"]           # attribution maps that are compared, too
+
+[reliability]                   # which facts of the models' cards make methodologies
+group_by = ["family", "training"]
+
+# [hazards]
+# groups = "groups.csv"         # columns class, group
+# costs = "costs.csv"           # columns label, taken, cost
 
 [run]
 device = "auto"
