@@ -22,6 +22,7 @@ from nversion.report.figures.robustness import robustness_rows
 from nversion.report.figures.trends import shown_together
 from nversion.report.figures.voting import coverage_rows, vote_rows
 from nversion.report.html import page
+from nversion.report.reading import glossary, terms
 from nversion.report.schemas import EXTRA, LATER_COLUMNS
 from nversion.report.sections import all_sections, attribution, calibration, diversity, hazards, suspects
 from nversion.report.sections.deployment import front_table
@@ -336,6 +337,19 @@ def test_a_cell_with_a_note_tells_it_and_a_sure_one_is_bold(full: Study) -> None
     text = page(full, {}, {})
     assert 'title="not identified: no complete crossing">not identified' in text
     assert "<td><strong>" in text
+
+
+def test_words_are_explained_where_they_are_used(full: Study, hand_made: Build) -> None:
+    assert dict(terms(full))["safe stop"] == "too few members agree, so no answer is given"
+    assert terms(hand_made()) == []
+
+
+def test_the_glossary_does_not_repeat_a_metric_for_fewer_images(full: Study) -> None:
+    listed = glossary(full)
+    assert listed is not None
+    names = [row[0] for row in listed["rows"]]
+    assert "Attribution (Grad-CAM, predicted class, raw)" in names
+    assert not [name for name in names if "members right" in name]
 
 
 def test_the_contents_link_to_every_section(full: Study) -> None:

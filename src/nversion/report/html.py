@@ -68,6 +68,7 @@ def page(study: Study, figures: Mapping[str, Figure], drawn: Mapping[str, Mappin
         notes=reading.notes(study),
         provenance=reading.provenance(study),
         glossary=reading.glossary(study),
+        terms=reading.terms(study),
         intervals=reading.interval_words(study),
         figures=shown,
         live=json.dumps({name: entry["live"] for name, entry in shown.items()}, separators=(",", ":")),

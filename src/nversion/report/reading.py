@@ -11,7 +11,7 @@ import polars as pl
 from .frames import MAX_DRAWN, num_ensembles
 from .labels import condition_label, listed, plural
 from .names import metric_label, short_metric_label
-from .tables import Study
+from .tables import Study, is_conditioned
 
 # Said among the notes, above the findings, or of use to the program alone.
 _NOT_FACTS = ("notes", "identities", "study", "question", "logits")
@@ -137,6 +137,8 @@ def glossary(study: Study) -> dict[str, Any] | None:
         return None
     entries = []
     for row in study.metrics.iter_rows(named=True):
+        if is_conditioned(row["metric"]):  # the same metric on fewer images
+            continue
         direction = row.get("higher_is_more_diverse")
         entries.append(
             {"metric": metric_label(row["metric"])}
@@ -144,6 +146,39 @@ def glossary(study: Study) -> dict[str, Any] | None:
             | {k: v for k, v in row.items() if k not in ("metric", "higher_is_more_diverse")}
         )
     return _table("metrics", entries)
+
+
+_TERMS = {
+    "methodologies": (
+        ("difficulty θ", "the probability that a model of one methodology fails on an image"),
+        ("Eckhardt–Lee", "two models of one methodology: they fail together by the variance of θ more often"),
+        (
+            "Littlewood–Miller",
+            "two models of two methodologies: by the covariance of their θ, which may be < 0",
+        ),
+    ),
+    "joint_failures": (
+        ("β", "of the failures of one member, the share in which another member fails with it"),
+        ("suspect", "an image that nearly all models miss: its label may be wrong"),
+    ),
+    "votes": (
+        ("safe stop", "too few members agree, so no answer is given"),
+        ("silently wrong", "enough members agree on one wrong class, so it is given as the answer"),
+    ),
+    "agreement": (
+        ("coverage", "the share of images that are answered"),
+        ("risk", "the share of answered images that are answered wrongly"),
+    ),
+    "robustness": (
+        ("effective robustness", "accuracy under a corruption beyond what clean accuracy foretells"),
+    ),
+    "cka": (("CKA", "centered kernel alignment: how alike two layers tell the same images"),),
+}
+
+
+def terms(study: Study) -> list[tuple[str, str]]:
+    """Words of the sections that the study has, with what they mean here."""
+    return [term for name, entries in _TERMS.items() if not study.table(name).is_empty() for term in entries]
 
 
 def interval_words(study: Study) -> str:
@@ -156,8 +191,23 @@ def interval_words(study: Study) -> str:
         f"with {models - 1} degrees of freedom, one fewer than the {plural(models, 'model')}. Those of an "
         "improvement are over images only, for these models. Those of a model's accuracy are over images. "
         "None is corrected for looking at many relations at once"
-        f"{_unless_compared(study)}."
+        f"{_unless_compared(study)}.{_of_joint_failures(study)}"
     )
+
+
+def _of_joint_failures(study: Study) -> str:
+    said = ""
+    if not study.table("methodologies").is_empty():
+        said += (
+            " Those of methodologies are for other images and, where a methodology has three models or more, "
+            "for other models made the same way."
+        )
+    if not study.table("joint_failures").is_empty():
+        said += (
+            " Those of joint failures are Clopper and Pearson’s, which hold where failures are few or none; "
+            "those of other shares of an ensemble’s images are Wilson’s."
+        )
+    return said
 
 
 def _unless_compared(study: Study) -> str:
