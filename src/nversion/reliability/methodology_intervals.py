@@ -57,9 +57,9 @@ def models_and_images_interval(
     analysis of variance (Cameron, Gelbach and Miller 2011 subtract it from clustered variances in
     the same way). And each variance keeps its own t. The plain recipe, V_g + V_images under one t of
     m − 1 degrees of freedom, gives the few models' t = 4.3 (m = 3) to the variance over images too,
-    which needs 2.0: it covered 100 % of the time at m = 3 and 5 where images dominate. One
-    Welch-Satterthwaite t for the whole sum covered down to 90 % at m = 3 and where a pair's models
-    dominate. `recipes/reliability_coverage.py` prints the coverage of this interval.
+    which needs 2.0: it covers 100 % of the time at m = 3 where images dominate. One t for the
+    whole sum, of Welch and Satterthwaite's degrees, fell to 90 % in some settings of m = 3 and 5.
+    `recipes/reliability_coverage.py` prints the coverage of this interval and of the plain one.
 
     Args:
         statistic: see `Statistic`. It must be a mean over different models (or a smooth function of
