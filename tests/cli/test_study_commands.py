@@ -16,25 +16,25 @@ from nversion.core import only_run
 @pytest.fixture
 def inputs(small, tmp_path):
     """A folder with a study file and what it names."""
-    small.write_inputs(tmp_path)
-    small.write_toml(tmp_path / "small.toml", run={"device": "cpu", "batch_size": 2})
+    small.write_inputs(tmp_path, num_images=24)
+    small.write_toml(tmp_path / "small.toml")
     return tmp_path
 
 
 def stores(small, folder):
-    """The files of the stores but the clock's readings. A kill before an array's first manifest is whole leaves a folder that
-    no one can tell from a tampered one: it stays set aside, beside the array."""
+    """The files of the stores but the clock's readings. A kill before an array's first manifest is whole
+    leaves a folder that no one can tell from a tampered one: it stays set aside, beside the array."""
     return {
         name: content
         for name, content in small.files(folder / "runs" / "small").items()
-        if name.startswith(("predictions", "attributions"))
+        if name.startswith(("predictions", "attributions", "representations"))
         and ".set-aside-" not in name
         and not name.endswith("cost.json")
     }
 
 
 def parts(folder):
-    """Finished batches on disk; an array that is whole counts as all of its six."""
+    """Finished batches on disk; an array that is whole counts as six."""
     files = [path.name for path in (folder / "runs").rglob("*.npy")]
     return sum(6 if name == "array.npy" else name.startswith("part-") for name in files)
 
@@ -42,8 +42,8 @@ def parts(folder):
 @pytest.fixture(scope="module")
 def one_go(small, tmp_path_factory):
     """The folder of a study that ran without interruption."""
-    folder = small.write_inputs(tmp_path_factory.mktemp("one_go"))
-    small.write_toml(folder / "small.toml", run={"device": "cpu", "batch_size": 2})
+    folder = small.write_inputs(tmp_path_factory.mktemp("one_go"), num_images=24)
+    small.write_toml(folder / "small.toml")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["nversion", "study", "run", "small.toml", "--no-report"])
@@ -110,7 +110,7 @@ def test_a_plan_tells_what_will_run_and_the_next_command(call, inputs, monkeypat
     code, out, _ = call("study", "plan", "small.toml", "--folder", "elsewhere")
     lines = out.splitlines()
     assert code == 0
-    assert lines[0] == "4 models, 2 conditions, 12 images; ensembles: 6 of 2 members, 4 of 3 members"
+    assert lines[0] == "4 models, 2 conditions, 24 images; ensembles: 6 of 2 members, 4 of 3 members"
     assert lines[1] == "Logits: 0 of 48 batches cached; maps: 0 of 16 samples cached"
     assert lines[2].startswith("To run: about ") and "GB free" in lines[2]
     assert lines[3] == "Next: nversion study run small.toml --folder elsewhere"
