@@ -252,7 +252,7 @@ def test_risk_where_nothing_is_accepted_is_undefined(hand_made: Build) -> None:
     ]
     study = having(hand_made(), agreement=rows)
     (grid,) = coverage_tables(study)
-    assert [cell.text for cell in grid.rows[0].cells] == ["100.0", "20.0", "0.0", "undefined"]
+    assert [cell.text for cell in grid.rows[0].cells] == ["100.0", "20.0", "0.00", "undefined"]
     assert coverage_rows(study)["risk"].is_nan().to_list() == [False, True]
 
 

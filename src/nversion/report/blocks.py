@@ -117,14 +117,15 @@ class Section:
     blocks: Sequence[Block] = field(default_factory=tuple)
 
 
-def share_cell(value: float | None, low: float | None, high: float | None, digits: int = 1) -> Cell:
-    """A fraction in percent over its interval.
+def share_cell(value: float | None, low: float | None, high: float | None, digits: int | None = None) -> Cell:
+    """A fraction in percent over its interval; without `digits`, two below one percent and else one.
 
     >>> share_cell(0.123, 0.1, 0.15)
     Cell(text='12.3', small='10.0–15.0', sure=False, name='', note='')
     """
     if value is None or is_undefined(value):
         return Cell(UNDEFINED)
+    digits = (2 if value < 0.01 else 1) if digits is None else digits
     small = ""
     if low is not None and high is not None and not is_undefined(low) and not is_undefined(high):
         small = f"{100 * low:.{digits}f}–{100 * high:.{digits}f}"
@@ -154,13 +155,14 @@ def coefficient_cell(value: float | None, low: float | None, high: float | None)
 
 
 def digits_for(half: float | None, value: float) -> int:
-    """Digits behind the point that a value of this error is worth: the first figure of the error.
+    """Digits behind the point for a value of this error: its first figure, and two digits below ten.
 
-    >>> [digits_for(half, 0.5) for half in (0.06, 0.0004, 145.0)], digits_for(None, 558.0)
-    ([2, 4, 0], 0)
+    >>> [digits_for(half, 0.5) for half in (0.6, 0.0004)], digits_for(None, 558.0)
+    ([2, 4], 0)
     """
     known = half if half is not None and not is_undefined(half) and half > 0 else abs(value) / 10
-    return max(0, min(6, -math.floor(math.log10(known)))) if known > 0 else 2
+    least = 2 if abs(value) < 10 else 0
+    return max(least, min(6, -math.floor(math.log10(known)))) if known > 0 else 2
 
 
 def half_cell(value: float | None, half: float | None, digits: int | None = 2, unit: float = 1.0) -> Cell:

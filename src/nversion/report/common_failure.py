@@ -165,9 +165,10 @@ def _numbers(m: Mixture) -> str:
 
 
 def _share(row: Mapping[str, Any]) -> str:
+    digits = 2 if row["value"] < 0.01 else 1
     if is_undefined(row.get("low")) or is_undefined(row.get("high")):
-        return f"{percent(row['value'])} [interval undefined]"
-    return f"{percent(row['value'])} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+        return f"{percent(row['value'], digits)} [interval undefined]"
+    return f"{percent(row['value'], digits)} [{100 * row['low']:.{digits}f}, {100 * row['high']:.{digits}f}]"
 
 
 def _covariances(found: Sequence[Mixture]) -> str:

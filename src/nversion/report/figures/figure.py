@@ -193,8 +193,8 @@ def check_formats(formats: tuple[str, ...]) -> None:
 
 
 def percent_axis(title: str, **options: Any) -> alt.Axis:
-    """An axis that shows fractions as percent."""
-    return alt.Axis(title=title, format=".0%", **options)
+    """An axis that shows fractions as percent, with the digits that tell its ticks apart."""
+    return alt.Axis(title=title, labelExpr="format(datum.value * 100, '.3~g') + '%'", **options)
 
 
 def points_axis(title: str | None, **options: Any) -> alt.Axis:

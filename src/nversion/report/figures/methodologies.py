@@ -75,7 +75,7 @@ def covariances(study: Study) -> Figure | None:
                     title="Covariance, points",
                     orient="bottom",
                     gradientLength=180,
-                    labelExpr="format(datum.value * 100, '+.1f')",
+                    labelExpr="datum.value === 0 ? '0' : format(datum.value * 100, '+.1f')",
                 ),
             )
         )

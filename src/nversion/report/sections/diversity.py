@@ -176,7 +176,7 @@ def _facts_cells(row: Mapping[str, Any]) -> list[Cell]:
 
 def _bound(value: float | None, unbounded: str) -> str:
     known = value is not None and math.isfinite(value)
-    return f"{value:g}".replace("-", "−") if known else unbounded
+    return f"{value:.3g}".replace("-", "−") if known else unbounded
 
 
 def _range_cells(own: pl.DataFrame) -> list[Cell]:

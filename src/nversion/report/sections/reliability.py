@@ -157,8 +157,10 @@ def _methodology_row(a: str, b: str, both: Mapping[str, Mapping[Any, Any]], has_
 
 
 def _identified(row: Mapping[str, Any] | None, cell: Any) -> Cell:
-    if row is None or is_undefined(row["value"]):
-        return Cell(NOT_IDENTIFIED, note=(row or {}).get("note") or "")
+    if row is None:  # not asked: a methodology's correlation with itself
+        return Cell("—")
+    if is_undefined(row["value"]):
+        return Cell(NOT_IDENTIFIED, note=row["note"] or "")
     found: Cell = cell(row)
     return found
 
