@@ -144,6 +144,11 @@ TOGETHER = {
         "expected patterns that match a condition under attribution.conditions, found 'd/line-1'; "
         "did you mean 'd/lines-1' or 'd/clean'?",
     ),
+    "a pattern of representations that matches nothing": (
+        {"representation": {"conditions": ["d/cleen"]}},
+        "expected patterns that match a condition under representation.conditions, found 'd/cleen'; "
+        "did you mean 'd/clean' or 'd/lines-1'?",
+    ),
     "unknown baseline": (
         {"study": {"name": "small", "baseline": "cc"}},
         "expected a known model as study.baseline, found 'cc'; did you mean 'ccc'?",

@@ -329,12 +329,17 @@ def _sums_of_grams(
     """Sums over the attributed images, and over those that all, some or no members classify rightly."""
     num_models, num_blocks = len(answers.right_MN), answers.num_blocks
     sums = GramSums.zeros(num_blocks, num_models)
-    strata: list[ConditionalSums] = []
-    for gram_nMM, positions_n in stored.parts():
+
+    def of_strata(gram_nMM: Tensor, positions_n: Tensor) -> list[ConditionalSums]:
         blocks_n, right_Mn = answers.blocks_N[positions_n], answers.right_MN[:, positions_n]
-        sums.update(gram_nMM, blocks_n)
-        part = [conditional_attribution_sums(gram_nMM, right_Mn, blocks_n, num_blocks, f) for f in families]
-        strata = [seen + new for seen, new in zip(strata, part, strict=True)] if strata else part
+        return [conditional_attribution_sums(gram_nMM, right_Mn, blocks_n, num_blocks, f) for f in families]
+
+    # Of no image at first: there may be none, where all attributed ones are unreadable.
+    strata = of_strata(torch.empty(0, num_models, num_models), torch.empty(0, dtype=torch.int64))
+    for gram_nMM, positions_n in stored.parts():
+        sums.update(gram_nMM, answers.blocks_N[positions_n])
+        part = of_strata(gram_nMM, positions_n)
+        strata = [seen + new for seen, new in zip(strata, part, strict=True)]
     return sums, strata
 
 

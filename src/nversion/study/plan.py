@@ -349,13 +349,14 @@ def check_memory(study: OpenStudy, plan: Plan) -> None:
 
 
 def _check_patterns(spec: StudySpec, conditions: list[str]) -> None:
-    for pattern in spec.attribution.conditions if spec.attribution is not None else ():
-        if not any(fnmatchcase(name, pattern) for name in conditions):
-            raise UserError(
-                expected="patterns that match a condition under attribution.conditions",
-                found=repr(pattern),
-                next_step=did_you_mean(pattern, conditions),
-            )
+    for name, asked in (("attribution", spec.attribution), ("representation", spec.representation)):
+        for pattern in asked.conditions if asked is not None else ():
+            if not any(fnmatchcase(condition, pattern) for condition in conditions):
+                raise UserError(
+                    expected=f"patterns that match a condition under {name}.conditions",
+                    found=repr(pattern),
+                    next_step=did_you_mean(pattern, conditions),
+                )
 
 
 def _check_names(kind: str, asked: Sequence[str], known: list[str]) -> None:
