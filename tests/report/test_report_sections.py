@@ -313,13 +313,14 @@ def test_a_cost_matrix_gives_the_cost_an_image(hand_made: Build) -> None:
 
 
 def test_nobody_suspected_is_said_and_nobody_looked_is_not(hand_made: Build) -> None:
-    manifest = {"settings": {"reliability": {"suspect_share": 0.9}}}
+    manifest = {"settings": {"reliability": {"suspect_share": 0.9, "suspect_agreement": 0.5}}}
     found = suspects.section(having(hand_made(manifest=manifest), suspects=[]))
     assert found is not None
     (words,) = found.blocks
     assert isinstance(words, Words)
     assert words.text.replace("\u00a0", " ") == (
-        "There is no image that at least 90 % of the models miss, so none is suspected of a wrong label."
+        "There is no image that at least 90 % of the models miss, at least 50 % naming the same other class, "
+        "so none is suspected of a wrong label."
     )
     assert suspects.section(hand_made()) is None
 

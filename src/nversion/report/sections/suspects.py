@@ -21,8 +21,11 @@ def section(study: Study) -> Section | None:
     table = study.table("suspects")
     title = "Common failures, or wrong labels?"
     settings = study.manifest.get("settings") or {}
-    share = (settings.get("reliability") or {}).get("suspect_share")
+    asked = settings.get("reliability") or {}
+    share, agreement = asked.get("suspect_share"), asked.get("suspect_agreement")
     those = f"at least {percent(share, 0)} of the models miss" if share else "all or nearly all models miss"
+    if agreement:
+        those += f", at least {percent(agreement, 0)} naming the same other class"
     if table.is_empty():
         said = f"There is no image that {those}, so none is suspected of a wrong label."
         return Section("suspects", "Suspects", title, [Words(said)])
@@ -32,8 +35,8 @@ def section(study: Study) -> Section | None:
     blocks: list[Block] = [
         Words(
             f"There {'is' if images == 1 else 'are'} {plural(images, 'image')} that {those}. Where most of "
-            "them agree on another class, the label may be wrong or the image may show both; where they "
-            "scatter, it is hard. Nobody has looked at these labels: being on this sheet proves nothing."
+            "them agree on another class, the label may be wrong or the image may show both, or the models "
+            "learned the same mistake; where they scatter, it is hard. Nobody has looked at these labels: being on this sheet proves nothing."
         ),
         Sheet(shown),
     ]
