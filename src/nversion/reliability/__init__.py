@@ -22,7 +22,7 @@ from .paired import (
 )
 from .predicted import PredictedFailures, predict_from_half, predict_from_other_models
 from .properties import PropertyCheck, logically_unrelated, pair_properties
-from .relation_intervals import Estimate, relation_interval
+from .relation_intervals import Estimate, relation_interval, relation_intervals
 from .relations import average_ranks, num_points, partial, pearson, relation, slope, spearman
 from .robustness import EffectiveRobustness, GroupRobustness, effective_robustness, group_robustness
 from .simulated import SimulatedMethodologies
@@ -85,6 +85,7 @@ __all__ = [
     "proportion_interval",
     "relation",
     "relation_interval",
+    "relation_intervals",
     "samples_to_show_rate",
     "slope",
     "spearman",

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from nversion.core import UserError
+from nversion.core import UserError, chunk_length, spans
 
 from .intervals import check_confidence
 from .jackknife import block_jackknife_stderr
@@ -91,90 +91,150 @@ def relation_interval(
     Raises:
         UserError: shapes that do not fit each other, fewer than two blocks, a confidence outside (0, 1).
     """
-    check_confidence(confidence)
     _check_shapes(x_E, (y_E, z_E), (x_BE, y_BE, z_BE), members_EK, num_models)
+    return relation_intervals(
+        x_E[None],
+        y_E[None],
+        z_E,
+        x_BE[None],
+        y_BE[None],
+        z_BE,
+        members_EK,
+        num_models,
+        confidence=confidence,
+        count_B=count_B,
+    )[0][0]
+
+
+def relation_intervals(
+    x_XE: Tensor,
+    y_YE: Tensor,
+    z_E: Tensor | None,
+    x_XBE: Tensor,
+    y_YBE: Tensor,
+    z_BE: Tensor | None,
+    members_EK: Tensor,
+    num_models: int,
+    *,
+    confidence: float = 0.95,
+    count_B: Tensor | None = None,
+    budget_bytes: int = 64 << 20,
+) -> list[list[dict[str, Estimate]]]:
+    """`relation_interval` of each of X numbers with each of Y, many at once: X lists of Y results.
+
+    Args:
+        budget_bytes: for the arrays of as many x as are computed together, at least one.
+    """
+    check_confidence(confidence)
+    for x_E, x_BE in zip(x_XE, x_XBE, strict=True):
+        for y_E, y_BE in zip(y_YE, y_YBE, strict=True):
+            _check_shapes(x_E, (y_E, z_E), (x_BE, y_BE, z_BE), members_EK, num_models)
     contains_ME = _contains(members_EK, num_models)
-
-    def without_each_model(column_E: Tensor) -> Tensor:
-        return torch.where(contains_ME, torch.nan, column_E.double())
-
-    full = relation(x_E, y_E, z_E)
-    without_block = relation(x_BE, y_BE, z_BE)
-    without_model = relation(
-        without_each_model(x_E), without_each_model(y_E), None if z_E is None else without_each_model(z_E)
-    )
-    estimates = {}
-    for name, value in full.items():
-        columns_E = (x_E, y_E, z_E) if name == "partial" and z_E is not None else (x_E, y_E)
-        estimates[name] = _estimate(
-            value,
-            without_block[name],
-            without_model[name],
-            count_B,
-            on_fisher_scale=name != "slope",
-            n_ensembles=int(num_points(*columns_E)),
-            num_dropped=len(x_E) - int(num_points(*columns_E)),
-            confidence=confidence,
+    num_blocks = x_XBE.shape[1]
+    bytes_an_x = 10 * 8 * len(y_YE) * (num_blocks + num_models) * len(members_EK)
+    found = []
+    for start, stop in spans(len(x_XE), chunk_length(bytes_an_x, budget_bytes)):
+        x_X1E, y_1YE = x_XE[start:stop, None].double(), y_YE[None].double()
+        full = relation(x_X1E, y_1YE, z_E)
+        without_block = relation(x_XBE[start:stop, None], y_YBE[None], z_BE)
+        without_model = relation(
+            _without_each_model(x_X1E, contains_ME),
+            _without_each_model(y_1YE, contains_ME),
+            None if z_E is None else _without_each_model(z_E, contains_ME),
         )
-    return estimates
+        columns = {
+            name: _estimates(
+                value_XY,
+                without_block[name],
+                without_model[name],
+                count_B,
+                on_fisher_scale=name != "slope",
+                n_ensembles_XY=num_points(
+                    x_X1E, y_1YE, *((z_E,) if name == "partial" and z_E is not None else ())
+                ),
+                num_all=len(members_EK),
+                confidence=confidence,
+            )
+            for name, value_XY in full.items()
+        }
+        found += [
+            [{name: table[x][y] for name, table in columns.items()} for y in range(len(y_YE))]
+            for x in range(stop - start)
+        ]
+    return found
 
 
-def _estimate(
-    value: Tensor,
-    without_block_B: Tensor,
-    without_model_M: Tensor,
+def _without_each_model(column_E: Tensor, contains_ME: Tensor) -> Tensor:
+    return torch.where(contains_ME, torch.nan, column_E.double().unsqueeze(-2))
+
+
+def _estimates(
+    value_XY: Tensor,
+    without_block_XYB: Tensor,
+    without_model_XYM: Tensor,
     count_B: Tensor | None,
     *,
     on_fisher_scale: bool,
-    n_ensembles: int,
-    num_dropped: int,
+    n_ensembles_XY: Tensor,
+    num_all: int,
     confidence: float,
-) -> Estimate:
-    num_all = n_ensembles + num_dropped
-    notes = [f"dropped {num_dropped} of {num_all} ensembles with an undefined number"] if num_dropped else []
-    theta = float(value)
+) -> list[list[Estimate]]:
+    num_blocks, num_models = without_block_XYB.shape[-1], without_model_XYM.shape[-1]
+    with_models = num_models >= 3
+    undefined_models = without_model_XYM.isnan().sum(-1).tolist()
+    undefined_blocks = without_block_XYB.isnan().sum(-1).tolist()
 
-    def result(low: float, high: float, *more: str) -> Estimate:
-        return Estimate(theta, low, high, n_ensembles, "; ".join([*notes, *more]))
+    replicates = torch.cat([without_block_XYB, without_model_XYM[..., : num_models * with_models]], dim=-1)
+    line_XY = on_fisher_scale & (value_XY.abs() >= _LINE)
+    undefined = replicates.isnan()
+    same_line = undefined | (replicates * value_XY.sign().unsqueeze(-1) >= _LINE)
+    whole_line_XY = line_XY & same_line.all(-1) & ~undefined.all(-1)
+    part_line_XY = on_fisher_scale & ~line_XY & (replicates.abs() >= _LINE).any(-1)
 
-    if math.isnan(theta):
-        return result(math.nan, math.nan, "undefined: too few ensembles or constant numbers")
-    with_models = len(without_model_M) >= 3
+    values = (value_XY, without_block_XYB, without_model_XYM)
+    centre_XY, of_blocks, of_models = map(torch.atanh, values) if on_fisher_scale else values
+    variance_XY = block_jackknife_stderr(centre_XY, of_blocks.movedim(-1, 0), count_B) ** 2
     if with_models:
-        notes += _undefined(without_model_M, "model")
-    else:
-        notes.append("fewer than 3 models: the interval covers other images only")
-    notes += _undefined(without_block_B, "block of images")
-
+        variance_XY = variance_XY + block_jackknife_stderr(centre_XY, of_models.movedim(-1, 0)) ** 2
+    degrees = num_models - 1 if with_models else num_blocks - 1
+    half_XY = float(stats.t.ppf((1 + confidence) / 2, degrees)) * variance_XY.sqrt()
+    low_XY, high_XY = centre_XY - half_XY, centre_XY + half_XY
     if on_fisher_scale:
-        replicates = torch.cat([without_block_B, without_model_M if with_models else without_block_B[:0]])
-        replicates = replicates[replicates.isfinite()]
-        if abs(theta) >= _LINE:
-            theta = math.copysign(1.0, theta)
-            if len(replicates) and bool((replicates * theta >= _LINE).all()):
-                return result(theta, theta, "all points lie on a line, without any block or model too")
-            return result(math.nan, math.nan, "no interval: all points lie on a line")
-        if bool((replicates.abs() >= _LINE).any()):
-            return result(-1.0, 1.0, "all points lie on a line without some block or model")
-        value, without_block_B, without_model_M = map(torch.atanh, (value, without_block_B, without_model_M))
+        low_XY, high_XY = low_XY.tanh(), high_XY.tanh()
 
-    variance = float(block_jackknife_stderr(value, without_block_B, count_B)) ** 2
-    degrees = len(without_block_B) - 1
-    if with_models:
-        variance += float(block_jackknife_stderr(value, without_model_M)) ** 2
-        degrees = len(without_model_M) - 1
-    if math.isnan(variance):
-        return result(math.nan, math.nan, "no interval: too few ensembles without one model or block")
-    half = float(stats.t.ppf((1 + confidence) / 2, degrees)) * math.sqrt(variance)
-    centre = float(value)
-    if on_fisher_scale:
-        return result(math.tanh(centre - half), math.tanh(centre + half))
-    return result(centre - half, centre + half)
+    def estimate(x: int, y: int) -> Estimate:
+        theta, n = float(value_XY[x, y]), int(n_ensembles_XY[x, y])
+        notes = []
+        if n < num_all:
+            notes.append(f"dropped {num_all - n} of {num_all} ensembles with an undefined number")
+        if math.isnan(theta):
+            notes.append("undefined: too few ensembles or constant numbers")
+            return Estimate(theta, math.nan, math.nan, n, "; ".join(notes))
+        if with_models:
+            notes += _undefined(undefined_models[x][y], num_models, "model")
+        else:
+            notes.append("fewer than 3 models: the interval covers other images only")
+        notes += _undefined(undefined_blocks[x][y], num_blocks, "block of images")
+        low, high = float(low_XY[x, y]), float(high_XY[x, y])
+        if whole_line_XY[x, y]:
+            theta = low = high = math.copysign(1.0, theta)
+            notes.append("all points lie on a line, without any block or model too")
+        elif line_XY[x, y]:
+            theta, low, high = math.copysign(1.0, theta), math.nan, math.nan
+            notes.append("no interval: all points lie on a line")
+        elif part_line_XY[x, y]:
+            low, high = -1.0, 1.0
+            notes.append("all points lie on a line without some block or model")
+        elif math.isnan(low):
+            notes.append("no interval: too few ensembles without one model or block")
+        return Estimate(theta, low, high, n, "; ".join(notes))
+
+    num_x, num_y = value_XY.shape
+    return [[estimate(x, y) for y in range(num_y)] for x in range(num_x)]
 
 
-def _undefined(replicates: Tensor, one: str) -> list[str]:
-    number = int(replicates.isnan().sum())
-    return [f"undefined without one {one} in {number} of {len(replicates)} cases"] if number else []
+def _undefined(number: int, out_of: int, one: str) -> list[str]:
+    return [f"undefined without one {one} in {number} of {out_of} cases"] if number else []
 
 
 def _contains(members_EK: Tensor, num_models: int) -> Tensor:

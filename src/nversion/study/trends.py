@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
+import torch
 
-from nversion.reliability import relation_interval
+from nversion.reliability import Estimate, relation_intervals
 
 from .measure import ConditionResult, EnsembleResult, Measured
 from .schemas import CORRELATIONS
@@ -29,34 +30,55 @@ def correlations(result: ConditionResult, clean: ConditionResult | None) -> pl.D
 
 def _rows(diversity: ConditionResult, accuracy: ConditionResult) -> Iterator[dict[str, object]]:
     for of_diversity, of_accuracy in zip(diversity.sizes, accuracy.sizes, strict=True):
-        for metric, x in _metrics(of_diversity).items():
-            z = None if metric == MEAN_MEMBER_ACCURACY else of_accuracy.mean_member
-            for consensus, y in of_accuracy.improvement.items():
-                estimates = relation_interval(
-                    x.full_E,
-                    y.full_E,
-                    None if z is None else z.full_E,
-                    x.without_BE,
-                    y.without_BE,
-                    None if z is None else z.without_BE,
-                    of_accuracy.ensembles.members_EK,
-                    of_accuracy.ensembles.num_models,
-                )
-                for statistic, estimate in estimates.items():
-                    yield {
-                        "metric": metric,
-                        "size": of_accuracy.ensembles.size,
-                        "consensus": consensus,
-                        "diversity_condition": diversity.condition,
-                        "accuracy_condition": accuracy.condition,
-                        "statistic": statistic,
-                        "value": estimate.value,
-                        "low": estimate.low,
-                        "high": estimate.high,
-                        "n_ensembles": estimate.n_ensembles,
-                        "note": estimate.note,
-                    }
+        mean_member = of_accuracy.mean_member
+        competitor = {MEAN_MEMBER_ACCURACY: of_diversity.mean_member}
+        for metrics, z in ((of_diversity.diversity, mean_member), (competitor, None)):
+            for metric, consensus, statistic, estimate in _related(metrics, of_accuracy, z):
+                yield {
+                    "metric": metric,
+                    "size": of_accuracy.ensembles.size,
+                    "consensus": consensus,
+                    "diversity_condition": diversity.condition,
+                    "accuracy_condition": accuracy.condition,
+                    "statistic": statistic,
+                    "value": estimate.value,
+                    "low": estimate.low,
+                    "high": estimate.high,
+                    "n_ensembles": estimate.n_ensembles,
+                    "note": estimate.note,
+                }
 
 
-def _metrics(result: EnsembleResult) -> dict[str, Measured]:
-    return {**result.diversity, MEAN_MEMBER_ACCURACY: result.mean_member}
+def _related(
+    metrics: Mapping[str, Measured], accuracy: EnsembleResult, z: Measured | None
+) -> Iterator[tuple[str, str, str, Estimate]]:
+    """Every metric with the gain under every rule; rules of equal gains are computed once."""
+    gains = accuracy.improvement
+    first_of = {rule: _first_equal(rule, gains) for rule in gains}
+    computed = list(dict.fromkeys(first_of.values()))
+    if not metrics:
+        return
+    found = relation_intervals(
+        torch.stack([x.full_E for x in metrics.values()]),
+        torch.stack([gains[rule].full_E for rule in computed]),
+        None if z is None else z.full_E,
+        torch.stack([x.without_BE for x in metrics.values()]),
+        torch.stack([gains[rule].without_BE for rule in computed]),
+        None if z is None else z.without_BE,
+        accuracy.ensembles.members_EK,
+        accuracy.ensembles.num_models,
+    )
+    for metric, of_rules in zip(metrics, found, strict=True):
+        for rule, first in first_of.items():
+            for statistic, estimate in of_rules[computed.index(first)].items():
+                yield metric, rule, statistic, estimate
+
+
+def _first_equal(rule: str, gains: Mapping[str, Measured]) -> str:
+    """The first rule with the same gains: the geometric mean's are those of the average."""
+    return next(
+        other
+        for other in gains
+        if torch.equal(gains[other].full_E, gains[rule].full_E)
+        and torch.equal(gains[other].without_BE, gains[rule].without_BE)
+    )
