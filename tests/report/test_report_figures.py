@@ -125,6 +125,14 @@ def test_the_forest_tells_why_there_is_no_interval(hand_made: Callable[..., Stud
     assert set(rows["told"]) == {"interval undefined; undefined without one model"}
 
 
+def test_correlations_that_are_all_undefined_are_drawn_as_that(study: Study) -> None:
+    nothing = (pl.lit(math.nan).alias(column) for column in ("value", "low", "high"))
+    figures = all_figures(replace(study, correlations=study.correlations.with_columns(*nothing)))
+    svg = render(figures["correlations"].complete_spec(), "svg").decode()
+    assert "Infinity" not in svg
+    assert svg.count(">undefined</text>") >= len(study.condition_names)
+
+
 def test_without_ensembles_only_models_are_drawn(hand_made: Callable[..., Study]) -> None:
     assert list(all_figures(hand_made({}))) == ["accuracy_by_condition"]
 

@@ -307,8 +307,9 @@ def forest(study: Study) -> Figure | None:
     missing = (
         alt.Chart()
         .transform_filter("!isValid(datum.value)")
-        .mark_text(align="left", fontSize=10, fontStyle="italic", color=MUTED)
-        .encode(x=alt.value(4), y=y, yOffset=offset, text=alt.value(UNDEFINED))
+        .mark_text(align="left", fontSize=10, fontStyle="italic")
+        # In colour: where nothing is defined, a legend without any entry is of infinite size.
+        .encode(x=alt.value(4), y=y, yOffset=offset, color=colour, text=alt.value(UNDEFINED))
     )
     zero = one_row(alt.Chart()).mark_rule(color=INK, strokeDash=[5, 4]).encode(x=alt.datum(0))
     chosen = (
