@@ -6,22 +6,37 @@ from pathlib import Path
 import pytest
 import torch
 
+from nversion.core import LabelSpace
+from nversion.data import read_costs, read_groups
 from nversion.models import expand_pool, list_models
 from nversion.study import read_spec
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_a_recipe_is_a_sound_study(path):
-    spec = read_spec(path)
-    assert spec.study.name == path.stem
-    assert spec.conditions.corruptions == {
-        "plasma_noise": [4.0],
-        "checkerboard_cutout": [4.0],
-        "water_drop": [7.0],
-        "lines": [1.6],
-    }
+PAPER = {"plasma_noise": [4.0], "checkerboard_cutout": [4.0], "water_drop": [7.0], "lines": [1.6]}
+
+
+@pytest.mark.parametrize(
+    ("name", "corruptions"), [("imagenet", PAPER), ("imagenet-small", PAPER), ("attribution-methods", {})]
+)
+def test_a_recipe_is_a_sound_study(name, corruptions):
+    spec = read_spec(RECIPES / f"{name}.toml")
+    assert spec.study.name == name
+    assert spec.conditions.corruptions == corruptions
+
+
+def test_the_hazard_files_name_classes_of_imagenet():
+    space = LabelSpace("imagenet-1k", 1000)
+    groups = read_groups(RECIPES / "imagenet-groups.toml", space)
+    costs_CC = read_costs(RECIPES / "imagenet-costs.csv", space, groups)
+    school_bus, trolleybus, traffic_light, tench = 779, 874, 920, 0
+    assert groups.names[groups.group_C[school_bus]] == "road vehicle"
+    assert groups.group_C[tench] == -1
+    assert costs_CC[school_bus, trolleybus] == 0.2
+    assert costs_CC[school_bus, traffic_light] == 5
+    assert costs_CC[tench, school_bus] == 1
+    assert costs_CC[tench, tench] == 0
 
 
 def test_the_paper_s_models_have_pretrained_weights():

@@ -22,6 +22,8 @@ AUTOMATIC = {  # of the digits networks: how many, the first and the last
     "regnet": (7, "stem", "s4.b1"),
     "convnext": (9, "stem", "stages.3.blocks.0"),
     "convmixer": (5, "stem", "blocks.3.0"),
+    "convmixer_2": (5, "stem", "blocks.3.0"),
+    "convmixer_3": (5, "stem", "blocks.3.0"),
     "mixer": (4, "blocks.0", "blocks.3"),
     "vit": (3, "blocks.0", "blocks.2"),
     "vit_distilled": (3, "blocks.0", "blocks.2"),

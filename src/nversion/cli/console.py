@@ -59,13 +59,16 @@ class ConsoleReporter:
             self._progress.advance(self._task)
 
 
+PIPE_WIDTH = 400  # columns of a table that no terminal breaks
+
+
 def next_command(command: str) -> None:
     """The last line of every command."""
     console.print(f"Next: {command}", soft_wrap=True, markup=False)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """A list as a table, or as one JSON array for programs."""
+    """A list as a table, or as one JSON array for programs; a pipe gets its lines unbroken."""
     if as_json:
         print(json.dumps(list(rows), indent=1))
         return
@@ -74,7 +77,7 @@ def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape("" if value is None else str(value)) for value in row.values()))
-    console.print(table)
+    console.print(table, width=None if console.is_terminal else PIPE_WIDTH)
 
 
 def examples(*commands: str) -> str:

@@ -32,7 +32,7 @@ CROSSED = ("architecture", "training")
 
 
 def methodologies_of(cards: Sequence[Card], asked: ReliabilityTable) -> dict[str, Methodologies]:
-    """The models grouped by each of the asked facts; a grouping with fewer than two groups says nothing."""
+    """The models grouped by each of the asked facts; a fact that no card states makes no grouping."""
     groupings: dict[str, Methodologies] = {}
     for fact in asked.group_by:
         labels = [str(getattr(card, fact)) for card in cards]

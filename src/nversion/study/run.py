@@ -59,7 +59,8 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
         facts = write_tables(study, stores, open_predictions(study, stores), reporter)
         seconds = time.monotonic() - started
         write_manifest(study, plan, facts, seconds)
-        write_selection(folder, None, reporter)
+        if write_selection(folder, None, reporter) is None:
+            reporter.say("No ensemble was chosen: there are too few images or conditions to hold some out")
     return plan
 
 
