@@ -165,18 +165,20 @@ def test_the_standard_error_is_the_spread_over_repeats():
 
 
 def test_blocks_without_minibatches_do_not_enter_the_standard_error():
-    few, many = CKASums.zeros(4, 2), CKASums.zeros(50, 2)
-    for seed in range(4):
+    few, many = CKASums.zeros(5, 2), CKASums.zeros(50, 2)
+    for seed in range(5):
         gram_LNN = grams(normal(8, 3, seed=seed), normal(8, 3, seed=seed) ** 3)
         few.update(gram_LNN)
         many.update(gram_LNN)
     torch.testing.assert_close(many.stderr(), few.stderr(), rtol=1e-12, atol=1e-15)
 
 
-def test_one_minibatch_has_no_standard_error():
-    sums = CKASums.zeros(4, 2)
-    sums.update(grams(normal(8, 3), normal(8, 3, seed=1)))
-    assert sums.stderr().isnan().all()
+def test_four_minibatches_have_no_standard_error_five_have():
+    sums = CKASums.zeros(50, 2)
+    for seed in range(5):
+        assert sums.stderr().isnan().all()
+        sums.update(grams(normal(8, 3, seed=seed), normal(8, 3, seed=seed + 9)))
+    assert sums.stderr().isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -11,10 +11,13 @@ import torch
 from nversion.attribution import attribute
 from nversion.core import UserError
 from nversion.diversity import CKASums, hsic1, linear_gram
+from nversion.ensembles import Ensembles
 from nversion.models import Preprocessing, make_classifier
 from nversion.predictions import Inference, run
+from nversion.study.measure import PairValues
 from nversion.study.representations import RepresentationWriter, represented_batches
 from nversion.study.spec import RepresentationTable
+from nversion.study.tables import stderr_of
 
 SIX = Inference(batch_size=6, channels_last=False)
 SPEC = RepresentationTable(layers=["stem", "body.?"], batches=2)
@@ -169,8 +172,20 @@ def test_standard_errors_of_the_table_are_over_minibatches_whatever_the_blocks(t
     writer = feed(tiny, data, writer_of(tiny, tmp_path, data, pool))
     table = writer.read(condition, 1).table(["a", "b"])
     assert table.equals(writer.read(condition, 50).table(["a", "b"]))
-    assert table["stderr"].is_finite().all()
+    assert table["stderr"].is_nan().all()  # of two minibatches
+    assert set(table["note"]) == {"no standard error: fewer than 5 minibatches"}
     assert set(table["n_images"]) == {12}
+    assert writer.read(condition, 50).batches_B().tolist() == [1, 1] + [0] * 48
+
+
+def test_a_similarity_has_one_standard_error_in_both_tables(tiny, pool, tmp_path):
+    data, condition = tiny.dataset(25), tiny.CONDITIONS[0]
+    one_layer, five = SPEC.model_copy(update={"layers": ["stem"], "batches": 5}), Inference(5)
+    stored = feed(tiny, data, writer_of(tiny, tmp_path, data, pool, one_layer, five)).read(condition, 50)
+    of_pair = PairValues(*stored.similarity(), stored.batches_B()).of(Ensembles.all_of(2, 2))
+    row = stored.table(["a", "b"]).row(by_predicate=(pl.col("model_a") != pl.col("model_b")), named=True)
+    assert of_pair.full_E.item() == pytest.approx(row["value"])
+    assert stderr_of(of_pair) == pytest.approx([row["stderr"]])
 
 
 def test_unreadable_images_are_left_out_for_all_models(tiny, pool, tmp_path):
@@ -192,7 +207,7 @@ def test_a_batch_with_fewer_than_four_readable_images_is_left_out_and_told(tiny,
     found = writer.read(tiny.CONDITIONS[0], 50)
     assert found.images_J.tolist() == [3, 6]
     table = found.table(["a", "b"])
-    assert set(table["note"]) == {"1 minibatch of fewer than 4 images left out"}
+    assert all(note.endswith("1 minibatch of fewer than 4 images left out") for note in table["note"])
     assert table["value"].is_finite().all()
     sums = CKASums.of(found.hsic_JTT[1:], found.images_J[1:], 1)
     upper = table.filter(model_a="a", model_b="b")["value"].to_numpy()

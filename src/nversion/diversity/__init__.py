@@ -34,13 +34,22 @@ from .pairwise import (
     ratio_of_errors,
     rho,
 )
-from .representations import MIN_IMAGES, CKASums, hsic1, linear_gram, matched_depth_cka, u_centred
+from .representations import (
+    FEWEST_BATCHES,
+    MIN_IMAGES,
+    CKASums,
+    hsic1,
+    linear_gram,
+    matched_depth_cka,
+    u_centred,
+)
 from .statistics import PairCounts, PairTable, leave_one_block_out
 from .votes import VOTE_METRICS, Agreement, Split, VoterOutcomes, VoteStatistics, splits
 
 __all__ = [
     "AMBIGUITY",
     "ENSEMBLE_METRICS",
+    "FEWEST_BATCHES",
     "MIN_IMAGES",
     "OUTPUT_METRICS",
     "PAIRWISE",

@@ -15,6 +15,10 @@ from .statistics import leave_one_block_out
 
 MIN_IMAGES = 4  # fewer leave the unbiased estimate undefined: n(n−3) is its divisor
 
+FEWEST_BATCHES = 5
+"""Blocks of minibatches for a standard error. Two may agree by chance to any digit: Student's 95 % interval
+is then ± 12.7 standard errors, of five blocks ± 2.8."""
+
 # What remains of a Gram matrix of float32 products below this share of its trace is rounding.
 _ROUNDING = 1e-6
 
@@ -216,13 +220,15 @@ class CKASums:
         return _cka(leave_one_block_out(self.hsic_BLL))
 
     def stderr(self) -> Tensor:
-        """Jackknife standard error of `cka` over the blocks that hold minibatches; nan with fewer than two.
+        """Jackknife standard error of `cka` over the blocks that hold minibatches.
+
+        nan with fewer than `FEWEST_BATCHES` of them.
 
         Blocks are taken as equally large; with minibatches dealt out in turn they differ by at most one.
         """
         replicates_BLL = self.without_each_block()[self.batches_B > 0]
         num_blocks = len(replicates_BLL)
-        if num_blocks < 2:
+        if num_blocks < FEWEST_BATCHES:
             return torch.full_like(self.hsic_BLL[0], torch.nan)
         deviation_BLL = replicates_BLL - replicates_BLL.mean(0)
         return (deviation_BLL.square().sum(0) * (num_blocks - 1) / num_blocks).sqrt()

@@ -63,11 +63,13 @@ class Measured:
         full_E: on all images; nan where undefined.
         without_BE: with each block of images left out in turn.
         undefined_E: how many pairs (or images, for attributions) were undefined.
+        count_B: what the blocks hold; None where they are about equally large.
     """
 
     full_E: Tensor
     without_BE: Tensor
     undefined_E: Tensor
+    count_B: Tensor | None = None
 
     @classmethod
     def of(cls, values: Replicated) -> Measured:
@@ -77,15 +79,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class PairValues:
-    """A number of every pair of models, on all images and without each block of them."""
+    """A number of every pair of models, on all images and without each block of them.
+
+    Attributes:
+        count_B: as `Measured.count_B`.
+    """
 
     full_MM: Tensor
     without_BMM: Tensor
+    count_B: Tensor | None = None
 
     def of(self, family: Ensembles) -> Measured:
         """Its mean over the pairs of each ensemble."""
         full_E, undefined_E = ensemble_mean(self.full_MM, family)
-        return Measured(full_E, ensemble_mean(self.without_BMM, family)[0], undefined_E)
+        return Measured(full_E, ensemble_mean(self.without_BMM, family)[0], undefined_E, self.count_B)
 
 
 @dataclass(frozen=True)

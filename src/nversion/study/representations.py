@@ -58,12 +58,17 @@ class Representations:
         sums = CKASums.of(self.hsic_JTT, self.images_J, max(1, len(self.images_J)))
         return cka_table(self.entries, model_names, sums)
 
+    def batches_B(self) -> Tensor:
+        """int64 minibatches in each block, 0 where there are fewer of them than blocks."""
+        block_J = torch.arange(len(self.images_J)) % max(1, self.num_blocks)
+        return torch.bincount(block_J[self.images_J >= MIN_IMAGES], minlength=self.num_blocks)
+
     def similarity(self) -> tuple[Tensor, Tensor]:
         """The mean CKA of matched depths of every pair of models, by activations alone.
 
         The blocks of images of CKA are its minibatches, not those of the accuracies, because HSIC1 is no
         sum over single images. A block without a minibatch changes nothing; see
-        `CKASums.without_each_block` for what that does to a jackknife over all B.
+        `batches_B`.
 
         Returns:
             cka_MM: float64, 1 on the diagonal; nan where some matched pair of layers is undefined.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Container, Mapping, Sequence
 from itertools import combinations
-from math import isfinite
 from pathlib import Path
 
 import polars as pl
 
 from nversion.core import UserError, write_bytes
 from nversion.data import Condition, Dataset
-from nversion.diversity import MetricFacts
+from nversion.diversity import FEWEST_BATCHES, MetricFacts
 from nversion.ensembles import Replicated
 from nversion.models import Card
 from nversion.reliability import block_jackknife_stderr, proportion_interval
@@ -194,8 +194,8 @@ def metrics_table(metrics: Sequence[MetricFacts]) -> pl.DataFrame:
     rows: list[dict[str, object]] = [
         {
             "metric": facts.name,
-            "low_bound": facts.low if isfinite(facts.low) else None,
-            "high_bound": facts.high if isfinite(facts.high) else None,
+            "low_bound": facts.low if math.isfinite(facts.low) else None,
+            "high_bound": facts.high if math.isfinite(facts.high) else None,
             "higher_is_more_diverse": facts.higher_is_more_diverse,
             "formula": facts.formula,
             "undefined_when": facts.undefined_when,
@@ -259,6 +259,12 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
 
 
 def stderr_of(values: Measured | Replicated) -> list[float]:
-    """The standard error over images, from the block jackknife."""
-    stderr_E: list[float] = block_jackknife_stderr(values.full_E, values.without_BE).tolist()
+    """The standard error over images, from the block jackknife.
+
+    nan where fewer than `FEWEST_BATCHES` blocks hold any of what was measured.
+    """
+    count_B = values.count_B if isinstance(values, Measured) else None
+    if count_B is not None and int((count_B > 0).sum()) < FEWEST_BATCHES:
+        return [math.nan] * len(values.full_E)
+    stderr_E: list[float] = block_jackknife_stderr(values.full_E, values.without_BE, count_B).tolist()
     return stderr_E

@@ -125,7 +125,7 @@ def measure(study: OpenStudy, stores: Stores, condition: Condition, view: Predic
     similarity = None
     if condition.dataset in stores.similarities:
         found = stores.similarities[condition.dataset].read(condition, view.num_blocks)
-        similarity = None if found is None else PairValues(*found.similarity())
+        similarity = None if found is None else PairValues(*found.similarity(), found.batches_B())
     return measure_condition(
         view,
         study.ensembles(),
