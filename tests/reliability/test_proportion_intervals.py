@@ -1,10 +1,11 @@
 """Proportion intervals agree with SciPy's, and a sample size shows its rate exactly."""
 
 import pytest
+import torch
 from scipy import stats
 
 from nversion.core import UserError
-from nversion.reliability import proportion_interval, samples_to_show_rate
+from nversion.reliability import proportion_interval, proportion_intervals, samples_to_show_rate
 
 METHODS = {"wilson": "wilson", "clopper_pearson": "exact"}
 
@@ -18,6 +19,17 @@ def test_intervals_are_scipys(successes, trials, confidence, method):
     expected = stats.binomtest(successes, trials).proportion_ci(confidence, METHODS[method])
     interval = proportion_interval(successes, trials, confidence=confidence, method=method)
     assert interval == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_many_intervals_at_once_are_those_of_each(method):
+    successes_E, trials_E = torch.tensor([0, 3, 2.5, 7, 0]), torch.tensor([9, 7, 40, 7, 0])
+    low_E, high_E = proportion_intervals(successes_E, trials_E, method=method)
+    for e in range(4):
+        one = proportion_interval(successes_E[e].item(), trials_E[e].item(), method=method)
+        assert one == pytest.approx((low_E[e].item(), high_E[e].item()), abs=1e-15)
+    assert low_E[4].isnan()
+    assert high_E[4].isnan()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,7 +1,7 @@
 """How sure a number is, and how models fail together: intervals, and the design-diversity model."""
 
 from .common_cause import JointFailures, common_cause_factor, common_cause_if_independent, joint_failures
-from .intervals import Interval, proportion_interval, samples_to_show_rate
+from .intervals import Interval, proportion_interval, proportion_intervals, samples_to_show_rate
 from .jackknife import BlockJackknife, block_jackknife, block_jackknife_stderr
 from .littlewood_miller import (
     MethodologyEstimate,
@@ -83,6 +83,7 @@ __all__ = [
     "predict_from_half",
     "predict_from_other_models",
     "proportion_interval",
+    "proportion_intervals",
     "relation",
     "relation_interval",
     "relation_intervals",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nversion.core import UserError
 
-from .intervals import proportion_interval
+from .intervals import proportion_intervals
 from .jackknife import block_jackknife_stderr
 from .systems import majority, num_failing_distribution
 
@@ -126,7 +126,7 @@ def joint_failures(
     independent_EK = num_failing_distribution(rates_EK)
     beta_E = common_cause_factor(counts_EK)
     beta_BE = common_cause_factor(counts_EK - counts_BEK)
-    low_E, high_E = clopper_pearson(counts_EK[:, -1], n, confidence=confidence)
+    low_E, high_E = proportion_intervals(counts_EK[:, -1], n, confidence=confidence, method="clopper_pearson")
     return JointFailures(
         n=n,
         all_fail_E=counts_EK[:, -1] / n,
@@ -140,26 +140,6 @@ def joint_failures(
         beta_independent_E=common_cause_if_independent(rates_EK),
         beta_BE=beta_BE,
     )
-
-
-def clopper_pearson(successes_E: Tensor, trials: int, *, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
-    """The ends of `proportion_interval(..., method="clopper_pearson")` for every entry.
-
-    >>> low_E, high_E = clopper_pearson(torch.tensor([0.0, 10.0]), 10)
-    >>> low_E.tolist()[0], round(high_E.tolist()[0], 4), round(low_E.tolist()[1], 4)
-    (0.0, 0.3085, 0.6915)
-    """
-    # Ensembles share their few possible counts: an interval a count, not an ensemble.
-    different, index_E = torch.unique(successes_E.double(), return_inverse=True)
-    ends = torch.tensor(
-        [
-            proportion_interval(count, trials, confidence=confidence, method="clopper_pearson")
-            for count in different.tolist()
-        ],
-        dtype=torch.float64,
-        device=successes_E.device,
-    )
-    return ends[index_E, 0], ends[index_E, 1]
 
 
 def _size(values_xK: Tensor, *, more: int = 1) -> int:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from scipy import stats
+from torch import Tensor
 
 from nversion.core import UserError
+
+Method = Literal["wilson", "clopper_pearson"]
 
 
 class Interval(NamedTuple):
@@ -22,7 +28,7 @@ def proportion_interval(
     trials: float,
     *,
     confidence: float = 0.95,
-    method: Literal["wilson", "clopper_pearson"] = "wilson",
+    method: Method = "wilson",
 ) -> Interval:
     """A two-sided interval of a proportion from `successes` in `trials`.
 
@@ -47,13 +53,25 @@ def proportion_interval(
             found=f"{successes} of {trials}",
             next_step="leave out conditions without samples",
         )
-    if method == "wilson":
-        return _wilson(successes, trials, confidence)
-    if method == "clopper_pearson":
-        return _clopper_pearson(successes, trials, confidence)
-    raise UserError(
-        expected="the method 'wilson' or 'clopper_pearson'", found=repr(method), next_step="pass one of them"
-    )
+    low, high = _ends(np.float64(successes), np.float64(trials), confidence, method)
+    return Interval(float(low), float(high))
+
+
+def proportion_intervals(
+    successes_E: Tensor, trials_E: Tensor | float, *, confidence: float = 0.95, method: Method = "wilson"
+) -> tuple[Tensor, Tensor]:
+    """The ends of `proportion_interval` for every entry, float64; nan where there are no trials.
+
+    >>> low_E, high_E = proportion_intervals(torch.tensor([8.0, 0.0]), torch.tensor([10.0, 0.0]))
+    >>> round(low_E[0].item(), 4), round(high_E[0].item(), 4), low_E[1].item()
+    (0.4902, 0.9433, nan)
+    """
+    check_confidence(confidence)
+    trials_E = torch.as_tensor(trials_E, dtype=torch.float64).expand(successes_E.shape).cpu()
+    trials_E = trials_E.where(trials_E > 0, torch.nan)
+    ends = _ends(successes_E.double().cpu().numpy(), trials_E.numpy(), confidence, method)
+    low_E, high_E = (torch.as_tensor(end).where(~trials_E.isnan(), torch.nan) for end in ends)
+    return low_E.to(successes_E.device), high_E.to(successes_E.device)
 
 
 def samples_to_show_rate(rate: float, *, confidence: float = 0.95) -> int:
@@ -88,20 +106,33 @@ def check_confidence(confidence: float) -> None:
         )
 
 
-def _wilson(successes: float, trials: float, confidence: float) -> Interval:
+def _ends(
+    successes: Any, trials: Any, confidence: float, method: Method
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if method == "wilson":
+        return _wilson(successes, trials, confidence)
+    if method == "clopper_pearson":
+        return _clopper_pearson(successes, trials, confidence)
+    raise UserError(
+        expected="the method 'wilson' or 'clopper_pearson'", found=repr(method), next_step="pass one of them"
+    )
+
+
+def _wilson(
+    successes: Any, trials: Any, confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     z = float(stats.norm.ppf((1 + confidence) / 2))
     failures = trials - successes
     centre = (successes + z**2 / 2) / (trials + z**2)
-    half = z / (trials + z**2) * math.sqrt(successes * failures / trials + z**2 / 4)
+    half = z / (trials + z**2) * np.sqrt(successes * failures / trials + z**2 / 4)
     # The score interval touches 0 and 1 exactly; rounding would leave 1e-17.
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if failures == 0 else centre + half
-    return Interval(low, high)
+    return np.where(successes == 0, 0.0, centre - half), np.where(failures == 0, 1.0, centre + half)
 
 
-def _clopper_pearson(successes: float, trials: float, confidence: float) -> Interval:
+def _clopper_pearson(
+    successes: Any, trials: Any, confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     tail = (1 - confidence) / 2
     failures = trials - successes
-    low = 0.0 if successes == 0 else float(stats.beta.ppf(tail, successes, failures + 1))
-    high = 1.0 if failures == 0 else float(stats.beta.isf(tail, successes + 1, failures))
-    return Interval(low, high)
+    low = np.where(successes == 0, 0.0, stats.beta.ppf(tail, successes, failures + 1))
+    return low, np.where(failures == 0, 1.0, stats.beta.isf(tail, successes + 1, failures))

@@ -10,7 +10,7 @@ from torch import Tensor
 from nversion.core import UserError, chunk_length, spans
 from nversion.ensembles import Ensembles
 
-from .common_cause import clopper_pearson
+from .intervals import proportion_intervals
 from .methodologies import Methodologies
 from .systems import drawn_failing_distribution, majority, num_failing_distribution
 
@@ -237,7 +237,7 @@ def _systems(
     systems = {}
     for name, fewest in (("all_fail", size), ("majority_fail", majority(size))):
         failed_E = observed_EK[:, fewest:].sum(1)
-        low_E, high_E = clopper_pearson(failed_E, n, confidence=confidence)
+        low_E, high_E = proportion_intervals(failed_E, n, confidence=confidence, method="clopper_pearson")
         systems[name] = PredictedFailures(
             predicted_EK[:, fewest:].sum(1),
             independent_EK[:, fewest:].sum(1),

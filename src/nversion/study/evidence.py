@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from nversion.reliability import (
-    Interval,
-    compare_with_best_member,
-    joint_failures,
-    proportion_interval,
-)
+from nversion.reliability import compare_with_best_member, joint_failures, proportion_intervals
 
 from .measure import Answers, ConditionResult, EnsembleResult
 from .schemas import AGREEMENT, CALIBRATION, COMPARISONS, JOINT_FAILURES, VOTES, Schema
@@ -83,17 +77,13 @@ def agreement_table(result: ConditionResult, model_names: Sequence[str]) -> pl.D
         found = size.votes.agreement()
         for level in range(size.ensembles.size):
             accepted_E = found.accepted_KE[level].round().long().tolist()
-            wrong_E = found.wrong_KE[level].tolist()
-            ends = [
-                proportion_interval(wrong, accepted) if accepted else Interval(math.nan, math.nan)
-                for wrong, accepted in zip(wrong_E, accepted_E, strict=True)
-            ]
+            low_E, high_E = proportion_intervals(found.wrong_KE[level], found.accepted_KE[level])
             columns = {
                 "accepted": accepted_E,
                 "coverage": found.coverage.full_E[level].tolist(),
                 "risk": found.risk.full_E[level].tolist(),
-                "risk_low": [low for low, _ in ends],
-                "risk_high": [high for _, high in ends],
+                "risk_low": low_E.tolist(),
+                "risk_high": high_E.tolist(),
             }
             constants = {"agreeing": level + 1, "n": result.num_samples}
             frames.append(_frame(columns, constants, size, result.condition, model_names, AGREEMENT))
@@ -106,18 +96,17 @@ def votes_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataF
     for size in result.sizes:
         for voter in ("majority", "unanimous"):
             found = size.votes.voter(voter)
-            ends = [
-                proportion_interval(
-                    round(share * result.num_samples), result.num_samples, method="clopper_pearson"
-                )
-                for share in found.silent_wrong.full_E.tolist()
-            ]
+            low_E, high_E = proportion_intervals(
+                (found.silent_wrong.full_E * result.num_samples).round(),
+                result.num_samples,
+                method="clopper_pearson",
+            )
             columns = {
                 "right": found.right.full_E.tolist(),
                 "safe_stop": found.safe_stop.full_E.tolist(),
                 "silent_wrong": found.silent_wrong.full_E.tolist(),
-                "silent_wrong_low": [low for low, _ in ends],
-                "silent_wrong_high": [high for _, high in ends],
+                "silent_wrong_low": low_E.tolist(),
+                "silent_wrong_high": high_E.tolist(),
             }
             constants = {"voter": voter, "n": result.num_samples}
             frames.append(_frame(columns, constants, size, result.condition, model_names, VOTES))

@@ -14,7 +14,7 @@ from torch import Tensor
 from nversion.core import LabelSpace, chunk_length, spans
 from nversion.data import ClassGroups
 from nversion.ensembles import Ensembles
-from nversion.reliability import Interval, proportion_interval
+from nversion.reliability import proportion_intervals
 
 from .schemas import HAZARDS
 from .tables import ensemble_names
@@ -133,20 +133,13 @@ def hazards_table(
 
 
 def _columns(worst: Worst, names: Sequence[str]) -> list[pl.Series]:
-    """Name, n, rate and interval; equal counts share one interval, of which there are few."""
-    counts = np.stack([worst.failures_E, worst.n_E], axis=1)
-    distinct, which_E = np.unique(counts, axis=0, return_inverse=True)
-    which_E = which_E.reshape(-1)
-    bounds = np.array([_interval(failures, n) for failures, n in distinct.tolist()])
-    rates = np.array([failures / n if n else np.nan for failures, n in distinct.tolist()])
+    """Name, n, rate and interval."""
+    failures_E, n_E = torch.from_numpy(worst.failures_E), torch.from_numpy(worst.n_E)
+    low_E, high_E = proportion_intervals(failures_E, n_E, method="clopper_pearson")
     return [
         pl.Series("name", [names[s] if s >= 0 else None for s in worst.stratum_E.tolist()], pl.String),
         pl.Series("n", worst.n_E),
-        pl.Series("joint_failure", rates[which_E]),
-        pl.Series("low", bounds[which_E, 0]),
-        pl.Series("high", bounds[which_E, 1]),
+        pl.Series("joint_failure", (failures_E.double() / n_E).tolist()),  # 0/0 is nan
+        pl.Series("low", low_E.tolist()),
+        pl.Series("high", high_E.tolist()),
     ]
-
-
-def _interval(failures: int, n: int) -> Interval:
-    return proportion_interval(failures, n, method="clopper_pearson") if n else Interval(np.nan, np.nan)
