@@ -11,7 +11,7 @@ from nversion.report.tables import Study
 MEASURES = {
     "nll": ("Negative log likelihood, nats", 2, 1.0),
     "brier": ("Brier score", 3, 1.0),
-    "ece_debiased": ("Calibration error, debiased, points", 1, 100.0),
+    "ece_debiased": ("Calibration error, debiased, root mean square, points", 1, 100.0),
     "ece": ("Calibration error, points", 1, 100.0),
 }
 
@@ -24,8 +24,9 @@ def section(study: Study) -> Section | None:
     blocks: list[Block] = [
         Words(
             "The mean negative log likelihood of the label and the Brier score reward honest probabilities; "
-            "the expected calibration error is the distance between confidence and accuracy of the top "
-            "answer. The plain estimate of that is too high where images are few; the debiased one is not. "
+            "the expected calibration error is the mean distance between confidence and accuracy of the top "
+            "answer, which is too high where images are few. The debiased one is free of that and is a root "
+            "mean square: the two do not compare in size. "
             "Ensembles are by averaging. With ± 95 % over images where it is known."
         ),
         Tables(grids),
