@@ -128,17 +128,12 @@ def test_the_mean_share_squared_would_be_too_high():
 
 def test_rows_are_each_methodology_and_then_its_pairs():
     rows = methodology_estimates(*counts_of(some_failures(6, 200)), Methodologies.of_labels(list("aabbcc")))
-    assert [row.methodology_a + row.methodology_b for row in rows[::4]] == [
-        "aa",
-        "ab",
-        "ac",
-        "bb",
-        "bc",
-        "cc",
-    ]
-    own, paired = [row.quantity for row in rows[:4]], [row.quantity for row in rows[4:8]]
+    pairs = list(dict.fromkeys(row.methodology_a + row.methodology_b for row in rows))
+    assert pairs == ["aa", "ab", "ac", "bb", "bc", "cc"]
+    own, paired = [row.quantity for row in rows[:4]], [row.quantity for row in rows[4:10]]
     assert own == ["mean_failure", "joint_failure", "independent", "covariance"]
-    assert paired == ["joint_failure", "independent", "covariance", "correlation"]
+    assert paired[:4] == ["joint_failure", "independent", "covariance", "correlation"]
+    assert paired[4:] == ["joint_less_two_of_a", "joint_less_two_of_b"]
     assert {(row.m_a, row.m_b) for row in rows} == {(2, 2)}
 
 
@@ -151,6 +146,22 @@ def test_rows_carry_the_tables_values_within_their_intervals():
     assert all(row.low <= row.value <= row.high for row in rows.values() if not math.isnan(row.low))
 
 
+def test_a_mixed_pair_less_two_of_either_is_the_difference_of_the_joint_failures():
+    simulated = SimulatedMethodologies((4.0, 1.5), (0.8, 0.3))
+    rows = rows_of(simulated.draw((3, 2), 300, torch.Generator().manual_seed(0)))
+    mixed = rows["joint_failure", "a", "b"].value
+    for name, own in (("joint_less_two_of_a", "a"), ("joint_less_two_of_b", "b")):
+        assert rows[name, "a", "b"].value == pytest.approx(mixed - rows["joint_failure", own, own].value)
+
+
+def test_the_interval_of_a_difference_takes_out_what_both_sides_share():
+    rng = torch.Generator().manual_seed(0)
+    hard_for_all_N, own_MN = torch.rand(1000, generator=rng) < 0.3, torch.rand(5, 1000, generator=rng) < 0.02
+    rows = rows_of(hard_for_all_N | own_MN)
+    row, joint = rows["joint_less_two_of_a", "a", "b"], rows["joint_failure", "a", "b"]
+    assert row.high - row.low < (joint.high - joint.low) / 5
+
+
 def test_one_model_identifies_neither_variance_nor_covariance_with_itself():
     rows = rows_of(some_failures(2, 200), Methodologies.of_labels(["a", "b"]))
     for quantity in ("joint_failure", "independent", "covariance"):
@@ -158,15 +169,14 @@ def test_one_model_identifies_neither_variance_nor_covariance_with_itself():
         assert rows[quantity, "a", "a"].note == "not identified: one model"
     assert math.isnan(rows["correlation", "a", "b"].value)
     assert rows["correlation", "a", "b"].note.startswith("not identified: one model of a methodology")
+    assert rows["joint_less_two_of_a", "a", "b"].note == "not identified: one model"
 
 
 def test_below_three_models_the_interval_covers_other_images_only_and_says_so():
     rows = rows_of(some_failures(5, 300))
     assert rows["mean_failure", "a", "a"].note == ""
     assert rows["mean_failure", "b", "b"].note == "fewer than 3 models: the interval covers other images only"
-    assert (
-        "3 models of b: the interval does not cover other ones there" in rows["covariance", "a", "b"].note
-    )
+    assert "3 models of b: the interval does not cover other ones there" in rows["covariance", "a", "b"].note
 
 
 def test_without_joint_failures_the_interval_is_clopper_pearsons():

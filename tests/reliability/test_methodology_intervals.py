@@ -133,6 +133,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(num_models, num_im
         "mean_failure": simulated.moment((1, 0)),
         "joint_failure": simulated.moment((1, 1)),
         "covariance": simulated.covariance(0, 1),
+        "joint_less_two_of_a": simulated.moment((1, 1)) - simulated.moment((2, 0)),
     }
     methodologies = Methodologies.of_labels(["A"] * num_models + ["B"] * num_models)
     rng = torch.Generator().manual_seed(num_models)

@@ -67,8 +67,27 @@ def test_less_common_failure_is_claimed_only_where_intervals_lie_apart(hand_made
     )
     assert said(_study(hand_made, across=0.13, within=(0.20, 0.14))) == (
         "On clean it cannot be told whether mixing architecture families buys less common failure than two "
-        "models of the better of two: the intervals overlap in every pair."
+        "models of the better of two: no interval of the difference leaves out zero."
     )
+
+
+@pytest.mark.parametrize(("value", "word"), [(-0.02, "less"), (0.02, "more"), (0.005, "open")])
+def test_the_interval_of_the_difference_decides_where_there_is_one(
+    hand_made: Build, value: float, word: str
+) -> None:
+    study = _study(hand_made, across=0.13, within=(0.20, 0.14))  # the two intervals overlap
+    rows = study.table("methodologies").rows(named=True)
+    worse, better = _row("A", "B", "joint_less_two_of_a", -0.1), _row("A", "B", "joint_less_two_of_b", value)
+    (found,) = mixtures(_grouped(study, [*rows, worse, better]), "family", "d/clean")
+    assert (found.better, found.verdict) == ("B", word)
+
+
+def test_the_paragraph_gives_the_difference(hand_made: Build) -> None:
+    study = _study(hand_made, across=0.12, within=(0.20, 0.14))
+    rows = [*study.table("methodologies").rows(named=True), _row("A", "B", "joint_less_two_of_b", -0.02)]
+    text = paragraph(_grouped(study, rows), "family")
+    assert "two of B on 14.0" in text
+    assert "less, −2.0 points [−3.0, −1.0]." in text
 
 
 def test_a_mixture_that_fails_together_more_often_did_not_buy_anything(hand_made: Build) -> None:

@@ -19,7 +19,11 @@ from .methodology_intervals import (
     with_few_failures,
 )
 
-_QUANTITIES = ("mean_failure", "joint_failure", "independent", "covariance", "correlation", "difference")
+LESS_A, LESS_B = "joint_less_two_of_a", "joint_less_two_of_b"
+_QUANTITIES = (
+    "mean_failure", "joint_failure", "independent", "covariance", "correlation", "difference", LESS_A,
+)  # fmt: skip
+_OF_ONE, _OF_TWO = _QUANTITIES[:4], (*_QUANTITIES[1:5], LESS_A, LESS_B)
 
 
 class MethodologyTables(NamedTuple):
@@ -116,7 +120,11 @@ class MethodologyEstimate:
         methodology_a, methodology_b: names; equal for the Eckhardt-Lee quantities.
         m_a, m_b: models of each.
         quantity: "mean_failure" (a = b only), "joint_failure", "independent", "covariance" (the
-            variance of difficulty where a = b), "correlation" (a ≠ b only).
+            variance of difficulty where a = b), "correlation", "joint_less_two_of_a" and
+            "joint_less_two_of_b" (a ≠ b only). The last two are E[Θ_AΘ_B] − E[Θ_A²] and − E[Θ_B²]: below
+            0 where a mixed pair fails together less often than two models of the one methodology. The
+            images and models are the same on both sides, so what they have in common cancels: this
+            interval can leave out 0 where those of the two joint failures overlap.
         value, low, high: nan where not identified.
         note: what a reader must know about this number; empty where nothing is unusual.
     """
@@ -168,7 +176,7 @@ def methodology_estimates(
     for a, name_a in enumerate(methodologies.names):
         for b, name_b in enumerate(methodologies.names[a:], start=a):
             m_a, m_b = (int(methodologies.num_models_G[g]) for g in (a, b))
-            for quantity in _QUANTITIES[:4] if a == b else _QUANTITIES[1:5]:
+            for quantity in _OF_ONE if a == b else _OF_TWO:
                 value, low, high, notes = intervals.entry(quantity, a, b)
                 if math.isnan(value):
                     notes = [_why_undefined(quantity, m_a, m_b, same=a == b)]
@@ -190,12 +198,14 @@ class AllEstimates(NamedTuple):
 
     def entry(self, quantity: str, a: int, b: int) -> tuple[float, float, float, list[str]]:
         """Value, low, high and notes of one quantity; ends kept within the quantity's bounds."""
-        at = (_QUANTITIES.index(quantity), a, b)
+        at = (_QUANTITIES.index(LESS_A), b, a) if quantity == LESS_B else (_QUANTITIES.index(quantity), a, b)
         value, low, high = (float(part[at]) for part in self.estimates_QGG[:3])
         least, most = {
             "correlation": (-1.0, 1.0),
             "covariance": (-0.25, 0.25),
             "difference": (-1.0, 1.0),
+            LESS_A: (-1.0, 1.0),
+            LESS_B: (-1.0, 1.0),
         }.get(quantity, (0.0, 1.0))
         if not math.isnan(low):
             low, high = (min(max(end, least), most) for end in (low, high))
@@ -220,6 +230,7 @@ def estimate_all(
     def quantities(membership_GM: Tensor) -> Tensor:
         tables = methodology_tables(both_wrong_xMM, count_x, membership_GM)
         mean_xGG = tables.mean_G.unsqueeze(-1).expand_as(tables.joint_GG)
+        own_xG1 = tables.joint_GG.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
         return torch.stack(
             [
                 mean_xGG,
@@ -228,6 +239,7 @@ def estimate_all(
                 tables.covariance_GG,
                 correlation_of(tables.covariance_GG),
                 mean_xGG - mean_xGG.mT,
+                tables.joint_GG - own_xG1,
             ],
             dim=1,
         )
@@ -249,7 +261,7 @@ def check_counts(both_wrong_BMM: Tensor, count_B: Tensor, num_models: int) -> No
 
 
 def _why_undefined(quantity: str, m_a: int, m_b: int, *, same: bool) -> str:
-    if same and m_a == 1:
+    if (same and m_a == 1) or (quantity, 1) in ((LESS_A, m_a), (LESS_B, m_b)):
         return "not identified: one model"
     if quantity == "correlation" and min(m_a, m_b) == 1:
         return "not identified: one model of a methodology, so the variance of its difficulty is unknown"

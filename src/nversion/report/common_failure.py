@@ -27,6 +27,7 @@ _PLURALS = {
 }
 FEWEST_MODELS = 3
 """Below so many models of a methodology its intervals are for other images, not for other models of it."""
+_DIFFERENCE = {"a": "joint_less_two_of_a", "b": "joint_less_two_of_b"}
 LESS, MORE, OPEN, UNKNOWN = "less", "more", "open", "not identified"
 MAX_TOLD = 3
 
@@ -35,9 +36,11 @@ MAX_TOLD = 3
 class Mixture:
     """Two methodologies: how often a model of each fail together, and two of the better one alone.
 
-    `verdict` is "less" where the 95 % interval of the first lies below that of the second, "more" where
-    it lies above, "open" where they overlap, "not identified" where either is undefined. Both are of the
-    same images, so intervals that do not overlap say more than they must.
+    `verdict` is "less" where the 95 % interval of the first less the second lies below zero, "more" where
+    it lies above, "open" where it covers zero, "not identified" where either rate is undefined. Both are
+    of the same images and models, which the interval of their difference takes into account. A table of
+    an earlier version lacks it (`difference` is None): there the two intervals must lie apart, which asks
+    for more.
     """
 
     a: str
@@ -45,6 +48,7 @@ class Mixture:
     better: str
     across: Mapping[str, Any]
     within: Mapping[str, Any]
+    difference: Mapping[str, Any] | None
     independent: float
     covariance: Mapping[str, Any]
     verdict: str
@@ -79,6 +83,7 @@ def mixtures(study: Study, grouping: str, condition: str) -> list[Mixture]:
         alone = {m: rows.get((m, m, quantity), nothing) for m in (a, b)}
         known = not any(is_undefined(row["value"]) for row in (across, *alone.values()))
         better = min(alone, key=lambda m: alone[m]["value"]) if known else a
+        difference = rows.get((a, b, _DIFFERENCE["a" if better == a else "b"]))
         found.append(
             Mixture(
                 a,
@@ -86,16 +91,21 @@ def mixtures(study: Study, grouping: str, condition: str) -> list[Mixture]:
                 better,
                 across,
                 alone[better],
+                difference,
                 rows.get((a, b, "independent"), nothing)["value"],
                 rows.get((a, b, "covariance"), nothing),
-                _verdict(across, alone[better]) if known else UNKNOWN,
+                _verdict(across, alone[better], difference) if known else UNKNOWN,
             )
         )
     return found
 
 
-def _verdict(across: Mapping[str, Any], within: Mapping[str, Any]) -> str:
+def _verdict(
+    across: Mapping[str, Any], within: Mapping[str, Any], difference: Mapping[str, Any] | None
+) -> str:
     """Undefined intervals compare as false, and leave the question open."""
+    if difference is not None:
+        return LESS if difference["high"] < 0 else MORE if difference["low"] > 0 else OPEN
     if across["high"] < within["low"]:
         return LESS
     return MORE if across["low"] > within["high"] else OPEN
@@ -120,7 +130,7 @@ def verdict(study: Study, grouping: str) -> str:
     of = plural(known, "pair")
     if number[LESS] == number[MORE] == 0:
         said = f"On {where} it cannot be told whether {what} buys less common failure than two models of "
-        said += "the better of two: the intervals overlap in every pair"
+        said += "the better of two: no interval of the difference leaves out zero"
     elif number[MORE] == 0:
         said = f"On {where} {what} bought less common failure than two models of the better of two, in "
         said += f"{number[LESS]} of {of}"
@@ -157,7 +167,10 @@ def paragraph(study: Study, grouping: str) -> str:
 
 
 def _numbers(m: Mixture) -> str:
-    end = {LESS: "less", MORE: "more", OPEN: "the intervals overlap"}[m.verdict]
+    end = {LESS: "less", MORE: "more", OPEN: "not to be told apart"}[m.verdict]
+    if m.difference is not None and not is_undefined(m.difference["low"]):
+        value, low, high = (f"{100 * m.difference[k]:+.1f}" for k in ("value", "low", "high"))
+        end += f", {value} points [{low}, {high}]".replace("-", "−")
     return (
         f"A model of {m.a} and one of {m.b} fail together on {_share(m.across)} of the images, two of "
         f"{m.better} on {_share(m.within)}: {end}."
