@@ -135,8 +135,8 @@ def verdict(study: Study, grouping: str) -> str:
         said = f"On {where} {what} bought less common failure than two models of the better of two, in "
         said += f"{number[LESS]} of {of}"
     elif number[LESS] == 0:
-        said = f"On {where} {what} did not buy less common failure: in {number[MORE]} of {of} a mixed pair "
-        said += "fails together more often than two models of the better of two, and in none less often"
+        said = f"On {where} in no pair is {what} seen to buy less common failure: in {number[MORE]} of {of} "
+        said += "a mixed pair fails together more often than two models of the better of two"
     else:
         said = f"On {where} it depends on the pair whether {what} buys less common failure: against two "
         said += f"models of the better of two it does in {number[LESS]} of {of}, and does harm in "

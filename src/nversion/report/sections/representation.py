@@ -45,6 +45,8 @@ def section(study: Study) -> Section | None:
                 quiet=True,
             )
         )
+    if layers.height and layers["stderr"].is_nan().all():
+        blocks.append(Words("These are too few minibatches for standard errors.", quiet=True))
     maps = map_table(study)
     if maps is not None:
         blocks += [Heading("The same for attribution maps"), Tables([maps])]
