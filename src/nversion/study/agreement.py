@@ -8,94 +8,14 @@ from itertools import combinations
 
 import polars as pl
 import torch
-from torch import Tensor
 
 from nversion.attribution import GramSums
-from nversion.core import UserError, did_you_mean
 from nversion.diversity import attribution_diversity
 from nversion.ensembles import Ensembles
 from nversion.reliability import Estimate, num_points, relation, relation_interval
 
 from .attributions import split_metric_name
 from .schemas import ATTRIBUTION_AGREEMENT
-
-SCALES = ("min_max", "mean")
-"""How scores of methods come to one scale: the smallest is 0 and the largest 1, or their mean is 1."""
-
-PAIR_SCORES = {
-    "condition": pl.String,
-    "target": pl.String,
-    "normalise": pl.String,
-    "model_a": pl.String,
-    "model_b": pl.String,
-    "method": pl.String,
-    "score": pl.Float64,
-    "normalised": pl.Float64,
-}
-
-
-def normalised_scores(score_P: Tensor, scale: str = "min_max") -> Tensor:
-    """Scores of the same pairs by one method, on a scale that methods share.
-
-    Both scales keep Pearson's and Spearman's correlation between methods as they are.
-
-    Returns:
-        float64; nan where a score is, and everywhere if all are equal (min_max) or their mean is 0.
-
-    >>> normalised_scores(torch.tensor([1.0, 2.0, 5.0])).tolist()
-    [0.0, 0.25, 1.0]
-    """
-    if scale not in SCALES:
-        raise UserError(
-            expected="a known scale of scores",
-            found=repr(scale),
-            next_step=did_you_mean(scale, list(SCALES)),
-        )
-    score_P = score_P.double()
-    kept_P = score_P[score_P.isfinite()]
-    if not len(kept_P):
-        return score_P
-    if scale == "mean":
-        return torch.where(kept_P.mean() != 0, score_P / kept_P.mean(), torch.nan)
-    low, high = kept_P.min(), kept_P.max()
-    return torch.where(high > low, (score_P - low) / (high - low), torch.nan)
-
-
-def pair_scores(
-    condition: str, sums: Mapping[str, GramSums], model_names: Sequence[str], scale: str = "min_max"
-) -> pl.DataFrame:
-    """The points of Fig. 9: Eq. 7 of each pair of models by each method, as it is and normalised.
-
-    Args:
-        condition: its name.
-        sums: by the name of the metric (`metric_name`), as measured under the condition.
-        model_names: in the order of the Grams.
-        scale: one of `SCALES`.
-
-    Returns:
-        A row for each metric and pair, in the columns `PAIR_SCORES`.
-    """
-    names = list(combinations(model_names, 2))
-    frames = [pl.DataFrame(schema=PAIR_SCORES)]
-    for metric, of_metric in sums.items():
-        method, target, normalise = split_metric_name(metric)
-        score_P = attribution_diversity(of_metric.mean_gram(), _pairs(model_names))
-        frames.append(
-            pl.DataFrame(
-                {
-                    "condition": [condition] * len(names),
-                    "target": [target] * len(names),
-                    "normalise": [normalise] * len(names),
-                    "model_a": [a for a, _ in names],
-                    "model_b": [b for _, b in names],
-                    "method": [method] * len(names),
-                    "score": score_P.tolist(),
-                    "normalised": normalised_scores(score_P, scale).tolist(),
-                },
-                schema=PAIR_SCORES,
-            )
-        )
-    return pl.concat(frames)
 
 
 def attribution_agreement(
@@ -154,22 +74,6 @@ def _correlations(a: GramSums, b: GramSums, pairs: Ensembles) -> tuple[Estimate,
         a_P, b_P, None, a_BP, b_BP, None, pairs.members_EK, pairs.num_models, count_B=count_B
     )
     return estimates["pearson"], estimates["spearman"]
-
-
-def mean_agreement(agreement: pl.DataFrame) -> pl.DataFrame:
-    """The mean correlation over all pairs of methods, the one number that the paper gives (0.998).
-
-    Args:
-        agreement: rows of `attribution_agreement`.
-
-    Returns:
-        A row for each condition, target and normalisation: n_methods, pearson, spearman; undefined
-        correlations are left out of the mean.
-    """
-    kinds = ["condition", "target", "normalise"]
-    methods = pl.concat_list("method_a", "method_b").explode().n_unique().alias("n_methods")
-    means = (pl.col(name).fill_nan(None).mean().fill_null(float("nan")) for name in ("pearson", "spearman"))
-    return agreement.group_by(kinds, maintain_order=True).agg(methods, *means)
 
 
 def _pairs(model_names: Sequence[str]) -> Ensembles:
