@@ -77,7 +77,8 @@ def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape("" if value is None else str(value)) for value in row.values()))
-    console.print(table, width=None if console.is_terminal else PIPE_WIDTH)
+    printer = console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    printer.print(table)
 
 
 def examples(*commands: str) -> str:

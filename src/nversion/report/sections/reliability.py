@@ -84,7 +84,8 @@ def section(study: Study) -> Section | None:
             Words(
                 "The failure rate of an ensemble, predicted from one half of the images or from other models "
                 "of the same methodologies, against what was observed; and what one would expect if members "
-                "failed independently of each other."
+                "failed independently of each other. From other models means on the same images: over all "
+                "ensembles of a pool these errors cancel by symmetry, so their spread counts, not their mean."
             ),
             Drawing("predicted_failures"),
             Tables(prediction_tables(study)),
@@ -95,7 +96,8 @@ def section(study: Study) -> Section | None:
             Words(
                 "An image with a wrong label looks like a common failure of all models. Every number stands "
                 "twice: over all images, and without those that nearly all models miss. The truth lies "
-                "between: some of these are only hard."
+                "between: some of these are only hard, and leaving out what nearly all models miss "
+                "lowers every number here by construction."
             ),
             *(Words(text, quiet=True) for text in (leaning(study), absent(study)) if text),
             Tables(joint_tables(study), "Of: "),

@@ -36,7 +36,8 @@ def section(study: Study) -> Section | None:
         Words(
             f"There {'is' if images == 1 else 'are'} {plural(images, 'image')} that {those}. Where most of "
             "them agree on another class, the label may be wrong or the image may show both, or the models "
-            "learned the same mistake; where they scatter, it is hard. Nobody has looked at these labels: being on this sheet proves nothing."
+            "learned the same mistake; where they scatter, it is hard. Nobody has looked at these labels: "
+            "being on this sheet proves nothing."
         ),
         Sheet(shown),
     ]
