@@ -86,10 +86,13 @@ class PartedArray:
 
     def missing(self) -> list[int]:
         """Indices of the parts still to be written, in order."""
+        return [part for part in range(len(self.bounds)) if self.lacks(part)]
+
+    def lacks(self, part: int) -> bool:
+        """Whether this part is still to be written; one without rows never is."""
         assert self._opened, "open() comes first"
-        if self._complete:
-            return []
-        return [i for i, (start, stop) in enumerate(self.bounds) if stop > start and i not in self._parts]
+        start, stop = self.bounds[part]
+        return stop > start and not self._complete and part not in self._parts
 
     def write(self, part: int, rows: NDArray[Any], note: int = 0) -> None:
         """Write one part, whole or not at all.

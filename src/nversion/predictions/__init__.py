@@ -1,7 +1,16 @@
 """The inference loop, the store of logits, and the read-only view on it."""
 
 from .engine import Consumer, RenderedBatch, run
-from .logits import Inference, LogitsWriter, as_float, describe_condition, made_with, place, seconds_per_image
+from .logits import (
+    Inference,
+    LogitsWriter,
+    as_float,
+    autocast,
+    describe_condition,
+    made_with,
+    place,
+    seconds_per_image,
+)
 from .view import AcceptedSets, Predictions, block_of_each_sample
 
 __all__ = [
@@ -12,6 +21,7 @@ __all__ = [
     "Predictions",
     "RenderedBatch",
     "as_float",
+    "autocast",
     "block_of_each_sample",
     "describe_condition",
     "made_with",

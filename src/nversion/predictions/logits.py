@@ -109,6 +109,12 @@ def as_float(images_N3HW: Tensor, inference: Inference) -> Tensor:
     return images_N3HW
 
 
+def autocast(inference: Inference, device: torch.device) -> torch.autocast:
+    """The context of the run's reduced precision; float32 where none is asked for."""
+    amp = inference.amp
+    return torch.autocast(device.type, dtype=getattr(torch, amp or "bfloat16"), enabled=amp is not None)
+
+
 class LogitsWriter:
     """Consumer of rendered batches that fills one `PartedArray` for each (condition, classifier).
 
@@ -151,14 +157,13 @@ class LogitsWriter:
                     (classifier.card.label_space.num_classes,),
                     inference.storage,
                 ).open()
-        self._missing = {key: set(array.missing()) for key, array in self.arrays.items()}
 
     def needs(self, condition: Condition, batch: int) -> bool:
-        return any(batch in self._missing[condition.name, c.name] for c in self.classifiers)
+        return any(self.arrays[condition.name, c.name].lacks(batch) for c in self.classifiers)
 
     def num_steps(self) -> int:
         """Batches still to run, summed over conditions and classifiers: calls of `on_step` to come."""
-        return sum(map(len, self._missing.values()))
+        return sum(len(array.missing()) for array in self.arrays.values())
 
     def set_aside(self) -> list[str]:
         """Files that did not match their manifest and will be computed again."""
@@ -167,14 +172,12 @@ class LogitsWriter:
     def consume(self, rendered: RenderedBatch) -> None:
         images_N3HW = as_float(rendered.images_N3HW, self.inference)
         for classifier in self.classifiers:
-            key = rendered.condition.name, classifier.name
-            if rendered.batch in self._missing[key]:
+            array = self.arrays[rendered.condition.name, classifier.name]
+            if array.lacks(rendered.batch):
                 logits_NC = self._logits(classifier, images_N3HW)
                 stored_NC, changed = self._to_storage(classifier, rendered, logits_NC)
-                self.arrays[key].write(rendered.batch, stored_NC, note=changed)
-                self._missing[key].discard(rendered.batch)
-                if not self._missing[key]:
-                    self.arrays[key].finish()
+                array.write(rendered.batch, stored_NC, note=changed)
+                array.finish()
                 self.on_step(classifier.name)
 
     def finish(self) -> None:
@@ -183,13 +186,7 @@ class LogitsWriter:
             array.finish()
 
     def _logits(self, classifier: Classifier, images_N3HW: Tensor) -> Tensor:
-        amp = self.inference.amp
-        with (
-            torch.inference_mode(),
-            torch.autocast(
-                self.device.type, dtype=getattr(torch, amp or "bfloat16"), enabled=amp is not None
-            ),
-        ):
+        with torch.inference_mode(), autocast(self.inference, self.device):
             logits_NC: Tensor = classifier(images_N3HW)
         return logits_NC.float().cpu()
 

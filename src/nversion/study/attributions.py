@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from nversion.data import Canonical, Condition, Dataset
 from nversion.models import Classifier
 from nversion.predictions import Inference, RenderedBatch, as_float, describe_condition, made_with
 
+from .patterns import named_by
 from .spec import AttributionTable
 
 MAPS_BYTES = 256 << 20  # of all models' maps at a time; a constant, so that sub-batches never differ
@@ -91,11 +91,6 @@ def attributed_samples(dataset: Dataset, spec: AttributionTable) -> NDArray[np.i
     return np.sort(rng.choice(len(dataset), spec.images, replace=False))
 
 
-def attributed_conditions(conditions: Sequence[Condition], spec: AttributionTable) -> list[Condition]:
-    """The conditions whose names match one of the patterns."""
-    return [c for c in conditions if any(fnmatchcase(c.name, pattern) for pattern in spec.conditions)]
-
-
 class GramWriter:
     """Consumer of rendered batches that keeps one M×M Gram matrix for each attributed sample.
 
@@ -136,7 +131,7 @@ class GramWriter:
         self.inference = inference
         self.on_step = on_step
         self.samples = attributed_samples(dataset, spec)
-        self.conditions = attributed_conditions(conditions, spec)
+        self.conditions = named_by(conditions, spec.conditions)
         self.map_length = chunk_length(
             len(spec.targets) * len(classifiers) * 3 * canonical.size**2 * 4, MAPS_BYTES
         )
@@ -175,10 +170,9 @@ class GramWriter:
                         self._keys.setdefault((condition.name, method.name), []).append(
                             (condition.name, name)
                         )
-        self._missing = {key: set(array.missing()) for key, array in self.arrays.items()}
 
     def needs(self, condition: Condition, batch: int) -> bool:
-        return any(batch in self._missing_of(condition, method) for method in self.methods)
+        return any(self._lacks(condition, method, batch) for method in self.methods)
 
     def num_steps(self) -> int:
         """How often `on_step` will be called for what is missing."""
@@ -221,7 +215,7 @@ class GramWriter:
         ]
         taken: dict[str, tuple[float, int]] = {}
         for method in self.methods:
-            if rendered.batch not in self._missing_of(rendered.condition, method):
+            if not self._lacks(rendered.condition, method, rendered.batch):
                 continue
             grams, seconds, num_maps = [], 0.0, 0
             for images, targets in pieces:
@@ -237,13 +231,12 @@ class GramWriter:
                 )
             taken[method.name] = seconds, num_maps
             for key in self._keys[rendered.condition.name, method.name]:
-                if rendered.batch in self._missing[key]:
+                array = self.arrays[key]
+                if array.lacks(rendered.batch):
                     gram_nMM = torch.cat([of_piece[key[1]] for of_piece in grams])
                     gram_nMM[~rendered.readable_N[rows_n]] = torch.nan
-                    self.arrays[key].write(rendered.batch, gram_nMM.numpy())
-                    self._missing[key].discard(rendered.batch)
-                    if not self._missing[key]:
-                        self.arrays[key].finish()
+                    array.write(rendered.batch, gram_nMM.numpy())
+                    array.finish()
         _add_costs(self.root, taken)
 
     def finish(self) -> None:
@@ -253,7 +246,13 @@ class GramWriter:
 
     def _missing_of(self, condition: Condition, method: Method) -> set[int]:
         """Batches for which some Gram of the method is missing; none where it is not asked for."""
-        return set().union(*(self._missing[key] for key in self._keys.get((condition.name, method.name), [])))
+        return set().union(*(array.missing() for array in self._arrays_of(condition, method)))
+
+    def _lacks(self, condition: Condition, method: Method, batch: int) -> bool:
+        return any(array.lacks(batch) for array in self._arrays_of(condition, method))
+
+    def _arrays_of(self, condition: Condition, method: Method) -> list[PartedArray]:
+        return [self.arrays[key] for key in self._keys.get((condition.name, method.name), [])]
 
     def _num_samples(self, batch: int) -> int:
         start, stop = self.bounds[batch]

@@ -36,6 +36,11 @@ def matching(conditions: Sequence[Condition], patterns: Sequence[str], option: s
     return [c.name for c in conditions if any(_matches(c, pattern) for pattern in patterns)]
 
 
+def named_by(conditions: Sequence[Condition], patterns: Sequence[str]) -> list[Condition]:
+    """The conditions whose whole name matches a pattern of a study file, in the order of the study."""
+    return [c for c in conditions if any(fnmatchcase(c.name, pattern) for pattern in patterns)]
+
+
 def _names(condition: Condition) -> tuple[str, str, str]:
     return (
         condition.name,

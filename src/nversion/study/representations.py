@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,10 @@ from nversion.core import PartedArray, UserError, code_fingerprint, fingerprint,
 from nversion.data import Canonical, Condition, Dataset
 from nversion.diversity import MIN_IMAGES, CKASums, hsic1, linear_gram, matched_depth_cka
 from nversion.models import Classifier
-from nversion.predictions import Inference, RenderedBatch, as_float, describe_condition, made_with
+from nversion.predictions import Inference, RenderedBatch, as_float, autocast, describe_condition, made_with
 from nversion.representations import Entry, cka_table, layer_entries, layer_grams, layers_of_pool
 
+from .patterns import named_by
 from .spec import RepresentationTable
 
 MAPS = "map:"  # in front of the attribution method, in place of a layer's name
@@ -132,7 +132,7 @@ class RepresentationWriter:
         self.absolute = absolute
         self.methods = list(dict.fromkeys(spec.maps))
         self.batches = represented_batches(dataset, spec, inference.batch_size)
-        self.conditions = [c for c in conditions if any(fnmatchcase(c.name, p) for p in spec.conditions)]
+        self.conditions = named_by(conditions, spec.conditions)
         self.layers = layers_of_pool(classifiers, spec.layers)
         self.entries = layer_entries(self.layers) + [
             Entry(model, MAPS + method, -1) for model in range(len(classifiers)) for method in self.methods
@@ -158,20 +158,19 @@ class RepresentationWriter:
                 (1 + len(self.entries) ** 2,),
                 "float64",
             ).open()
-        self._missing = {
-            name: {self.batches[part] for part in array.missing()} for name, array in self.arrays.items()
-        }
 
     def needs(self, condition: Condition, batch: int) -> bool:
-        return batch in self._missing.get(condition.name, ())
+        if condition.name not in self.arrays or batch not in self.batches:
+            return False
+        return self.arrays[condition.name].lacks(self.batches.index(batch))
 
     def num_steps(self) -> int:
         """How often `on_step` will be called for what is missing."""
-        return sum(map(len, self._missing.values())) * len(self.classifiers)
+        return sum(len(array.missing()) for array in self.arrays.values()) * len(self.classifiers)
 
     def num_missing_samples(self) -> int:
         """Samples that every model will still see for it, summed over conditions."""
-        bounds = (self._bounds[batch] for missing in self._missing.values() for batch in missing)
+        bounds = (self._bounds[self.batches[p]] for array in self.arrays.values() for p in array.missing())
         return sum(stop - start for start, stop in bounds)
 
     def num_missing_passes(self) -> int:
@@ -183,7 +182,7 @@ class RepresentationWriter:
         return [name for array in self.arrays.values() for name in array.set_aside]
 
     def consume(self, rendered: RenderedBatch) -> None:
-        name = rendered.condition.name
+        array = self.arrays[rendered.condition.name]
         readable_n = rendered.readable_N.to(self.device)
         images_n3HW = as_float(rendered.images_N3HW[readable_n], self.inference)
         num_images, num_entries = len(images_n3HW), len(self.entries)
@@ -194,10 +193,8 @@ class RepresentationWriter:
             for classifier in self.classifiers:
                 self.on_step(classifier.name)
         row = torch.cat([torch.tensor([num_images], dtype=torch.float64), hsic_TT.flatten()])
-        self.arrays[name].write(self.batches.index(rendered.batch), row[None].numpy())
-        self._missing[name].discard(rendered.batch)
-        if not self._missing[name]:
-            self.arrays[name].finish()
+        array.write(self.batches.index(rendered.batch), row[None].numpy())
+        array.finish()
 
     def finish(self) -> None:
         """Join what is complete; for arrays whose last part was written just before a kill."""
@@ -221,11 +218,8 @@ class RepresentationWriter:
         """gram_Tnn in the order of the entries."""
         of_layers: list[Tensor] = []
         of_maps: list[Tensor] = []
-        amp = self.inference.amp
         for classifier, names in zip(self.classifiers, self.layers, strict=True):
-            with torch.autocast(
-                self.device.type, dtype=getattr(torch, amp or "bfloat16"), enabled=amp is not None
-            ):
+            with autocast(self.inference, self.device):
                 grams_Lnn, logits_nC = layer_grams(classifier, images_n3HW, names)
             of_layers.append(grams_Lnn)
             for method in self.methods:
