@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -26,9 +27,12 @@ class Chunk:
     blocks_N: Tensor
     known_right_MN: Tensor | None = None
 
+    @cached_property
+    def predicted_MN(self) -> Tensor:
+        """The top class of each model; its own exact ties go to the lowest index."""
+        return self.logits_MNC.argmax(-1)
+
     @property
     def right_MN(self) -> Tensor:
-        """Which models are right; a model's own exact ties go to the lowest index."""
-        if self.known_right_MN is not None:
-            return self.known_right_MN
-        return self.logits_MNC.argmax(-1) == self.labels_N
+        """Which models are right."""
+        return self.predicted_MN == self.labels_N if self.known_right_MN is None else self.known_right_MN

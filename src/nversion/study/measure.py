@@ -299,7 +299,7 @@ def _pass_over_logits(
         outputs.update(chunk)
         for calibration in calibrations:
             calibration.update(chunk)
-        predicted.append(chunk.logits_MNC.argmax(-1))
+        predicted.append(chunk.predicted_MN)
     evaluations = judge.result()
     if predictions.accepted:
         alternatives = evaluator()
