@@ -40,7 +40,8 @@ def show(title: str, rows: Sequence[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--reference", type=Path, help="checkout of facebookresearch/augmentation-corruption")
+    parser.add_argument("--c-bar", type=Path, help="checkout of facebookresearch/augmentation-corruption")
+    parser.add_argument("--c", type=Path, help="checkout of hendrycks/robustness")
     parser.add_argument("--logits", type=Path, help="real logits: .npz with logits_MNC and labels_N")
     parser.add_argument("--zoo", type=Path, help="real classifiers: a file with ZOO and build(name)")
     parser.add_argument("--torch-cka", type=Path, help="folder in which torch_cka is installed")
@@ -49,7 +50,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     parts = {
-        "corruptions": lambda: corruptions.run(given.reference),
+        "corruptions": lambda: list(corruptions.run(given.c_bar, given.c)),
         "ensembles": lambda: ensembles.run(given.logits),
         "failures": failures.run,
         "attribution": lambda: attribution.run(given.zoo),

@@ -16,6 +16,11 @@ from nversion.corruptions import (
 EVERY = pytest.mark.parametrize("name", sorted(CORRUPTIONS))
 SEVERITY = 5.0
 
+# At severity 0 of their raw scale these still change the image, as the reference does.
+CHANGED_AT_ZERO: set[str] = set()
+# Nothing of these is drawn: their parameters follow from the severity.
+WITHOUT_CHANCE: set[str] = set()
+
 
 def pictures(num_images, height, width, seed=0):
     rng = np.random.default_rng(seed)
@@ -62,8 +67,11 @@ def test_the_number_of_threads_does_not_show(name):
 
 @EVERY
 def test_severity_zero_gives_the_image_back(name):
+    if CORRUPTIONS[name].lowest > 0:
+        return  # a scale without a zero
     corruption, images = create(name, 0), pictures(3, 20, 30)
-    assert torch.equal(corruption.apply(images, draws(corruption, 3, (20, 30))), images)
+    unchanged = torch.equal(corruption.apply(images, draws(corruption, 3, (20, 30))), images)
+    assert unchanged == (name not in CHANGED_AT_ZERO)
 
 
 @EVERY
@@ -92,7 +100,7 @@ def test_equal_generators_draw_equal_parameters_and_others_do_not(name):
         corruption.sample_parameters(np.random.default_rng(seed), (64, 64)) for seed in (3, 3, 4)
     )
     assert first == again
-    assert first != other
+    assert (first == other) == (name in WITHOUT_CHANCE)
 
 
 @EVERY
@@ -112,9 +120,9 @@ def test_an_empty_batch_gives_an_empty_batch(name):
 
 
 @EVERY
-@pytest.mark.parametrize("severity", [1000.0, 0.001])
-def test_extreme_severities_still_give_an_image(name, severity):
-    corruption, images = create(name, severity), pictures(2, 12, 15)
+@pytest.mark.parametrize("end", ["lowest", "highest"])
+def test_extreme_severities_still_give_an_image(name, end):
+    corruption, images = create(name, getattr(CORRUPTIONS[name], end)), pictures(2, 12, 15)
     assert corruption.apply(images, draws(corruption, 2, (12, 15))).shape == images.shape
 
 
@@ -129,7 +137,7 @@ def test_a_gpu_gives_the_bytes_of_the_cpu(name):
         assert torch.equal(on_gpu.cpu(), corruption.apply(images, parameters))
 
 
-@EVERY
+@pytest.mark.parametrize("name", sorted(PAPER_STRENGTHS_IMAGENET))
 def test_the_papers_strengths_are_levels_of_the_reference_grids(name):
     level = LEVELS_IMAGENET[name].index(PAPER_STRENGTHS_IMAGENET[name])
     assert level == {"plasma_noise": 1, "checkerboard_cutout": 3, "water_drop": 3, "lines": 1}[name]

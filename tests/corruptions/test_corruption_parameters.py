@@ -72,8 +72,15 @@ def test_parameters_are_plain_values_under_the_stated_names(name):
     drawn_once = create(name, 4).sample_parameters(np.random.default_rng(0), (32, 32))
     assert set(drawn_once) == set(CORRUPTIONS[name].parameters)
     for value in drawn_once.values():
-        for number in value if isinstance(value, tuple) else (value,):
-            assert type(number) in (int, float)
+        assert_plain(value)
+
+
+def assert_plain(value):
+    if isinstance(value, tuple):
+        for part in value:
+            assert_plain(part)
+    else:
+        assert type(value) in (int, float)
 
 
 def test_an_unknown_corruption_is_told_the_nearest_name():
@@ -84,7 +91,7 @@ def test_an_unknown_corruption_is_told_the_nearest_name():
 @pytest.mark.parametrize("severity", [math.nan, -1.0, math.inf, 1000.1, "4", None, True])
 def test_a_severity_is_a_number_from_0_to_1000(severity):
     with pytest.raises(
-        UserError, match=r"expected a severity from 0 to 1000 for lines, found .*; the levels in use lie"
+        UserError, match=r"expected a severity from 0 to 1000 for lines, found .*; see the levels in use with"
     ):
         create("lines", severity)
 

@@ -11,9 +11,6 @@ from nversion.core.errors import UserError
 
 from .console import examples, next_command, print_rows
 
-SMALL_IMAGE = 64  # pixels; up to this side the reference's levels for 32-pixel images are shown
-ANY_LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0)  # of a corruption that came without levels
-
 app = typer.Typer(help="List corruptions and look at them.", no_args_is_help=True)
 
 
@@ -52,7 +49,7 @@ def show(
     import torch
 
     from nversion.core import whole_file
-    from nversion.corruptions import CORRUPTIONS, LEVELS_CIFAR, LEVELS_IMAGENET, contact_sheet
+    from nversion.corruptions import CORRUPTIONS, contact_sheet, levels_of
     from nversion.data import Canonical, UnreadableImageError, decode_image, open_dataset
 
     if out.suffix.lower() != ".png":
@@ -67,8 +64,7 @@ def show(
         ) from error
     canonical = torch.from_numpy(Canonical(size=size).render(pixels))
     names = [name] if name is not None else list(CORRUPTIONS)
-    known = LEVELS_CIFAR if size <= SMALL_IMAGE else LEVELS_IMAGENET
-    sheet = contact_sheet(canonical, [(n, known.get(n, ANY_LEVELS)[:5]) for n in names], seed)
+    sheet = contact_sheet(canonical, [(n, levels_of(n, size)[:5]) for n in names], seed)
     with whole_file(out) as temporary:
         sheet.save(temporary, "PNG")
     typer.echo(f"Wrote {out}")

@@ -37,6 +37,7 @@ class Registry(Mapping[str, T]):
         self.kind = kind
         self.group = group
         self._entries: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
         self._third_parties_loaded = False
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -54,8 +55,13 @@ class Registry(Mapping[str, T]):
 
         return file
 
+    def alias(self, name: str, of: str) -> None:
+        """A second name of an entry: found like it, but not listed."""
+        self._aliases[name] = of
+
     def __getitem__(self, name: str) -> T:
         self._load_third_parties()
+        name = self._aliases.get(name, name)
         if name not in self._entries:
             raise UserError(
                 expected=f"a known {self.kind}",
@@ -66,7 +72,7 @@ class Registry(Mapping[str, T]):
 
     def __contains__(self, name: object) -> bool:
         self._load_third_parties()
-        return name in self._entries
+        return name in self._entries or name in self._aliases
 
     def __iter__(self) -> Iterator[str]:
         self._load_third_parties()

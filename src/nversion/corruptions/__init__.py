@@ -1,24 +1,36 @@
-"""Image corruptions: one interface, a module for each, pixels that depend on image and parameters only."""
+"""Image corruptions: one interface, a module for each family, pixels of image and parameters alone."""
 
-from .base import CORRUPTIONS, Corruption, create
-from .checkerboard import CheckerboardCutout
-from .lines import Lines
-from .plasma import PlasmaNoise
-from .severities import LEVELS_CIFAR, LEVELS_IMAGENET, PAPER_STRENGTHS_CIFAR, PAPER_STRENGTHS_IMAGENET
+from . import kinds
+from .base import CORRUPTIONS, Corruption, Parameter, create
+from .severities import (
+    IMAGENET_C,
+    IMAGENET_C_EXTRA,
+    IMAGENET_C_LEVELS,
+    LEVELS_CIFAR,
+    LEVELS_IMAGENET,
+    PAPER_STRENGTHS_CIFAR,
+    PAPER_STRENGTHS_IMAGENET,
+    RELEASED_CIFAR_10_C_BAR,
+    RELEASED_IMAGENET_C_BAR,
+    levels_of,
+)
 from .sheet import contact_sheet
-from .water import WaterDrop
 
 __all__ = [
     "CORRUPTIONS",
+    "IMAGENET_C",
+    "IMAGENET_C_EXTRA",
+    "IMAGENET_C_LEVELS",
     "LEVELS_CIFAR",
     "LEVELS_IMAGENET",
     "PAPER_STRENGTHS_CIFAR",
     "PAPER_STRENGTHS_IMAGENET",
-    "CheckerboardCutout",
+    "RELEASED_CIFAR_10_C_BAR",
+    "RELEASED_IMAGENET_C_BAR",
     "Corruption",
-    "Lines",
-    "PlasmaNoise",
-    "WaterDrop",
+    "Parameter",
     "contact_sheet",
     "create",
+    "kinds",
+    "levels_of",
 ]

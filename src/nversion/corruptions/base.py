@@ -22,25 +22,31 @@ PIXELS_PER_CHUNK_GPU = 1 << 21
 LARGEST_SEVERITY = 1000.0
 
 Columns = Mapping[str, NDArray[Any]]
-"""The parameters of n samples: one float64 or int64 array of shape (n,) or (n, length) for each name."""
+"""The parameters of n samples: one float64 or int64 array of shape (n, *shape) for each name."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What values a parameter may take: `length` numbers of at least `low` and at most `high`."""
+    """What values a parameter may take: numbers of at least `low` and at most `high`.
+
+    Attributes:
+        shape: () for one number, (2,) for a pair, (5, 2) for five pairs; None for any length on that axis.
+    """
 
     low: float = -1e6
     high: float = 1e6
     whole: bool = False
-    length: int = 1
+    shape: tuple[int | None, ...] = ()
 
     def read(self, value: Any) -> NDArray[Any] | None:
-        """`value` as an array of shape () or (length,), None when it is not such a value."""
+        """`value` as an array of this shape, None when it is not such a value."""
         try:
             array = np.asarray(value)
         except ValueError:  # a ragged sequence
             return None
-        if array.dtype.kind not in "iuf" or array.shape != (() if self.length == 1 else (self.length,)):
+        if array.dtype.kind not in "iuf" or array.ndim != len(self.shape):
+            return None
+        if any(asked not in (None, found) for asked, found in zip(self.shape, array.shape, strict=True)):
             return None
         if not bool(np.all((array >= self.low) & (array <= self.high))):  # nan is outside, too
             return None
@@ -50,7 +56,8 @@ class Parameter:
 
     def __str__(self) -> str:
         kind = "whole number" if self.whole else "number"
-        many = f"a {kind}" if self.length == 1 else f"{self.length} {kind}s"
+        sides = "×".join("any" if side is None else str(side) for side in self.shape)
+        many = f"{sides} {kind}s" if self.shape else f"a {kind}"
         return f"{many} from {self.low:g} to {self.high:g}"
 
 
@@ -62,9 +69,10 @@ class Corruption(ABC):
     are done here. To add one: a module with a registered subclass; the tests run over the registry.
 
     Attributes:
-        severity: strength on the raw scale of Mintun, Kirillov, Xie, "On Interaction Between Augmentations
-            and Corruptions in Natural Corruption Robustness" (NeurIPS 2021): a float from 0 to 1000, where
-            that paper's levels lie between 0.5 and 10.
+        severity: strength, from `lowest` to `highest`. Of the corruptions of ImageNet-C̄ it is the raw scale
+            of Mintun, Kirillov, Xie, "On Interaction Between Augmentations and Corruptions in Natural
+            Corruption Robustness" (NeurIPS 2021), whose levels lie between 0.1 and 12; of those of ImageNet-C
+            the level, 1 to 5.
 
     Raises:
         UserError: the severity is not such a number.
@@ -74,15 +82,17 @@ class Corruption(ABC):
 
     name: ClassVar[str]
     parameters: ClassVar[Mapping[str, Parameter]]
+    lowest: ClassVar[float] = 0.0
+    highest: ClassVar[float] = LARGEST_SEVERITY
 
     def __post_init__(self) -> None:
         given = self.severity
         number = isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
-        if not number or not 0.0 <= given <= LARGEST_SEVERITY:
+        if not number or not self.lowest <= given <= self.highest:
             raise UserError(
-                expected=f"a severity from 0 to {LARGEST_SEVERITY:g} for {self.name}",
+                expected=f"a severity from {self.lowest:g} to {self.highest:g} for {self.name}",
                 found=repr(given),
-                next_step="the levels in use lie between 0.5 and 10",
+                next_step="see the levels in use with: nversion corruptions ls",
             )
         object.__setattr__(self, "severity", float(given))
 
@@ -171,6 +181,12 @@ class Corruption(ABC):
                     next_step="pass what sample_parameters gives",
                 )
             values.append(value)
+        if len({value.shape for value in values}) > 1:
+            raise UserError(
+                expected=f"the parameter {name!r} of {self.name} in one shape for all images of a batch",
+                found=" and ".join(sorted({str(value.shape) for value in values})),
+                next_step="pass images of differing shapes of parameters in separate batches",
+            )
         return np.array(values)
 
 

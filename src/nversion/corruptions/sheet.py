@@ -63,7 +63,7 @@ def _tiles(
     tiles = [("clean", image_3HW)]
     for severity in severities:
         corruption = create(name, severity)
-        rng = generator("contact sheet", name, corruption.severity, seed)
+        rng = generator("contact sheet", corruption.name, corruption.severity, seed)
         parameters = corruption.sample_parameters(rng, (image_3HW.shape[-2], image_3HW.shape[-1]))
         tiles.append((f"{name} {corruption.severity:g}", corruption.apply(image_3HW[None], [parameters])[0]))
     return [(label, tile.permute(1, 2, 0).cpu().numpy()) for label, tile in tiles]

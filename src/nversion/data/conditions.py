@@ -85,7 +85,9 @@ class Condition:
         corruption = _corruption(self.corruption, self.severity)
         return [
             corruption.sample_parameters(
-                generator(self.corruption, self.severity, self.seed, sample_id), size
+                # By its listed name: a second name of it draws the same.
+                generator(corruption.name, self.severity, self.seed, sample_id),
+                size,
             )
             for sample_id in sample_ids
         ]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base import (
+from nversion.corruptions.base import (
     CORRUPTIONS,
     Columns,
     Corruption,
@@ -21,8 +21,8 @@ from .base import (
     row_vector,
     severity_share,
 )
-from .cosine import cosine_of_turns_, in_turns, scaled_cosine
-from .scratch import scratch
+from nversion.corruptions.cosine import cosine_of_turns_, in_turns, scaled_cosine
+from nversion.corruptions.scratch import scratch
 
 
 @CORRUPTIONS.register("plasma_noise")

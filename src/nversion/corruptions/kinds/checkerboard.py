@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nversion.core import UserError
-
-from .base import (
+from nversion.corruptions.base import (
     CORRUPTIONS,
     Columns,
     Corruption,
@@ -23,8 +22,8 @@ from .base import (
     row_vector,
     severity_share,
 )
-from .scratch import scratch
-from .seeded import legacy_random
+from nversion.corruptions.scratch import scratch
+from nversion.corruptions.seeded import legacy_random
 
 GREY = 128
 
@@ -52,7 +51,7 @@ class CheckerboardCutout(Corruption):
     name: ClassVar[str] = "checkerboard_cutout"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "angle": Parameter(),
-        "scales": Parameter(low=1.0, length=2),
+        "scales": Parameter(low=1.0, shape=(2,)),
         "fraction": Parameter(),
         "seed": Parameter(low=0, high=2**32 - 1, whole=True),
     }

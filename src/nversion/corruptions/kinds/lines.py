@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nversion.core import spans
-
-from .base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
-from .scratch import scratch
-from .seeded import legacy_random
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.scratch import scratch
+from nversion.corruptions.seeded import legacy_random
 
 GREY = 128.0
 BORDER = 2  # spare pixels around the canvas: a line's neighbours need no test whether they are inside
