@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.corruption_reference import Reference, load_imagenet_c, load_imagenet_c_bar
+from benchmarks.corruption_reference import Reference, load_cifar_10_c, load_imagenet_c, load_imagenet_c_bar
 from nversion.core import generator
 from nversion.corruptions import CORRUPTIONS, create, levels_of
 
@@ -90,6 +90,7 @@ def load(c_bar: Path | None, c: Path | None) -> dict[str, tuple[Reference, tuple
         found |= {name: (of, (32, 224)) for name, of in load_imagenet_c_bar(c_bar).items()}
     if c is not None:
         found |= {name: (of, (224,)) for name, of in load_imagenet_c(c).items()}
+        found |= {name: (of, (32,)) for name, of in load_cifar_10_c(c).items()}
     return found
 
 

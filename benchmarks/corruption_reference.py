@@ -4,6 +4,8 @@
 - ImageNet-C: `hendrycks/robustness`, file ImageNet-C/imagenet_c/imagenet_c/corruptions.py, all 19 functions.
   Their calls of NumPy's global random generator are answered with the fields that our parameters name
   (`imagenet_c_draws`): the same noise, so that pixels can be compared.
+- CIFAR-10-C: the same functions with other tables, for 32 pixels, of the same checkout's file
+  ImageNet-C/create_c/make_cifar_c.py; their names end in `_cifar`.
 
 Only what the current libraries lack is given to them here: `np.int`, `np.float_`, `multichannel`, the import
 of `ImageEnhance` that the first forgot. They need scikit-image; ImageNet-C needs OpenCV, too, and
@@ -79,6 +81,15 @@ def load_imagenet_c(checkout: Path) -> dict[str, Reference]:
     Raises:
         FileNotFoundError: no imagenet_c/imagenet_c/corruptions.py there.
     """
+    return _load_hendrycks(checkout, "imagenet_c/imagenet_c/corruptions.py", "")
+
+
+def load_cifar_10_c(checkout: Path) -> dict[str, Reference]:
+    """`load_imagenet_c` for 32 pixels: the 15 + 4 by name, each with the suffix `_cifar`."""
+    return _load_hendrycks(checkout, "create_c/make_cifar_c.py", "_cifar")
+
+
+def _load_hendrycks(checkout: Path, file: str, suffix: str) -> dict[str, Reference]:
     import cv2
     import skimage as sk
     import skimage.color
@@ -87,12 +98,15 @@ def load_imagenet_c(checkout: Path) -> dict[str, Reference]:
     from scipy.ndimage import zoom as scizoom
 
     folder = checkout if (checkout / "imagenet_c").is_dir() else checkout / "ImageNet-C"
+    textures = folder / "imagenet_c" / "imagenet_c" / "frost"
     random = _Random()
+    opencv = _Namespace(**vars(cv2))
+    opencv.imread = lambda path: cv2.imread(str(textures / Path(path).name))
     names: dict[str, Any] = {
-        **{"np": _Numpy(random), "PILImage": Image, "BytesIO": io.BytesIO, "cv2": cv2, "scizoom": scizoom},
+        **{"np": _Numpy(random), "PILImage": Image, "BytesIO": io.BytesIO, "cv2": opencv, "scizoom": scizoom},
         **{"map_coordinates": map_coordinates, "gaussian": _gaussian, "__name__": "reference"},
         "sk": _Namespace(color=sk.color, util=_Namespace(random_noise=random.salt_and_pepper)),
-        "resource_filename": lambda _, file: str(folder / "imagenet_c" / "imagenet_c" / file),
+        "resource_filename": lambda _, path: path,
     }
     published = [*(name for group in IMAGENET_C.values() for name in group), *IMAGENET_C_EXTRA]
     try:
@@ -104,18 +118,18 @@ def load_imagenet_c(checkout: Path) -> dict[str, Reference]:
     else:
         library.MagickMotionBlurImage.argtypes = (ctypes.c_void_p, *(ctypes.c_double,) * 3)
         names |= {"WandImage": WandImage, "wandlibrary": library}
-    _execute(folder / "imagenet_c" / "imagenet_c" / "corruptions.py", names)
+    _execute(folder / file, names)
 
     def reference(name: str) -> Reference:
         def pixels(severity: float, image_HW3: Pixels, parameters: Mapping[str, Any]) -> Pixels:
-            draws = DRAWS.get(name, lambda *_: [])(parameters, severity, len(image_HW3))
-            random.fields = iter(draws)
+            draws = DRAWS.get(name + suffix, DRAWS.get(name, lambda *_: []))
+            random.fields = iter(draws(parameters, severity, len(image_HW3)))
             result = names[name](Image.fromarray(image_HW3), int(severity))
             return np.uint8(result)  # cut, as make_imagenet_c.py does before it saves
 
         return pixels
 
-    return {name: reference(name) for name in published}
+    return {name + suffix: reference(name) for name in published}
 
 
 class _Namespace:

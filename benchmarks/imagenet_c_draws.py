@@ -5,10 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from nversion.corruptions.fields import normal_fields, uniform_fields
 
 Draws = Callable[[Mapping[str, Any], float, int], list[NDArray[Any]]]
 """(parameters, severity, side) to standard normal or uniform [0, 1) fields, one for each call."""
 
 DRAWS: dict[str, Draws] = {}
 """By corruption; one without an entry draws nothing."""
+
+
+def field(
+    kind: Callable[..., torch.Tensor], parameters: Mapping[str, Any], stream: int, *shape: int
+) -> NDArray[np.float64]:
+    """One field of an image: `kind` is `normal_fields` or `uniform_fields`."""
+    drawn = kind(np.array([parameters["seed"]]), stream, shape, torch.device("cpu"))[0]
+    return drawn.numpy().astype(np.float64)
+
+
+def _values(kind: Callable[..., torch.Tensor], num_fields: int = 1) -> Draws:
+    """A number for every value of the image; ours are drawn channel by channel."""
+
+    def draw(parameters: Mapping[str, Any], severity: float, side: int) -> list[NDArray[Any]]:
+        fields = (field(kind, parameters, stream, 3, side, side) for stream in range(num_fields))
+        return [np.moveaxis(drawn, 0, 2) for drawn in fields]
+
+    return draw
+
+
+DRAWS |= {
+    "gaussian_noise": _values(normal_fields),
+    "speckle_noise": _values(normal_fields),
+    "shot_noise": _values(uniform_fields),
+    "impulse_noise": _values(uniform_fields, 2),
+}
