@@ -61,5 +61,4 @@ def test_squares_and_lines_are_the_references_to_the_byte(name):
 
 def test_there_are_goldens_for_every_corruption_of_both_benchmarks():
     published = {*LEVELS_IMAGENET, *(n for group in IMAGENET_C.values() for n in group), *IMAGENET_C_EXTRA}
-    assert set(GOLDENS) == published
-    assert published <= set(CORRUPTIONS)
+    assert published <= set(GOLDENS) <= set(CORRUPTIONS)

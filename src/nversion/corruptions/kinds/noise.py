@@ -166,7 +166,7 @@ class ShotNoise(_Noise):
         guided = torch.index_select(guide.view(-1), 0, place.view(-1))
         undecided = (guided < 0).nonzero().view(-1)
         values = images_n3HW.view(-1)[undecided].int()
-        counts = _counts(limits, values, field.view(-1)[undecided].mul_(2.0 ** (BITS - GUIDE_BITS)))
+        counts = _counts(limits, values, field.reshape(-1)[undecided].mul_(2.0 ** (BITS - GUIDE_BITS)))
         guided.index_copy_(0, undecided, results.index_select(0, counts))
         out_n3HW.copy_(guided.view(field.shape))
 
@@ -187,8 +187,8 @@ def _poisson(photons: float) -> tuple[NDArray[np.float32], NDArray[np.int16], ND
     """Tables of the quantile, of a field u·2^24 with u on a grid of 2^-24.
 
     Returns:
-        limits, (256, L): the count of a value is the number of its limits below u·2^24. Only L = ceil(photons)
-            are needed, because any count from there on gives 255; infinite ones fill L to a power of 2, less 1.
+        limits, (256, L): the count of a value is the number of its limits below u·2^24. Counts from
+            ceil(photons) on all give 255, so there are no more; infinite ones fill L to a power of 2, less 1.
         guide, (256, 2^12): the result by value and first 12 bits of u, −1 where they do not decide.
         results, (L + 1,): by count.
     """
