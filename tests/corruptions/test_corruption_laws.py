@@ -19,7 +19,15 @@ SEVERITY = 5.0
 # At severity 0 of their raw scale these still change the image, as the reference does.
 CHANGED_AT_ZERO: set[str] = {"blue_noise_sample"}
 # Nothing of these is drawn: their parameters follow from the severity.
-WITHOUT_CHANCE: set[str] = set()
+WITHOUT_CHANCE: set[str] = {
+    "circular_motion_blur",
+    "defocus_blur",
+    "defocus_blur_cifar",
+    "gaussian_blur",
+    "gaussian_blur_cifar",
+    "zoom_blur",
+    "zoom_blur_cifar",
+}
 
 
 def pictures(num_images, height, width, seed=0):
