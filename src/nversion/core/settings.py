@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .errors import UserError
 from .registry import did_you_mean
@@ -20,7 +20,7 @@ def call_with_settings(function: Callable[..., T], settings: Mapping[str, Any], 
     information is lost (a text to a `Path`, a list to a tuple). A setting is never skipped in silence.
 
     Args:
-        function: what to call; errors that it raises pass unchanged.
+        function: what to call, or a dataclass to make; errors that it raises pass unchanged.
         settings: what the user wrote.
         what: the name of the thing that is set, as it reads in an error ("the data set 'digits'").
         given: arguments that the program adds; they are no settings.
@@ -35,7 +35,7 @@ def call_with_settings(function: Callable[..., T], settings: Mapping[str, Any], 
     Traceback (most recent call last):
     nversion.core.errors.UserError: expected a setting of a rectangle, found 'widht'; did you mean 'width'?
     """
-    from pydantic import ConfigDict, ValidationError, validate_call
+    from pydantic import ConfigDict, TypeAdapter, ValidationError, validate_call
 
     parameters = inspect.signature(function).parameters
     known = [name for name in parameters if name not in given]
@@ -51,11 +51,16 @@ def call_with_settings(function: Callable[..., T], settings: Mapping[str, Any], 
                 found="none" if not settings else "only " + ", ".join(repr(key) for key in settings),
                 next_step=f"add `{name} = ...`",
             )
-    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
     try:
+        if inspect.isclass(function):
+            adapter: TypeAdapter[T] = TypeAdapter(cast(Any, function))
+            return adapter.validate_python({**settings, **given})
+        checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
         return checked(**settings, **given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        if isinstance(own := first.get("ctx", {}).get("error"), UserError):
+            raise own from error
         name = str(first["loc"][0]) if first["loc"] else "?"
         if name not in settings:
             raise
