@@ -1,10 +1,28 @@
 """One file per family of corruptions; importing this package registers them all."""
 
-from . import blurs, checkerboard, lines, noise, pinch, plasma, ripple, scatter, sparkles, spectral, voronoi, water, waves
+from . import (
+    blurs,
+    checkerboard,
+    chromatic,
+    colour,
+    lines,
+    noise,
+    pinch,
+    plasma,
+    ripple,
+    scatter,
+    sparkles,
+    spectral,
+    voronoi,
+    water,
+    waves,
+)
 
-__all__ = ["blurs", "checkerboard", "lines", "noise", "pinch", "plasma", "ripple", "scatter", "sparkles", "spectral", "voronoi", "water", "waves"]
+__all__ = [
     "blurs",
     "checkerboard",
+    "chromatic",
+    "colour",
     "lines",
     "noise",
     "pinch",
@@ -13,5 +31,7 @@ __all__ = ["blurs", "checkerboard", "lines", "noise", "pinch", "plasma", "ripple
     "scatter",
     "sparkles",
     "spectral",
+    "voronoi",
     "water",
+    "waves",
 ]
