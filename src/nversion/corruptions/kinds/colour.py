@@ -1,0 +1,217 @@
+"""bleach_bypass, technicolor, pseudocolor, color_balance: looks of film, false colour, strong and weak colour.
+
+Whole numbers below 2²⁴ are exact in float32: lightness, a weighted sum of bytes, is taken times 10 000 or
+65 536 and has no rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, plane, severity_share
+from nversion.corruptions.scratch import scratch
+
+LUMA = (2126.0, 7152.0, 722.0)  # ITU-R BT.709, in 10 000ths
+WHITE = 10_000 * 255.0
+PILLOW_LUMA = (19595.0, 38470.0, 7471.0)  # ITU-R BT.601, in 65 536ths
+
+
+@CORRUPTIONS.register("bleach_bypass")
+class BleachBypass(Corruption):
+    """Film whose silver was not bleached: harder contrast, paler colours (Mintun et al. 2021).
+
+    With y the lightness (BT.709, 0 … 1), p a byte over 255 and l = clip(10·(y − 0.45), 0, 1), the look is
+    `255·((1 − l)·2py + l·(1 − 2(1 − y)(1 − p)))`; a byte becomes trunc((1 − amount)·byte + amount·look).
+
+    Kept faults of the reference: it doubles the byte itself, so that 2p is 2p − 256/255 from 128 on; and the
+    look lies down to 3.2 below zero where y is 0.45 to 0.5, which wraps around to 253 … 255.
+
+    Parameters: amount (severity/10, no unit).
+
+    Limit: 6 bytes a pixel read and written, 40 passes over float32 planes.
+
+    >>> BleachBypass(5.0).sample_parameters(np.random.default_rng(0), size=(8, 8))
+    {'amount': 0.5}
+    """
+
+    name: ClassVar[str] = "bleach_bypass"
+    parameters: ClassVar[Mapping[str, Parameter]] = {"amount": Parameter()}
+
+    def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
+        return {"amount": severity_share(self.severity, 1.0)}
+
+    def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
+        bytes_n3HW = _float("bytes", images_n3HW)
+        amount = plane(columns["amount"], bytes_n3HW)
+        y = _lightness(bytes_n3HW, LUMA).mul_(1 / WHITE)
+        bright = torch.sub(y, 0.45, out=_like("bright", y)).mul_(10.0).clamp_(0.0, 1.0)
+        # amount·(look − byte) = doubled·(2·byte mod 256) + slope·byte + level with three planes for all
+        # channels; white stays white, because there the last two take each other away.
+        doubled = torch.neg(bright, out=_like("doubled", y)).add_(1.0).mul_(y).mul_(amount)
+        level = torch.mul(y, 2.0, out=_like("level", y)).sub_(1.0).mul_(bright).mul_(255.0).mul_(amount)
+        slope = y.neg_().add_(1.0).mul_(2.0).mul_(bright).sub_(1.0).mul_(amount)
+        twice = _float("twice", images_n3HW << 1).mul_(doubled[:, None])
+        change = torch.mul(bytes_n3HW, slope[:, None], out=_like("change", twice)).add_(level[:, None])
+        _write_low_bytes(bytes_n3HW.add_(change.add_(twice)), out_n3HW)
+
+
+@CORRUPTIONS.register("technicolor")
+class Technicolor(Corruption):
+    """Early colour film: a channel shines where the other two are weak (Mintun et al. 2021).
+
+    With mattes m = 1 − p + (q + s)/2, p the channel and q, s the others over 255, red becomes
+    `red·m_green·m_blue`, and so on; a byte becomes trunc((1 − amount)·byte + amount·that). Greys stay.
+
+    Kept fault of the reference: what is above 255 (pure red times 2.25) wraps around.
+
+    Parameters: amount (severity/10, no unit).
+
+    Limit: 6 bytes a pixel read and written, 33 passes over float32 planes. Against float64 arithmetic one byte
+    in 10 000 may be cut to the next number; where that is the 256th, they are 255 apart.
+
+    >>> Technicolor(5.0).sample_parameters(np.random.default_rng(0), size=(8, 8))
+    {'amount': 0.5}
+    """
+
+    name: ClassVar[str] = "technicolor"
+    parameters: ClassVar[Mapping[str, Parameter]] = {"amount": Parameter()}
+
+    def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
+        return {"amount": severity_share(self.severity, 1.0)}
+
+    def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
+        bytes_n3HW = _float("bytes", images_n3HW)
+        amount = plane(columns["amount"] / 510**2, bytes_n3HW)
+        total = _lightness(bytes_n3HW, (1.0, 1.0, 1.0)).add_(510.0)
+        # 510 times a matte is 510 + red + green + blue − 3·channel, a whole number.
+        mattes_n3HW = torch.mul(bytes_n3HW, -3.0, out=_like("mattes", bytes_n3HW)).add_(total[:, None])
+        for channel, (one, other) in enumerate(((1, 2), (0, 2), (0, 1))):
+            byte = bytes_n3HW[:, channel]
+            change = torch.mul(mattes_n3HW[:, one], mattes_n3HW[:, other], out=total)
+            byte.add_(change.sub_(510.0**2).mul_(amount).mul_(byte))
+        _write_low_bytes(bytes_n3HW, out_n3HW)
+
+
+@CORRUPTIONS.register("pseudocolor")
+class Pseudocolor(Corruption):
+    """Lightness shown as a colour of a map through five random colours (Mintun et al. 2021).
+
+    Between colour c at lightness y = k/4 and the next, d, at t = 4y − k (k = 0 … 3), the map is
+    `c + (1 − smoothness)·t·(d − c) + smoothness·(3t² − 2t³)·((d − c) mod 256)`; a byte becomes
+    trunc(clip((1 − amount)·byte + amount·map, 0, 255)).
+
+    Kept fault of the reference: its smooth part takes differences of bytes, so that a fall from c to d is a
+    rise by 256 less; where it ends the map jumps by smoothness·256.
+
+    Parameters: smoothness (U(0.25, 0.75), no unit), color0 … color4 (red, green, blue, whole, 0 … 254),
+    amount (severity/20, no unit).
+
+    Limit: 9 look-ups of four numbers a pixel; 6 bytes read and written. The lightness of the reference has
+    rounding, so that a pixel of lightness k/4 exactly may take the other side of a jump.
+
+    >>> Pseudocolor(5.0).sample_parameters(np.random.default_rng(0), size=(8, 8))["amount"]
+    0.25
+    """
+
+    name: ClassVar[str] = "pseudocolor"
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "smoothness": Parameter(),
+        **{f"color{k}": Parameter(low=0, high=255, whole=True, shape=(3,)) for k in range(5)},
+        "amount": Parameter(),
+    }
+
+    def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
+        return {
+            "smoothness": rng.uniform(0.25, 0.75),
+            **{f"color{k}": tuple(rng.integers(0, 255, size=3).tolist()) for k in range(5)},
+            "amount": severity_share(self.severity, 0.5),
+        }
+
+    def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
+        bytes_n3HW = _float("bytes", images_n3HW)
+        t, quarter = _lightness(bytes_n3HW, LUMA), WHITE / 4
+        # Lightness is whole: half a step beside it, a product as good as the quotient.
+        k = torch.add(t, 0.5, out=_like("k", t)).mul_(1 / quarter).floor_().clamp_(max=3.0)
+        smooth = torch.mul(k, -quarter, out=_like("smooth", t))
+        t.add_(smooth).mul_(1 / quarter)
+        torch.mul(t, -2.0, out=smooth).add_(3.0).mul_(t).mul_(t)
+        step = scratch("step", tuple(k.shape), torch.int32, k.device).copy_(k)
+        step.add_(plane(4 * np.arange(len(k)), step, torch.int32))
+        bytes_n3HW.mul_(plane(1.0 - columns["amount"], t)[:, None])
+        looked_up, term = _like("looked up", t), _like("term", t)
+        for tables_3N4, factor in zip(_colour_map(columns, t), (None, t, smooth), strict=True):
+            for channel in range(3):
+                torch.index_select(tables_3N4[channel], 0, step.view(-1), out=looked_up.view(-1))
+                by = looked_up if factor is None else torch.mul(looked_up, factor, out=term)
+                bytes_n3HW[:, channel].add_(by)
+        _write_low_bytes(bytes_n3HW.clamp_(0.0, 255.0), out_n3HW)
+
+
+def _colour_map(columns: Columns, like: Tensor) -> Tensor:
+    # amount times the map's start, linear rise and smooth rise: (3 of these, channel, sample·4 + step).
+    colours_N53 = np.stack([columns[f"color{k}"] for k in range(5)], axis=1)
+    rise_N43 = np.diff(colours_N53, axis=1)
+    smoothness, amount = (columns[name][:, None, None] for name in ("smoothness", "amount"))
+    parts = np.stack([colours_N53[:, :4] + 0.0, (1.0 - smoothness) * rise_N43, smoothness * (rise_N43 % 256)])
+    tables = np.ascontiguousarray((parts * amount).transpose(0, 3, 1, 2)).reshape(3, 3, -1)
+    return torch.from_numpy(tables).to(device=like.device, dtype=torch.float32)
+
+
+@CORRUPTIONS.register("color_balance")
+class ColorBalance(Corruption):
+    """Colours too weak or too strong, lightness kept (Mintun et al. 2021).
+
+    A byte becomes trunc(clip(y + factor·(byte − y), 0, 255)) with y the whole-number grey of Pillow,
+    (19595·red + 38470·green + 7471·blue + 32768) >> 16: the bytes of `PIL.ImageEnhance.Color`. The reference
+    names that class without importing it and raises a NameError; this does what it means.
+
+    Parameters: factor (1 ± severity/10, either sign with probability 1/2; 0 is grey, 1 the image).
+
+    Limit: 6 bytes a pixel read and written, 26 passes over float32 planes.
+
+    >>> ColorBalance(4.0).sample_parameters(np.random.default_rng(0), size=(8, 8))
+    {'factor': 1.4}
+    """
+
+    name: ClassVar[str] = "color_balance"
+    parameters: ClassVar[Mapping[str, Parameter]] = {"factor": Parameter()}
+
+    def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
+        shift = severity_share(self.severity, 1.0)
+        return {"factor": 1.0 + int(rng.choice([-1, 1])) * shift}
+
+    def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
+        bytes_n3HW = _float("bytes", images_n3HW)
+        grey = _lightness(bytes_n3HW, PILLOW_LUMA).add_(32768.0).mul_(2.0**-16).floor_()[:, None]
+        bytes_n3HW.sub_(grey).mul_(plane(columns["factor"], bytes_n3HW)[:, None]).add_(grey)
+        _write_low_bytes(bytes_n3HW.clamp_(0.0, 255.0), out_n3HW)
+
+
+def _float(name: str, images_n3HW: Tensor) -> Tensor:
+    return _like(name, images_n3HW).copy_(images_n3HW)
+
+
+def _like(name: str, tensor: Tensor) -> Tensor:
+    return scratch(name, tuple(tensor.shape), torch.float32, tensor.device)
+
+
+def _lightness(bytes_n3HW: Tensor, weights: tuple[float, float, float]) -> Tensor:
+    """Sum of the channels times whole weights, exact while below 2²⁴: (n, H, W)."""
+    buffer = partial(_like, tensor=bytes_n3HW[:, 0])
+    lightness = torch.mul(bytes_n3HW[:, 0], weights[0], out=buffer("lightness"))
+    for channel in (1, 2):
+        lightness.add_(torch.mul(bytes_n3HW[:, channel], weights[channel], out=buffer("weighted")))
+    return lightness
+
+
+def _write_low_bytes(values_n3HW: Tensor, out_n3HW: Tensor) -> None:
+    # Cut to whole numbers, of which the low 8 bits stay. By way of int32: a cast from float32 to uint8 says
+    # nothing of numbers that no byte holds, and is slower.
+    whole = scratch("whole", tuple(values_n3HW.shape), torch.int32, values_n3HW.device)
+    out_n3HW.copy_(whole.copy_(values_n3HW))
