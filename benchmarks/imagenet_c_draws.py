@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nversion.corruptions import create
 from nversion.corruptions.fields import normal_fields, uniform_fields
 
 Draws = Callable[[Mapping[str, Any], float, int], list[NDArray[Any]]]
@@ -42,3 +43,25 @@ DRAWS |= {
     "shot_noise": _values(uniform_fields),
     "impulse_noise": _values(uniform_fields, 2),
 }
+
+
+def _elastic(parameters: Mapping[str, Any], severity: float, side: int) -> list[NDArray[Any]]:
+    kind = create("elastic_transform_cifar" if side == 32 else "elastic_transform", severity)
+    greatest = kind._lengths(side, side)[2]  # type: ignore[attr-defined]
+    moved = (np.asarray(parameters["shift"]) / greatest + 1) / 2
+    return [moved, *(field(uniform_fields, parameters, stream, side, side) for stream in range(2))]
+
+
+DRAWS["elastic_transform"] = _elastic
+
+
+def _fog(parameters: Mapping[str, Any], severity: float, side: int) -> list[NDArray[Any]]:
+    """Three fields for each doubling of the map's grid, one after the other of a single stream."""
+    map_side = 1 << (side - 1).bit_length()
+    numbers = field(uniform_fields, parameters, 0, map_side**2 - 1)
+    grids = [1 << step for step in range(map_side.bit_length() - 1) for _ in range(3)]
+    parts = np.split(numbers, np.cumsum([grid**2 for grid in grids])[:-1])
+    return [part.reshape(grid, grid) for part, grid in zip(parts, grids, strict=True)]
+
+
+DRAWS |= {"fog": _fog, "fog_cifar": _fog}
