@@ -20,7 +20,8 @@ def add_planes(images_n3HW: Tensor, noise_nKHW: Tensor, out_n3HW: Tensor) -> Non
         noise_nKHW: grey levels, float32 or float64; one plane for all channels (K = 1) or one for each.
         out_n3HW: uint8, not the input's memory.
 
-    >>> image, out = torch.tensor([7, 7, 250], dtype=torch.uint8).view(1, 3, 1, 1), torch.empty(1, 3, 1, 1).byte()
+    >>> image = torch.tensor([7, 7, 250], dtype=torch.uint8).view(1, 3, 1, 1)
+    >>> out = torch.empty_like(image)
     >>> add_planes(image, torch.tensor([-0.5, 0.5, 9.0]).view(1, 3, 1, 1), out)
     >>> out.flatten()
     tensor([  6,   7, 255], dtype=torch.uint8)

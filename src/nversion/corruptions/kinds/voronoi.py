@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nversion.corruptions.added import add_planes
@@ -17,6 +18,7 @@ from nversion.corruptions.base import (
     Parameter,
     column_vector,
     plane,
+    row_vector,
     severity_share,
 )
 from nversion.corruptions.scratch import scratch
@@ -103,7 +105,7 @@ def _squared_distance(like_n3HW: Tensor, columns: Columns) -> tuple[Tensor, Tens
 def _lattice(
     size_n: NDArray[np.float64], num_pixels: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Along one axis: lattice squares of interest (n, Q), and of each pixel the index of its own, and the rest.
+    """Along one axis: lattice squares of interest (n, Q), and each pixel's index among them, and its rest.
 
     Of interest are a pixel's square and its two neighbours, which stand beside it; squares smaller than
     pixels leave out those between. So there are at most 3 for each pixel.
