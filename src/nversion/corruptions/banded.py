@@ -117,36 +117,34 @@ def first_precision(device: torch.device) -> torch.dtype:
     return torch.float32 if exact else torch.float64
 
 
-def side_by_side(images_n3HW: Tensor, dtype: torch.dtype) -> Tensor:
-    """The 3n planes beside each other, (H, 3n, W): rows and columns are both filtered by a few products."""
-    num_samples, _, height, width = images_n3HW.shape
-    planes_HpW = scratch("side by side", (height, 3 * num_samples, width), dtype, images_n3HW.device)
-    planes_HpW.view(height, num_samples, 3, width).copy_(images_n3HW.permute(2, 0, 1, 3))
-    return planes_HpW
+def side_by_side(planes_pHW: Tensor, dtype: torch.dtype) -> Tensor:
+    """The planes beside each other, (H, p, W): rows and columns are both filtered by few products."""
+    num_planes, height, width = planes_pHW.shape
+    planes_HpW = scratch("side by side", (height, num_planes, width), dtype, planes_pHW.device)
+    return planes_HpW.copy_(planes_pHW.transpose(0, 1))
 
 
-def into_images(planes_HpW: Tensor, out_n3HW: Tensor) -> None:
+def into_planes(planes_HpW: Tensor, out_pHW: Tensor) -> None:
     """The inverse of `side_by_side`; float64 numbers from 0 to below 256 are cut to bytes."""
-    num_samples, _, height, width = out_n3HW.shape
     # By way of int32: float64 to int32 cuts on every device, and both steps are faster than one.
     bytes_HpW = scratch("bytes", tuple(planes_HpW.shape), torch.int32, planes_HpW.device).copy_(planes_HpW)
-    out_n3HW.copy_(bytes_HpW.view(height, num_samples, 3, width).permute(1, 2, 0, 3))
+    out_pHW.copy_(bytes_HpW.transpose(0, 1))
 
 
-def filtered(images_n3HW: Tensor, rows: Band, columns: Band) -> Tensor:
-    """The images times 2^32, filtered along both axes: float64 whole numbers, side by side.
+def filtered(planes_pHW: Tensor, rows: Band, columns: Band) -> Tensor:
+    """Planes of bytes filtered along both axes, side by side: float64 whole numbers over 2^32.
 
     Args:
-        images_n3HW: uint8.
+        planes_pHW: uint8.
         rows: for the H outputs of a column, of float64.
         columns: for the W outputs of a row, of `first_precision`.
     """
-    planes_HpW = side_by_side(images_n3HW, first_precision(images_n3HW.device))
-    height, planes, width = planes_HpW.shape
+    planes_HpW = side_by_side(planes_pHW, first_precision(planes_pHW.device))
+    height, num_planes, width = planes_HpW.shape
     once, exact, twice = (
-        scratch(name, (height * planes, width), dtype, planes_HpW.device)
+        scratch(name, (height * num_planes, width), dtype, planes_HpW.device)
         for name, dtype in (("once", planes_HpW.dtype), ("exact", torch.float64), ("twice", torch.float64))
     )
     columns.along_columns(planes_HpW.view(-1, width), once)
     rows.along_rows(exact.copy_(once).view(height, -1), twice.view(height, -1))
-    return twice.view(height, planes, width)
+    return twice.mul_(2.0 ** (-2 * WEIGHT_BITS)).view(height, num_planes, width)

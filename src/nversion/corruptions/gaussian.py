@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .banded import WEIGHT_BITS, Band, filtered, first_precision, into_images, whole
+from .banded import Band, filtered, first_precision, into_planes, whole
 
 TRUNCATE = 4.0  # standard deviations, as scikit-image's default
 LARGEST_SIGMA = 50.0
@@ -24,7 +24,8 @@ def blur(images_n3HW: Tensor, sigma: float, out_n3HW: Tensor) -> None:
     device = images_n3HW.device
     rows = _band(height, sigma, device, torch.float64)
     columns = _band(width, sigma, device, first_precision(device))
-    into_images(filtered(images_n3HW, rows, columns).mul_(2.0 ** (-2 * WEIGHT_BITS)), out_n3HW)
+    planes_pHW, out_pHW = images_n3HW.view(-1, height, width), out_n3HW.view(-1, height, width)
+    into_planes(filtered(planes_pHW, rows, columns), out_pHW)
 
 
 @lru_cache(maxsize=16)

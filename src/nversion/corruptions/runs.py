@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,5 +22,5 @@ def runs_of_equals(*columns: NDArray[Any]) -> Iterator[tuple[tuple[float, ...], 
     values_nK = np.stack(columns, axis=1).astype(np.float64)
     changes = np.flatnonzero((values_nK[1:] != values_nK[:-1]).any(axis=1)) + 1
     ends = [0, *changes.tolist(), len(values_nK)]
-    for start, stop in zip(ends[:-1], ends[1:], strict=True):
+    for start, stop in pairwise(ends):
         yield tuple(values_nK[start].tolist()), slice(start, stop)
