@@ -21,6 +21,7 @@ CHANGED_AT_ZERO: set[str] = {
     "blue_noise_sample",
     "chromatic_abberation",
     "inverse_sparkles",
+    "pinch_and_twirl",
     "sparkles",
     "transverse_chromatic_abberation",
 }

@@ -29,8 +29,8 @@ class Ripple(Corruption):
     by whole rows, once turned on its side: no gather, H + W sines, 6 bytes read and written. float32 between;
     an even area stays what it is, where the reference's rounding can lose 1.
 
-    >>> Ripple(7.0).sample_parameters(np.random.default_rng(0), size=(200, 320))["amplitudes"]
-    (3.5, 3.5)
+    >>> Ripple(10.0).sample_parameters(np.random.default_rng(0), size=(200, 320))["amplitudes"]
+    (5.0, 5.0)
     """
 
     name: ClassVar[str] = "ripple"
