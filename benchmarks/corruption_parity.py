@@ -22,7 +22,8 @@ from benchmarks.corruption_reference import Reference, load_cifar_10_c, load_ima
 from nversion.core import generator
 from nversion.corruptions import CORRUPTIONS, create, levels_of
 
-GOLDENS = ((32, 3), (48, 2))  # side, images; of ImageNet-C, whose reference knows 224 alone, one of that side
+# By the sides that a reference knows: sides and numbers of images; of ImageNet-C, 224 alone, a single one.
+GOLDENS = {(32, 224): ((32, 3), (48, 2)), (32,): ((32, 3),), (224,): ((224, 1),)}
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def write_goldens(references: dict[str, tuple[Reference, tuple[int, ...]]], fold
     folder.mkdir(parents=True, exist_ok=True)
     for name, (reference, sides) in references.items():
         arrays: dict[str, Any] = {}
-        for side, count in GOLDENS if 32 in sides else ((224, 1),):
+        for side, count in GOLDENS[sides]:
             for draw in range(count):
                 severity = levels_of(name, side)[draw % 2 * 2 + 1]
                 rng = generator("goldens", name, side, draw)
