@@ -125,8 +125,8 @@ def side_by_side(planes_pHW: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def into_planes(planes_HpW: Tensor, out_pHW: Tensor) -> None:
-    """The inverse of `side_by_side`; float64 numbers from 0 to below 256 are cut to bytes."""
-    # By way of int32: float64 to int32 cuts on every device, and both steps are faster than one.
+    """The inverse of `side_by_side`; numbers from 0 to below 256 are cut to bytes."""
+    # By way of int32: floating point to int32 cuts on every device, and both steps are faster than one.
     bytes_HpW = scratch("bytes", tuple(planes_HpW.shape), torch.int32, planes_HpW.device).copy_(planes_HpW)
     out_pHW.copy_(bytes_HpW.transpose(0, 1))
 

@@ -2,9 +2,11 @@
 
 from . import (
     blurs,
+    caustic,
     checkerboard,
     chromatic,
     colour,
+    defocus,
     elastic,
     fog,
     lines,
@@ -15,6 +17,7 @@ from . import (
     scatter,
     sparkles,
     spectral,
+    viewpoint,
     voronoi,
     water,
     waves,
@@ -22,9 +25,11 @@ from . import (
 
 __all__ = [
     "blurs",
+    "caustic",
     "checkerboard",
     "chromatic",
     "colour",
+    "defocus",
     "elastic",
     "fog",
     "lines",
@@ -35,6 +40,7 @@ __all__ = [
     "scatter",
     "sparkles",
     "spectral",
+    "viewpoint",
     "voronoi",
     "water",
     "waves",
