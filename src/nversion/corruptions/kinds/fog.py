@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, plane
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
 from nversion.corruptions.fields import uniform_fields
 from nversion.corruptions.levels import at
 from nversion.corruptions.scratch import scratch
@@ -21,13 +21,13 @@ FIRST_SPREAD = 100.0
 
 @CORRUPTIONS.register("fog")
 class Fog(Corruption):
-    """A bright fractal cloud lies over the image, which keeps its greatest value (Hendrycks & Dietterich 2019).
+    """A bright fractal cloud over an image that keeps its greatest value (Hendrycks & Dietterich 2019).
 
-    `255·(value/255 + thickness·cloud)·m/(m + thickness)`, cut to [0, 255] and to whole numbers, where m is the
+    `255·(value/255 + thickness·cloud)·m/(m + thickness)`, cut to [0, 255] and to whole numbers; m is the
     image's greatest value/255. The cloud is a plasma fractal of the next power of two of the longer side
     (Fournier, Fussell, Carpenter, "Computer Rendering of Stochastic Models", 1982), which wraps around,
-    stretched to [0, 1] and cut to the image: from one point on, each step doubles the grid; a new point is
-    the mean of its four neighbours on squares, then on diamonds, `+ s·U(−s, s)`, s = 100, 100/decay,
+    stretched to [0, 1] and cut to the image. From one point on, each step doubles the grid: a new point is
+    the mean of its four neighbours, on squares, then on diamonds, `+ s·U(−s, s)`, s = 100, 100/decay,
     100/decay², …. Thickness and decay are those of the severity.
 
     Parameters: seed (whole, below 2³²) of the field of uniform numbers, which the steps take in turn.
@@ -57,7 +57,7 @@ class Fog(Corruption):
         height, width = images_n3HW.shape[2:]
         thickness, decay = at(self.table, self.severity)
         side = max(SMALLEST_MAP, 1 << (max(height, width) - 1).bit_length())
-        cloud_nHW = _cloud(columns["seed"], side, decay, images_n3HW.device)[:, :height, :width]
+        cloud_nHW = _cloud(columns["seed"], side, height, width, decay, images_n3HW.device)
         value = scratch("value", tuple(images_n3HW.shape), torch.float64, images_n3HW.device)
         level = torch.tensor(255.0, dtype=torch.float64, device=value.device)
         most_n111 = images_n3HW.amax(dim=(1, 2, 3), keepdim=True).double().div_(level)
@@ -95,26 +95,33 @@ def steps(side: int) -> Iterator[tuple[int, slice]]:
         grid *= 2
 
 
-def _cloud(seed_n: NDArray[np.int64], side: int, decay: float, device: torch.device) -> Tensor:
-    """Plasma fractals from 0 to 1, (n, side, side) in float64, in the order of the reference's additions."""
+def _cloud(
+    seed_n: NDArray[np.int64], side: int, height: int, width: int, decay: float, device: torch.device
+) -> Tensor:
+    """The upper left of plasma fractals from 0 to 1, (n, H, W) in float64, added up in the reference's order.
+
+    A quarter is a power of two: scaled and added in one operation, fused or not, a sum is rounded as in two.
+    """
+    num_samples, spread = len(seed_n), FIRST_SPREAD
     uniform_nT = uniform_fields(seed_n, 0, (side**2 - 1,), device)
-    corners = torch.zeros(len(seed_n), 1, 1, dtype=torch.float64, device=device)
-    spread = FIRST_SPREAD
+    corners = torch.zeros(num_samples, 1, 1, dtype=torch.float64, device=device)
     for grid, numbers in steps(side):
-        random = uniform_nT[:, numbers].view(-1, 3, grid, grid).double()
-        random.mul_(2 * spread).sub_(spread).mul_(spread)
-        right = corners + corners.roll(-1, dims=2)
-        below = corners + corners.roll(-1, dims=1)
-        middles = (below + below.roll(-1, dims=2)).mul_(0.25).add_(random[:, 0])
-        upper = (middles + middles.roll(1, dims=1)).add_(right).mul_(0.25).add_(random[:, 1])
-        left = (middles + middles.roll(1, dims=2)).add_(below).mul_(0.25).add_(random[:, 2])
-        finer = torch.empty(len(seed_n), 2 * grid, 2 * grid, dtype=torch.float64, device=device)
-        finer[:, ::2, ::2], finer[:, ::2, 1::2], finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = (
-            corners,
-            upper,
-            left,
-            middles,
+        added = scratch("added", (num_samples, 3, grid, grid), torch.float64, device)
+        added.copy_(uniform_nT[:, numbers].view(-1, 3, grid, grid))
+        added.mul_(2 * spread).sub_(spread).mul_(spread)
+        right = corners.roll(-1, dims=2).add_(corners)
+        below = corners.roll(-1, dims=1).add_(corners)
+        middles = added[:, 0].add_(below.roll(-1, dims=2).add_(below), alpha=0.25)
+        # The map of one step is read while the next is written.
+        finer = scratch(
+            f"map {grid.bit_length() % 2}", (num_samples, 2 * grid, 2 * grid), torch.float64, device
         )
+        finer[:, ::2, ::2] = corners
+        finer[:, 1::2, 1::2] = middles
+        above = middles.roll(1, dims=1).add_(middles)
+        torch.add(added[:, 1], above.add_(right), alpha=0.25, out=finer[:, ::2, 1::2])
+        before = middles.roll(1, dims=2).add_(middles)
+        torch.add(added[:, 2], before.add_(below), alpha=0.25, out=finer[:, 1::2, ::2])
         corners, spread = finer, spread / decay
-    corners.sub_(corners.amin(dim=(1, 2), keepdim=True))
-    return corners.div_(corners.amax(dim=(1, 2), keepdim=True))
+    least, most = corners.amin(dim=(1, 2), keepdim=True), corners.amax(dim=(1, 2), keepdim=True)
+    return corners[:, :height, :width].sub_(least).div_(most - least)
