@@ -13,12 +13,19 @@ from .scratch import scratch
 
 # Three channels ride in one 64-bit integer: 21 bits each hold 255 times a weight of 2^13.
 LANE_BITS = 21
+LANE = (1 << LANE_BITS) - 1
 WEIGHT_BITS = 13
 ONE = 1 << WEIGHT_BITS
 BORDER = 2  # black pixels around the image, so that any source beyond it reads black
 
 
-def resample(images_n3HW: Tensor, down_nHW: Tensor, right_nHW: Tensor, out_n3HW: Tensor) -> None:
+def resample(
+    images_n3HW: Tensor,
+    down_nHW: Tensor,
+    right_nHW: Tensor,
+    out_n3HW: Tensor,
+    light_nHW: Tensor | None = None,
+) -> None:
     """Give each pixel what lies `down` rows and `right` columns from it, cut to a whole number.
 
     Weights of the four neighbours are whole numbers over 8192 that sum to 8192: against float64 a byte
@@ -28,6 +35,7 @@ def resample(images_n3HW: Tensor, down_nHW: Tensor, right_nHW: Tensor, out_n3HW:
         images_n3HW: uint8.
         down_nHW, right_nHW: float32 shifts in pixels, of any size; overwritten.
         out_n3HW: uint8, not the input's memory.
+        light_nHW: float32 grey levels added to all channels before the cut to [0, 255]; overwritten.
     """
     num_samples, _, height, width = images_n3HW.shape
     stride = width + 2 * BORDER
@@ -59,8 +67,14 @@ def resample(images_n3HW: Tensor, down_nHW: Tensor, right_nHW: Tensor, out_n3HW:
     for offset, weight_nHW in ((1, column_weight), (stride, row_weight), (stride + 1, both)):
         torch.index_select(packed[offset:], 0, source.view(-1), out=neighbour)
         blend.add_(neighbour.mul_(weight.copy_(weight_nHW.view(-1))))
+    if light_nHW is not None:
+        weight.copy_(light_nHW.clamp_(-512.0, 512.0).mul_(float(ONE)).round_().view(-1))
     for channel in range(3):
-        torch.bitwise_right_shift(blend, LANE_BITS * channel + WEIGHT_BITS, out=neighbour)
+        if light_nHW is None:
+            torch.bitwise_right_shift(blend, LANE_BITS * channel + WEIGHT_BITS, out=neighbour)
+        else:
+            torch.bitwise_right_shift(blend, LANE_BITS * channel, out=neighbour).bitwise_and_(LANE)
+            neighbour.add_(weight).bitwise_right_shift_(WEIGHT_BITS).clamp_(0, 255)
         out_n3HW[:, channel] = neighbour.view(row.shape)  # the cast keeps the low 8 bits: the channel
 
 
