@@ -1,13 +1,12 @@
-"""bleach_bypass, technicolor, pseudocolor, color_balance: looks of film, false colour, strong and weak colour.
+"""bleach_bypass, technicolor, pseudocolor, color_balance: film, false colour, colours weak and strong.
 
-Whole numbers below 2²⁴ are exact in float32: lightness, a weighted sum of bytes, is taken times 10 000 or
-65 536 and has no rounding.
+Whole multiples of a power of two below 2²⁴ of them are exact in float32, also by way of a fused multiply-add:
+lightness, a weighted sum of bytes, is taken in 10 000ths or 65 536ths and has no rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from nversion.corruptions.scratch import scratch
 
 LUMA = (2126.0, 7152.0, 722.0)  # ITU-R BT.709, in 10 000ths
 WHITE = 10_000 * 255.0
-PILLOW_LUMA = (19595.0, 38470.0, 7471.0)  # ITU-R BT.601, in 65 536ths
+PILLOW_LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # ITU-R BT.601
 
 
 @CORRUPTIONS.register("bleach_bypass")
@@ -47,18 +46,20 @@ class BleachBypass(Corruption):
         return {"amount": severity_share(self.severity, 1.0)}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
-        bytes_n3HW = _float("bytes", images_n3HW)
-        amount = plane(columns["amount"], bytes_n3HW)
+        bytes_n3HW = _bytes(images_n3HW)
         y = _lightness(bytes_n3HW, LUMA).mul_(1 / WHITE)
-        bright = torch.sub(y, 0.45, out=_like("bright", y)).mul_(10.0).clamp_(0.0, 1.0)
+        amount = plane(columns["amount"], y)
+        bright, doubled, level, change = _planes(images_n3HW, "bright", "doubled", "level", "change")
+        torch.sub(y, 0.45, out=bright).mul_(10.0).clamp_(0.0, 1.0)
         # amount·(look − byte) = doubled·(2·byte mod 256) + slope·byte + level with three planes for all
         # channels; white stays white, because there the last two take each other away.
-        doubled = torch.neg(bright, out=_like("doubled", y)).add_(1.0).mul_(y).mul_(amount)
-        level = torch.mul(y, 2.0, out=_like("level", y)).sub_(1.0).mul_(bright).mul_(255.0).mul_(amount)
+        torch.neg(bright, out=doubled).add_(1.0).mul_(y).mul_(amount)
+        torch.mul(y, 2.0, out=level).sub_(1.0).mul_(bright).mul_(255.0).mul_(amount)
         slope = y.neg_().add_(1.0).mul_(2.0).mul_(bright).sub_(1.0).mul_(amount)
-        twice = _float("twice", images_n3HW << 1).mul_(doubled[:, None])
-        change = torch.mul(bytes_n3HW, slope[:, None], out=_like("change", twice)).add_(level[:, None])
-        _write_low_bytes(bytes_n3HW.add_(change.add_(twice)), out_n3HW)
+        for channel, byte in enumerate(bytes_n3HW.unbind(1)):
+            byte.add_(torch.mul(byte, slope, out=change).add_(level))
+            byte.add_(change.copy_(images_n3HW[:, channel] << 1).mul_(doubled))
+        _write_low_bytes(bytes_n3HW, out_n3HW)
 
 
 @CORRUPTIONS.register("technicolor")
@@ -72,8 +73,8 @@ class Technicolor(Corruption):
 
     Parameters: amount (severity/10, no unit).
 
-    Limit: 6 bytes a pixel read and written, 33 passes over float32 planes. Against float64 arithmetic one byte
-    in 10 000 may be cut to the next number; where that is the 256th, they are 255 apart.
+    Limit: 6 bytes a pixel read and written, 33 passes over float32 planes. Against float64 one byte in
+    10 000 may be cut to the next number; where that is the 256th, they are 255 apart.
 
     >>> Technicolor(5.0).sample_parameters(np.random.default_rng(0), size=(8, 8))
     {'amount': 0.5}
@@ -86,15 +87,21 @@ class Technicolor(Corruption):
         return {"amount": severity_share(self.severity, 1.0)}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
-        bytes_n3HW = _float("bytes", images_n3HW)
-        amount = plane(columns["amount"] / 510**2, bytes_n3HW)
+        bytes_n3HW = _bytes(images_n3HW)
         total = _lightness(bytes_n3HW, (1.0, 1.0, 1.0)).add_(510.0)
+        amount = plane(columns["amount"] / 510**2, total)
         # 510 times a matte is 510 + red + green + blue − 3·channel, a whole number.
-        mattes_n3HW = torch.mul(bytes_n3HW, -3.0, out=_like("mattes", bytes_n3HW)).add_(total[:, None])
-        for channel, (one, other) in enumerate(((1, 2), (0, 2), (0, 1))):
-            byte = bytes_n3HW[:, channel]
-            change = torch.mul(mattes_n3HW[:, one], mattes_n3HW[:, other], out=total)
-            byte.add_(change.sub_(510.0**2).mul_(amount).mul_(byte))
+        red, green, blue = (
+            torch.mul(byte, -3.0, out=matte).add_(total)
+            for byte, matte in zip(
+                bytes_n3HW.unbind(1), _planes(images_n3HW, "red", "green", "blue"), strict=True
+            )
+        )
+        for byte, others in zip(
+            bytes_n3HW.unbind(1), ((green, blue), (red, blue), (red, green)), strict=True
+        ):
+            change = torch.mul(*others, out=total).sub_(510.0**2)
+            byte.add_(change.mul_(amount).mul_(byte))
         _write_low_bytes(bytes_n3HW, out_n3HW)
 
 
@@ -134,22 +141,21 @@ class Pseudocolor(Corruption):
         }
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
-        bytes_n3HW = _float("bytes", images_n3HW)
+        bytes_n3HW = _bytes(images_n3HW)
         t, quarter = _lightness(bytes_n3HW, LUMA), WHITE / 4
-        # Lightness is whole: half a step beside it, a product as good as the quotient.
-        k = torch.add(t, 0.5, out=_like("k", t)).mul_(1 / quarter).floor_().clamp_(max=3.0)
-        smooth = torch.mul(k, -quarter, out=_like("smooth", t))
-        t.add_(smooth).mul_(1 / quarter)
+        k, smooth, term = _planes(images_n3HW, "k", "smooth", "term")
+        # Lightness is whole: half a step beside it, a product is as good as the quotient.
+        torch.add(t, 0.5, out=k).mul_(1 / quarter).floor_().clamp_(max=3.0)
+        t.sub_(torch.mul(k, quarter, out=smooth)).mul_(1 / quarter)
         torch.mul(t, -2.0, out=smooth).add_(3.0).mul_(t).mul_(t)
         step = scratch("step", tuple(k.shape), torch.int32, k.device).copy_(k)
         step.add_(plane(4 * np.arange(len(k)), step, torch.int32))
+        starts_3N4, slopes_3N4, smooths_3N4 = _colour_map(columns, t)
         bytes_n3HW.mul_(plane(1.0 - columns["amount"], t)[:, None])
-        looked_up, term = _like("looked up", t), _like("term", t)
-        for tables_3N4, factor in zip(_colour_map(columns, t), (None, t, smooth), strict=True):
-            for channel in range(3):
-                torch.index_select(tables_3N4[channel], 0, step.view(-1), out=looked_up.view(-1))
-                by = looked_up if factor is None else torch.mul(looked_up, factor, out=term)
-                bytes_n3HW[:, channel].add_(by)
+        for channel, byte in enumerate(bytes_n3HW.unbind(1)):
+            for table_3N4, factor in ((starts_3N4, None), (slopes_3N4, t), (smooths_3N4, smooth)):
+                torch.index_select(table_3N4[channel], 0, step.view(-1), out=term.view(-1))
+                byte.add_(term if factor is None else term.mul_(factor))
         _write_low_bytes(bytes_n3HW.clamp_(0.0, 255.0), out_n3HW)
 
 
@@ -187,31 +193,30 @@ class ColorBalance(Corruption):
         return {"factor": 1.0 + int(rng.choice([-1, 1])) * shift}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
-        bytes_n3HW = _float("bytes", images_n3HW)
-        grey = _lightness(bytes_n3HW, PILLOW_LUMA).add_(32768.0).mul_(2.0**-16).floor_()[:, None]
-        bytes_n3HW.sub_(grey).mul_(plane(columns["factor"], bytes_n3HW)[:, None]).add_(grey)
+        bytes_n3HW = _bytes(images_n3HW)
+        grey = _lightness(bytes_n3HW, PILLOW_LUMA).add_(0.5).floor_()[:, None]
+        bytes_n3HW.sub_(grey).mul_(plane(columns["factor"], grey)[:, None]).add_(grey)
         _write_low_bytes(bytes_n3HW.clamp_(0.0, 255.0), out_n3HW)
 
 
-def _float(name: str, images_n3HW: Tensor) -> Tensor:
-    return _like(name, images_n3HW).copy_(images_n3HW)
+def _bytes(images_n3HW: Tensor) -> Tensor:
+    return scratch("bytes", tuple(images_n3HW.shape), torch.float32, images_n3HW.device).copy_(images_n3HW)
 
 
-def _like(name: str, tensor: Tensor) -> Tensor:
-    return scratch(name, tuple(tensor.shape), torch.float32, tensor.device)
+def _planes(images_n3HW: Tensor, *names: str) -> Iterator[Tensor]:
+    num_samples, _, height, width = images_n3HW.shape
+    for name in names:
+        yield scratch(name, (num_samples, height, width), torch.float32, images_n3HW.device)
 
 
 def _lightness(bytes_n3HW: Tensor, weights: tuple[float, float, float]) -> Tensor:
-    """Sum of the channels times whole weights, exact while below 2²⁴: (n, H, W)."""
-    buffer = partial(_like, tensor=bytes_n3HW[:, 0])
-    lightness = torch.mul(bytes_n3HW[:, 0], weights[0], out=buffer("lightness"))
-    for channel in (1, 2):
-        lightness.add_(torch.mul(bytes_n3HW[:, channel], weights[channel], out=buffer("weighted")))
-    return lightness
+    red, green, blue = bytes_n3HW.unbind(1)
+    (lightness,) = _planes(bytes_n3HW, "lightness")
+    torch.mul(red, weights[0], out=lightness)
+    return lightness.add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
 
 
-def _write_low_bytes(values_n3HW: Tensor, out_n3HW: Tensor) -> None:
+def _write_low_bytes(values: Tensor, out: Tensor) -> None:
     # Cut to whole numbers, of which the low 8 bits stay. By way of int32: a cast from float32 to uint8 says
     # nothing of numbers that no byte holds, and is slower.
-    whole = scratch("whole", tuple(values_n3HW.shape), torch.int32, values_n3HW.device)
-    out_n3HW.copy_(whole.copy_(values_n3HW))
+    out.copy_(scratch("whole", tuple(values.shape), torch.int32, values.device).copy_(values))
