@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nversion.corruptions import create
 from nversion.corruptions.fields import normal_fields, uniform_fields
+from nversion.corruptions.levels import at
 
 Draws = Callable[[Mapping[str, Any], float, int], list[NDArray[Any]]]
 """(parameters, severity, side) to standard normal or uniform [0, 1) fields, one for each call."""
@@ -65,3 +66,23 @@ def _fog(parameters: Mapping[str, Any], severity: float, side: int) -> list[NDAr
 
 
 DRAWS |= {"fog": _fog, "fog_cifar": _fog}
+
+
+def _snow(parameters: Mapping[str, Any], severity: float, side: int) -> list[NDArray[Any]]:
+    """Ours draws the middle part of the first field alone."""
+    kind = create("snow_cifar" if side == 32 else "snow", severity)
+    shown = -(-side // at(kind.table, severity)[2])  # type: ignore[attr-defined]
+    start, shown = int((side - shown) // 2), int(shown)
+    flakes = np.zeros((side, side))
+    flakes[start : start + shown, start : start + shown] = field(normal_fields, parameters, 0, shown, shown)
+    return [flakes, np.asarray((parameters["angle"] + 135) / 90)]
+
+
+DRAWS["snow"] = _snow
+
+
+def _direction(parameters: Mapping[str, Any], severity: float, side: int) -> list[NDArray[Any]]:
+    return [np.asarray((parameters["angle"] + 45) / 90)]
+
+
+DRAWS["motion_blur"] = _direction
