@@ -64,7 +64,7 @@ def weights(radius: float, sigma: float) -> NDArray[np.int64]:
 def offsets(count: int, degrees: float) -> list[tuple[int, int]]:
     """Rows down and columns to the right of `count` pixels in a row along an angle, halves towards the start.
 
-    >>> offsets(4, 0.0), offsets(4, -60.0)
+    >>> offsets(4, 0.0), offsets(4, -70.0)
     ([(0, 0), (0, 1), (0, 2), (0, 3)], [(0, 0), (-1, 0), (-2, 1), (-3, 1)])
     """
     down, right = count * math.sin(math.radians(degrees)), count * math.cos(math.radians(degrees))
