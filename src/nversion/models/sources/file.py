@@ -60,7 +60,8 @@ def load_file(
             found="none",
             next_step='add `arch = "timm:NAME"`, "torchvision:NAME" or "python:PATH.py:FUNCTION"',
         )
-    built = _build(arch, num_classes or facts.get("num_classes"), args or facts.get("args"), path, base, name)
+    classes = num_classes or facts.get("num_classes")
+    built = build_architecture(arch, classes, args or facts.get("args"), str(path), base, name)
     _load_strictly(built.module, state, path, arch)
     preprocessing = None
     if "preprocessing" in facts:
@@ -166,13 +167,31 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return dict(content), {}
 
 
-def _build(
-    arch: str, num_classes: int | None, args: dict[str, Any] | None, path: Path, base: Path, name: str | None
+def build_architecture(
+    arch: str,
+    num_classes: int | None,
+    args: Mapping[str, Any] | None,
+    what: str,
+    base: Path,
+    name: str | None,
 ) -> Loaded:
+    """An untrained network of another source.
+
+    Args:
+        arch: "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION".
+        num_classes: of its output, unless None.
+        args: further arguments of the architecture.
+        what: the thing that it is for, as it reads in an error.
+        base: the folder from which paths start.
+        name: of the classifier; None: the source's.
+
+    Raises:
+        UserError: no such source or architecture, or wrong arguments.
+    """
     prefix, _, reference = arch.partition(":")
     if prefix not in ("timm", "torchvision", "python") or not reference:
         raise UserError(
-            expected=f"an architecture for {path}",
+            expected=f"an architecture for {what}",
             found=repr(arch),
             next_step='write `arch` as "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION"',
         )

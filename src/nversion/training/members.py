@@ -1,0 +1,230 @@
+"""The networks of an ensemble as one module: images to all members' logits, maps and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nversion.core import UserError, fingerprint
+from nversion.losses.base import Needs
+from nversion.models import Preprocessing
+from nversion.models.sources.file import build_architecture, load_file
+
+from .plain import forked_randomness
+from .recipe import MapsTable, MemberTable, TrainingRecipe
+
+
+@dataclass(frozen=True)
+class MemberFacts:
+    """What a finished member's card says of it."""
+
+    name: str
+    table: MemberTable
+    architecture: str
+    preprocessing: Preprocessing
+    seed: int
+
+
+class Outputs(NamedTuple):
+    """What the members made of a batch; see `TrainingBatch`."""
+
+    logits_MNC: Tensor
+    maps_MNP: Tensor | None
+    features_M: Sequence[Tensor] | None
+
+
+def seed_of(*keys: Any) -> int:
+    """A whole number below 2^31 that depends on all keys.
+
+    >>> seed_of("a", 1) == seed_of("a", 1), seed_of("a", 1) == seed_of("a", 2)
+    (True, False)
+    """
+    return int(fingerprint(["training", *keys])[:8], 16) >> 1
+
+
+def build_members(
+    recipe: TrainingRecipe, num_classes: int, seed: int, base: Path
+) -> tuple[list[nn.Module], list[MemberFacts]]:
+    """Untrained members; the weights of member i follow from (seed, i) and its architecture alone.
+
+    So runs of different losses and strategies start from the same weights.
+
+    Raises:
+        UserError: an architecture cannot be built, or weights do not fit.
+    """
+    modules: list[nn.Module] = []
+    facts: list[MemberFacts] = []
+    for table in recipe.members:
+        for copy in range(table.count):
+            position = len(modules)
+            own = seed_of("initial weights", seed, position)
+            with forked_randomness(own):
+                module, architecture, preprocessing = _built(table, recipe, num_classes, base)
+            for name, parameter in module.named_parameters():
+                if any(fnmatchcase(name, pattern) for pattern in table.frozen):
+                    parameter.requires_grad_(False)
+            stem = table.name or architecture.rsplit(":", 1)[-1]
+            name = f"{stem}-{copy}" if table.count > 1 or _repeated(stem, recipe) else stem
+            if name in {fact.name for fact in facts}:
+                name = f"{name}-{position}"
+            modules.append(module)
+            facts.append(MemberFacts(name, table, architecture, preprocessing, own))
+    return modules, facts
+
+
+def _repeated(stem: str, recipe: TrainingRecipe) -> bool:
+    return sum((table.name or table.arch.rsplit(":", 1)[-1]) == stem for table in recipe.members) > 1
+
+
+def _built(
+    table: MemberTable, recipe: TrainingRecipe, num_classes: int, base: Path
+) -> tuple[nn.Module, str, Preprocessing]:
+    where = f"the member {table.name or table.arch!r}"
+    # A function of the user's takes what it takes; the libraries' architectures are told the classes.
+    classes = None if table.arch.startswith("python:") else num_classes
+    loaded = (
+        load_file(
+            reference=table.weights,
+            name=None,
+            base=base,
+            arch=table.arch,
+            num_classes=classes,
+            args=table.args,
+        )
+        if table.weights is not None
+        else build_architecture(table.arch, classes, table.args, where, base, None)
+    )
+    loaded.module.requires_grad_(True).train()
+    normalisation = recipe.preprocessing
+    size = recipe.canonical.size
+    if normalisation is not None or loaded.preprocessing is None:
+        from .recipe import PreprocessingTable
+
+        normalisation = normalisation or PreprocessingTable()
+        preprocessing = Preprocessing(size, normalisation.mean, normalisation.std)
+    else:
+        own = loaded.preprocessing
+        preprocessing = Preprocessing(size, own.mean, own.std, own.interpolation)
+    return loaded.module, loaded.architecture or loaded.name, preprocessing
+
+
+class Members(nn.Module):
+    """All members that are trained together; one module, so that one wrapper serves all devices.
+
+    Args:
+        modules: normalised images to logits.
+        preprocessings: one a member.
+        maps: how attribution maps are made where they are asked for.
+    """
+
+    def __init__(
+        self, modules: Sequence[nn.Module], preprocessings: Sequence[Preprocessing], maps: MapsTable
+    ) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(modules)
+        self._preprocessings = list(preprocessings)
+        self._maps = maps
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def forward(
+        self,
+        images_N3HW: Tensor,
+        labels_N: Tensor,
+        needs: frozenset[Needs] = frozenset(),
+        dropout_seeds: Sequence[int] | None = None,
+    ) -> Outputs:
+        """Logits of all members, and the maps and activations that are needed.
+
+        Args:
+            images_N3HW: float in [0, 1].
+            labels_N: whose classes the maps explain.
+            needs: of the loss.
+            dropout_seeds: one a member, for whatever it draws; None: from the global generator.
+        """
+        with_maps = "maps" in needs
+        if with_maps:
+            images_N3HW = images_N3HW.detach().requires_grad_()
+        logits, features, maps = [], [], []
+        with ExitStack() as hooks:
+            taken = (
+                [hooks.enter_context(classifier_input(network)) for network in self.networks]
+                if "features" in needs
+                else []
+            )
+            for position, network in enumerate(self.networks):
+                with _dropout(dropout_seeds, position, images_N3HW.device):
+                    own = network(self._preprocessings[position](images_N3HW))
+                logits.append(own)
+                if with_maps:
+                    maps.append(attribution_maps(images_N3HW, own, labels_N, self._maps))
+            features = [member[0].flatten(1) for member in taken]
+        return Outputs(
+            torch.stack(logits), torch.stack(maps) if with_maps else None, features if taken else None
+        )
+
+
+def attribution_maps(images_N3HW: Tensor, logits_NC: Tensor, labels_N: Tensor, settings: MapsTable) -> Tensor:
+    """Maps (N, P) of one member with their graph, so that a loss on them can be differentiated.
+
+    Raises:
+        UserError: the logits do not depend on the images.
+    """
+    count = min(len(images_N3HW), settings.images or len(images_N3HW))
+    if settings.of == "logit":
+        scores_N = logits_NC.gather(1, labels_N[:, None])[:, 0]
+    else:
+        scores_N = logits_NC.log_softmax(1).gather(1, labels_N[:, None])[:, 0]
+        if settings.of == "loss":
+            scores_N = -scores_N
+    (maps_N3HW,) = torch.autograd.grad(scores_N[:count].sum(), images_N3HW, create_graph=True)
+    maps_N3HW = maps_N3HW[:count]
+    if settings.method == "input_x_gradient":
+        maps_N3HW = maps_N3HW * images_N3HW[:count]
+    if settings.absolute:
+        maps_N3HW = maps_N3HW.abs()
+    if settings.smooth > 1:
+        maps_N3HW = F.avg_pool2d(maps_N3HW, settings.smooth)
+    return maps_N3HW.flatten(1)
+
+
+@contextmanager
+def classifier_input(network: nn.Module) -> Any:
+    """Inside the block the yielded list holds what last went into the network's classifier.
+
+    The classifier is the last linear layer, or the last convolution of a network without any.
+
+    Raises:
+        UserError: the network has neither.
+    """
+    layers: list[nn.Module] = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    layers = layers or [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    if not layers:
+        raise UserError(
+            expected="a linear or convolutional classifier in every member",
+            found=f"none in {type(network).__name__}",
+            next_step="take a loss that needs no activations",
+        )
+    held: list[Tensor] = []
+
+    def hold(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        held[:] = [inputs[0]]
+
+    handle = layers[-1].register_forward_pre_hook(hold)
+    try:
+        yield held
+    finally:
+        handle.remove()
+
+
+def _dropout(seeds: Sequence[int] | None, position: int, device: torch.device) -> Any:
+    return ExitStack() if seeds is None else forked_randomness(seeds[position], device)

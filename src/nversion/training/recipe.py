@@ -1,0 +1,228 @@
+"""What a training run is: a TOML file, checked once and as a whole before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from nversion.core import UserError, did_you_mean
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrainTable(_Table):
+    """`[train]`: how long, in which batches, from which seeds, on what."""
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(64, ge=2)  # batch norm needs two
+    seeds: list[int] = Field([0], min_length=1)  # each repeats the whole run
+    accumulate: int = Field(1, ge=1)  # batches whose gradients are summed before a step
+    clip: float | None = Field(None, gt=0)  # greatest norm of each member's gradient
+    label_space: str | None = None
+    empty_classes: bool = False  # whether classes without an image are meant
+    device: str = "auto"
+    devices: int = Field(1, ge=1)  # more than one: distributed data parallel
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    workers: int = Field(2, ge=0)  # processes that decode images that do not fit in memory
+    keep: Literal["last", "best"] = "last"  # which epoch's weights; best: of validation cross-entropy
+    diverged_above: float = Field(1e4, gt=0)  # a term of this size stops the run
+    when_diverged: Literal["stop", "keep"] = "stop"  # keep: the last good weights become the result
+    checkpoint_steps: int = Field(500, ge=1)  # and at the end of every epoch
+    tensorboard: bool = False
+
+
+class CanonicalTable(_Table):
+    """`[canonical]`: the uint8 image of the training, as in a study."""
+
+    size: int = Field(224, ge=1, le=4096)
+    mode: Literal["crop", "squash"] = "crop"
+    resize: int | None = Field(None, ge=1)
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+
+
+class AugmentTable(_Table):
+    """`[augment]`: what is done to a training image each time it is seen (Table iii when left out)."""
+
+    crop_scale: tuple[float, float] | None = (0.08, 1.0)  # share of the area; None: no random crop
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width by height
+    flip: float = Field(0.5, ge=0, le=1)
+    max_shift: int = Field(0, ge=0)  # pixels in each direction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> AugmentTable:
+        for low, high in (self.crop_scale or (1.0, 1.0), self.crop_ratio):
+            if not 0 < low <= high:
+                raise ValueError("a range goes from a number above 0 to one that is not smaller")
+        if self.crop_scale is not None and self.crop_scale[1] > 1:
+            raise ValueError("a crop has at most the whole area, 1.0")
+        return self
+
+
+class MemberTable(_Table):
+    """`[[members]]`: an architecture, and how many members have it."""
+
+    arch: str  # "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION"
+    args: dict[str, Any] = Field(default_factory=dict)
+    count: int = Field(1, ge=1)
+    name: str | None = None
+    family: str = "other"
+    weights: str | None = None  # a weights file to start from; None: random
+    frozen: list[str] = Field(default_factory=list)  # patterns of parameters that are not trained
+
+
+class StrategyTable(_Table):
+    """`[strategy]`: which members are trained together, on which samples, one after which."""
+
+    name: str = "joint"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _others_are_settings(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "settings" not in value:
+            return {
+                "name": value.get("name", "joint"),
+                "settings": {k: v for k, v in value.items() if k != "name"},
+            }
+        return value
+
+
+class MapsTable(_Table):
+    """`[maps]`: the attribution maps that a loss asks for, gradients of the input that keep their graph."""
+
+    method: Literal["saliency", "input_x_gradient"] = "saliency"
+    of: Literal["logit", "log_probability", "loss"] = "logit"  # whose gradient, for the label's class
+    absolute: bool = True
+    smooth: int = Field(1, ge=1)  # side of the pixel blocks over which maps are averaged
+    images: int | None = Field(None, ge=1)  # of each batch; None: all
+
+
+class PreprocessingTable(_Table):
+    """`[preprocessing]`: normalisation of pixels in [0, 1], for architectures without their own."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+class TrainingRecipe(_Table):
+    """A whole recipe; of one variant once `variants` are taken apart."""
+
+    train: TrainTable
+    data: dict[Literal["train", "validation"], dict[str, Any]]
+    members: list[MemberTable] = Field(min_length=1)
+    canonical: CanonicalTable = CanonicalTable()
+    augment: AugmentTable = AugmentTable()
+    strategy: StrategyTable = StrategyTable()
+    loss: dict[str, Any] = Field(default_factory=lambda: {"name": "independent"})
+    maps: MapsTable = MapsTable()
+    optimizer: dict[str, Any] = Field(default_factory=lambda: {"name": "adamw"})
+    schedule: dict[str, Any] = Field(default_factory=lambda: {"name": "constant"})
+    preprocessing: PreprocessingTable | None = None
+    teacher: list[dict[str, Any]] = Field(
+        default_factory=list
+    )  # [[models]] tables; several: their mean logits
+
+    @field_validator("data")
+    @classmethod
+    def _something_to_train_on(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if "train" not in data:
+            raise ValueError("no data to train on: add [data.train]")
+        return data
+
+    @property
+    def num_members(self) -> int:
+        """Members of the ensemble."""
+        return sum(member.count for member in self.members)
+
+
+def read_recipe(path: Path) -> dict[str, TrainingRecipe]:
+    """The variants of a recipe file by name; one without `[[variants]]` has one, of its own name.
+
+    A variant is a table with a `name` and whole tables that replace those of the recipe.
+
+    Raises:
+        UserError: the file is missing, is no TOML, or says something that a recipe does not know.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            expected="a recipe file",
+            found=f"no {path}",
+            next_step="correct the path; see recipes/ for examples",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            expected="TOML", found=f"{path}: {error}", next_step="mend it and run again"
+        ) from error
+    return parse_recipe(content, str(path))
+
+
+def parse_recipe(content: Mapping[str, Any], origin: str) -> dict[str, TrainingRecipe]:
+    """The variants of a recipe's content; `origin` names it in errors."""
+    common = dict(content)
+    variants = common.pop("variants", None)
+    if variants is None:
+        recipe = _checked(common, origin)
+        return {recipe.train.name: recipe}
+    found: dict[str, TrainingRecipe] = {}
+    for position, variant in enumerate(variants):
+        changed = dict(variant)
+        name = changed.pop("name", None)
+        if not isinstance(name, str) or name in found:
+            raise UserError(
+                expected=f"a name of its own for every variant in {origin}",
+                found=f"{name!r} for variant {position}",
+                next_step='add `name = "..."`',
+            )
+        whole = copy.deepcopy(common)
+        for table, value in changed.items():
+            own = {**whole.get(table, {}), **value} if table == "train" else value
+            whole[table] = own
+        whole["train"] = {**whole.get("train", {}), "name": name}
+        found[name] = _checked(whole, f"{origin}, variant {name!r}")
+    return found
+
+
+def _checked(content: Mapping[str, Any], origin: str) -> TrainingRecipe:
+    try:
+        return TrainingRecipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise UserError(
+                expected=f"keys that a recipe knows in {origin}",
+                found=place,
+                next_step=did_you_mean(str(first["loc"][-1]), _known_keys(first["loc"])),
+            ) from error
+        if first["type"] == "missing":
+            raise UserError(
+                expected=f"{place} in {origin}",
+                found="nothing",
+                next_step="add it; see recipes/ for examples",
+            ) from error
+        raise UserError(
+            expected=f"a sound value of {place} in {origin}",
+            found=f"{first['input']!r} ({first['msg'].removeprefix('Value error, ')})",
+            next_step="mend it and run again",
+        ) from error
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    table: Any = TrainingRecipe
+    for step in location[:-1]:
+        if isinstance(step, int):
+            continue
+        annotation = table.model_fields[step].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        table = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return list(table.model_fields)

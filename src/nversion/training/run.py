@@ -1,0 +1,406 @@
+"""A recipe from its file to finished members on disk, seed after seed; what is finished is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nversion.core import UserError, fingerprint, fingerprint_file, only_run, write_text
+from nversion.core.files import remove_leftovers
+from nversion.data import Canonical, Dataset, open_dataset
+from nversion.losses import make_loss
+from nversion.models import Lineage, load_classifier, save_weights
+
+from .checkpoints import load_checkpoint
+from .images import Images, open_images
+from .loop import Progress, StageRun, rights, train_stage
+from .members import MemberFacts, Members, build_members
+from .optimizers import make_schedule
+from .recipe import TrainingRecipe
+from .record import Record
+from .strategies import STRATEGIES, Context, Facts, Outcome, Stage, needs_outcome, stages
+
+SUMMARY = "training.json"
+
+
+@dataclass(frozen=True)
+class TrainedMember:
+    """A finished member.
+
+    Attributes:
+        name: unique in its run.
+        path: its weights file, which a study takes as `source = "file:…"`.
+        vote_weight: of boosting; None for other strategies.
+    """
+
+    name: str
+    path: Path
+    vote_weight: float | None
+
+
+@dataclass(frozen=True)
+class TrainedEnsemble:
+    """The members of one run of one recipe.
+
+    Attributes:
+        diverged: the term and step at which the training diverged and the last good weights were taken; empty
+            if it did not.
+    """
+
+    recipe: str
+    seed: int
+    folder: Path
+    members: tuple[TrainedMember, ...]
+    diverged: str
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The opened data sets of a recipe; runs of several recipes on the same data can share them."""
+
+    train: Dataset
+    validation: Dataset | None
+
+
+def open_data(recipe: TrainingRecipe, base: Path) -> TrainingData:
+    """Open the data of a recipe and check that they belong together.
+
+    Raises:
+        UserError: a data set cannot be opened, the label spaces differ, or a class has no image.
+    """
+    train = open_dataset(recipe.data["train"], base)
+    validation = open_dataset(recipe.data["validation"], base) if "validation" in recipe.data else None
+    if validation is not None and validation.label_space.name != train.label_space.name:
+        raise UserError(
+            expected=f"validation labels of the label space {train.label_space.name!r} of the training data",
+            found=repr(validation.label_space.name),
+            next_step="give both data sets the same label space",
+        )
+    present = set(train.labels_N.tolist())
+    empty = [label for label in range(train.label_space.num_classes) if label not in present]
+    if empty and not recipe.train.empty_classes:
+        name = train.label_space.class_names[empty[0]] if train.label_space.class_names else ""
+        raise UserError(
+            expected=f"training images of all {train.label_space.num_classes} classes of {train.name!r}",
+            found=f"none of {len(empty)} classes, the first {empty[0]} {name}".rstrip(),
+            next_step="add images, or set `empty_classes = true` in [train] if that is meant",
+        )
+    return TrainingData(train, validation)
+
+
+def train_recipe(
+    recipe: TrainingRecipe,
+    folder: Path,
+    *,
+    base: Path = Path(),
+    data: TrainingData | None = None,
+    on_progress: Callable[[int, Progress], None] = lambda _seed, _progress: None,
+) -> list[TrainedEnsemble]:
+    """Train every seed of a recipe that `folder` lacks.
+
+    `folder/seed-S/` gets a .safetensors file for each member, `metrics.parquet` and `training.json`; while it
+    is trained also `checkpoint.pt`. Killed at any step it resumes; on a CPU with the same number of threads
+    to the same bytes.
+
+    Args:
+        recipe: one variant.
+        folder: of the results.
+        base: from which relative paths of the recipe start.
+        data: opened before; None: opened here.
+        on_progress: called now and then with the seed.
+
+    Raises:
+        UserError: the recipe's parts do not fit, the folder holds another recipe, or the training diverges.
+    """
+    data = data or open_data(recipe, base)
+    make_loss(recipe.loss), make_schedule(recipe.schedule), STRATEGIES[recipe.strategy.name]
+    images: dict[str, Images | None] = {}
+    trained = []
+    for seed in recipe.train.seeds:
+        place = folder / f"seed-{seed}"
+        with only_run(place):
+            remove_leftovers(place)
+            identity = _identity(recipe, data, seed, base)
+            finished = _finished(recipe, place, identity, seed)
+            if finished is None:
+                finished = _train(recipe, place, base, data, images, seed, identity, on_progress)
+            trained.append(finished)
+    return trained
+
+
+def study_tables(ensemble: TrainedEnsemble, base: Path) -> list[dict[str, Any]]:
+    """The `[[models]]` tables of a study of these members; paths below `base` are relative to it."""
+    tables = []
+    for member in ensemble.members:
+        path = member.path.resolve()
+        inside = path.is_relative_to(base.resolve())
+        shown = path.relative_to(base.resolve()) if inside else path
+        name = f"{ensemble.recipe}-s{ensemble.seed}-{member.name}"
+        tables.append({"source": f"file:{shown.as_posix()}", "name": name})
+    return tables
+
+
+def _identity(recipe: TrainingRecipe, data: TrainingData, seed: int, base: Path) -> str:
+    content = recipe.model_dump(mode="json")
+    for setting in ("seeds", "device", "devices", "workers", "checkpoint_steps", "tensorboard"):
+        content["train"].pop(setting)  # which the weights do not depend on, beyond rounding
+    starts = [fingerprint_file(base / table.weights) for table in recipe.members if table.weights]
+    validation = data.validation.fingerprint if data.validation else ""
+    return fingerprint([content, starts, data.train.fingerprint, validation, seed])
+
+
+def _finished(recipe: TrainingRecipe, place: Path, identity: str, seed: int) -> TrainedEnsemble | None:
+    path = place / SUMMARY
+    if not path.is_file():
+        return None
+    summary = json.loads(path.read_text())
+    if summary["identity"] != identity:
+        raise UserError(
+            expected=f"results of this recipe, seed and data in {place}",
+            found="those of another",
+            next_step="give this run another --folder, or remove the old one",
+        )
+    members = []
+    for member in summary["members"]:
+        weights = place / member["file"]
+        if not weights.is_file() or fingerprint_file(weights) != member["fingerprint"]:
+            weights.unlink(missing_ok=True)
+            path.unlink()
+            return None  # trained again: never silently another file
+        members.append(TrainedMember(member["name"], weights, member["vote_weight"]))
+    return TrainedEnsemble(recipe.train.name, seed, place, tuple(members), summary["diverged"])
+
+
+def _train(
+    recipe: TrainingRecipe,
+    place: Path,
+    base: Path,
+    data: TrainingData,
+    images: dict[str, Images | None],
+    seed: int,
+    identity: str,
+    on_progress: Callable[[int, Progress], None],
+) -> TrainedEnsemble:
+    fabric = _launched(recipe)
+    if not images:
+        images["train"], images["validation"] = _opened(recipe, data, fabric.device)
+    training, validation = images["train"], images["validation"]
+    assert training is not None
+    num_classes = data.train.label_space.num_classes
+    modules, facts = build_members(recipe, num_classes, seed, base)
+    checkpoint = place / "checkpoint.pt"
+    record, strategy_facts = Record(), Facts()
+    context = Context(recipe, data.train.labels_N, num_classes, seed, strategy_facts)
+    done: list[tuple[MemberFacts, dict[str, Tensor]]] = []
+    diverged: list[str] = []
+    plan, outcome = stages(context), None
+    number = 0
+    while (stage := _next(plan, outcome)) is not None:
+        _check_outputs([modules[i] for i in stage.members], facts, num_classes, recipe)
+        members = Members(
+            [modules[i] for i in stage.members], [facts[i].preprocessing for i in stage.members], recipe.maps
+        )
+        run = StageRun(
+            fabric=fabric,
+            recipe=recipe,
+            stage=stage,
+            number=number,
+            seed=seed,
+            members=members,
+            names=[facts[i].name for i in stage.members],
+            loss=make_loss(recipe.loss),
+            training=training,
+            validation=validation,
+            teacher=_teacher(recipe, base, fabric.device),
+            checkpoint=checkpoint,
+            fingerprint=identity,
+            record=record,
+            on_progress=lambda progress: on_progress(seed, progress),
+        )
+        finished = place / f"stage-{number}.pt"
+        if (saved := load_checkpoint(finished, identity)) is not None:
+            members.to(fabric.device).load_state_dict(saved["members"])
+            record.rows[:], run.snapshots[:], run.diverged = (
+                saved["record"],
+                saved["snapshots"],
+                saved["diverged"],
+            )
+        else:
+            train_stage(run)
+            if fabric.is_global_zero:
+                _keep_stage(run, finished, identity)
+        outcome = Outcome(
+            rights(members, training_plain(recipe, data, fabric.device), recipe.train)
+            if needs_outcome(recipe.strategy.name)
+            else None
+        )
+        if run.diverged:
+            diverged.append(run.diverged)
+        if stage.snapshots:
+            own = facts[stage.members[0]]
+            done += [
+                (_renamed(own, f"{own.name}-cycle{cycle}"), weights)
+                for cycle, weights in enumerate(run.snapshots)
+            ]
+        else:
+            done += [(facts[i], modules[i].state_dict()) for i in stage.members]
+        number += 1
+    if fabric.is_global_zero:
+        _write(recipe, place, data, seed, identity, modules, done, strategy_facts, record, diverged)
+    fabric.barrier()
+    result = _finished(recipe, place, identity, seed)
+    assert result is not None
+    return result
+
+
+def _next(plan: Any, outcome: Outcome | None) -> Stage | None:
+    try:
+        stage: Stage = next(plan) if outcome is None else plan.send(outcome)
+    except StopIteration:
+        return None
+    return stage
+
+
+def _keep_stage(run: StageRun, path: Path, identity: str) -> None:
+    from .checkpoints import save_checkpoint
+
+    members = {key: value.detach().cpu() for key, value in run.members.state_dict().items()}
+    save_checkpoint(
+        path,
+        {
+            **{"recipe": identity, "members": members, "record": run.record.rows},
+            **{"snapshots": run.snapshots, "diverged": run.diverged},
+        },
+    )
+    run.checkpoint.unlink(missing_ok=True)
+
+
+def _renamed(facts: MemberFacts, name: str) -> MemberFacts:
+    return MemberFacts(name, facts.table, facts.architecture, facts.preprocessing, facts.seed)
+
+
+def _launched(recipe: TrainingRecipe) -> Any:
+    try:
+        from lightning_fabric import Fabric
+    except ImportError as error:
+        raise UserError(
+            expected="Lightning Fabric for training",
+            found="no package lightning_fabric",
+            next_step='install it with: pip install "nversion[train]"',
+        ) from error
+    table = recipe.train
+    accelerator = {"auto": "auto", "cpu": "cpu"}.get(
+        table.device, "cuda" if "cuda" in table.device else table.device
+    )
+    fabric = Fabric(accelerator=accelerator, devices=table.devices, precision=table.precision)
+    fabric.launch()
+    return fabric
+
+
+def _opened(recipe: TrainingRecipe, data: TrainingData, device: torch.device) -> tuple[Images, Images | None]:
+    canonical = Canonical(**recipe.canonical.model_dump())
+    workers = recipe.train.workers
+    training = open_images(data.train, canonical, recipe.augment, device, workers)
+    if data.validation is None:
+        return training, None
+    return training, open_images(data.validation, canonical, None, device, workers)
+
+
+def training_plain(recipe: TrainingRecipe, data: TrainingData, device: torch.device) -> Images:
+    """The training images without augmentation."""
+    return open_images(
+        data.train, Canonical(**recipe.canonical.model_dump()), None, device, recipe.train.workers
+    )
+
+
+def _teacher(recipe: TrainingRecipe, base: Path, device: torch.device) -> Callable[[Tensor], Tensor] | None:
+    if not recipe.teacher:
+        return None
+    teachers = [load_classifier(dict(table), base).to(device) for table in recipe.teacher]
+
+    def logits(images_N3HW: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.stack([teacher(images_N3HW) for teacher in teachers]).mean(0)
+
+    return logits
+
+
+def _check_outputs(
+    modules: list[torch.nn.Module], facts: list[MemberFacts], num_classes: int, recipe: TrainingRecipe
+) -> None:
+    for module, fact in zip(modules, facts, strict=False):
+        size = fact.preprocessing.input_size
+        device = next(module.parameters()).device
+        was_training = module.training
+        with torch.no_grad():
+            shape = tuple(module.eval()(torch.zeros(1, 3, size, size, device=device)).shape)
+        module.train(was_training)
+        if shape != (1, num_classes):
+            raise UserError(
+                expected=f"{num_classes} outputs of the member {fact.name!r}, one a class of the data",
+                found=f"outputs of shape {shape}",
+                next_step="set the number of classes in its `args`, or name another architecture",
+            )
+
+
+def _write(
+    recipe: TrainingRecipe,
+    place: Path,
+    data: TrainingData,
+    seed: int,
+    identity: str,
+    modules: list[torch.nn.Module],
+    done: Sequence[tuple[MemberFacts, Mapping[str, Tensor]]],
+    facts: Facts,
+    record: Record,
+    diverged: list[str],
+) -> None:
+    members = []
+    training = recipe.strategy.name if recipe.loss["name"] == "independent" else recipe.loss["name"]
+    for position, (fact, state) in enumerate(done):
+        module = modules[min(position, len(modules) - 1)]
+        module.load_state_dict(dict(state))
+        path = place / f"{fact.name}.safetensors"
+        classes = (
+            {}
+            if fact.table.arch.startswith("python:")
+            else {"num_classes": data.train.label_space.num_classes}
+        )
+        save_weights(
+            path,
+            module,
+            arch=fact.table.arch,
+            preprocessing=fact.preprocessing,
+            label_space=recipe.train.label_space or data.train.label_space.name,
+            args=fact.table.args,
+            training=training,
+            lineage=Lineage(
+                fact.architecture,
+                initial_weights=fact.table.weights or "",
+                teacher=" + ".join(str(t.get("name", t["source"])) for t in recipe.teacher),
+                training_data=data.train.name,
+                seed=seed,
+            ),
+            **classes,
+        )
+        members.append(
+            {
+                **{"name": fact.name, "file": path.name, "fingerprint": fingerprint_file(path)},
+                **{"family": fact.table.family, "vote_weight": facts.vote_weights.get(position)},
+            }
+        )
+    record.write(place / "metrics.parquet")
+    summary = {
+        **{"recipe": recipe.model_dump(mode="json"), "seed": seed, "identity": identity},
+        **{"diverged": "; ".join(diverged), "members": members},
+    }
+    # Last: a summary stands for finished members.
+    write_text(place / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    for leftover in (*place.glob("stage-*.pt"), place / "checkpoint.pt"):
+        leftover.unlink(missing_ok=True)
