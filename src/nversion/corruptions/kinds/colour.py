@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, plane, severity_share
+from nversion.corruptions.cutting import cut_and_wrap, cut_to_bytes
 from nversion.corruptions.scratch import scratch
 
 LUMA = (2126.0, 7152.0, 722.0)  # ITU-R BT.709, in 10 000ths
@@ -59,7 +60,7 @@ class BleachBypass(Corruption):
         for channel, byte in enumerate(bytes_n3HW.unbind(1)):
             byte.add_(torch.mul(byte, slope, out=change).add_(level))
             byte.add_(change.copy_(images_n3HW[:, channel] << 1).mul_(doubled))
-        _write_low_bytes(bytes_n3HW, out_n3HW)
+        cut_and_wrap(bytes_n3HW, out_n3HW)
 
 
 @CORRUPTIONS.register("technicolor")
@@ -102,7 +103,7 @@ class Technicolor(Corruption):
         ):
             change = torch.mul(*others, out=total).sub_(510.0**2)
             byte.add_(change.mul_(amount).mul_(byte))
-        _write_low_bytes(bytes_n3HW, out_n3HW)
+        cut_and_wrap(bytes_n3HW, out_n3HW)
 
 
 @CORRUPTIONS.register("pseudocolor")
@@ -156,7 +157,7 @@ class Pseudocolor(Corruption):
             for table_3N4, factor in ((starts_3N4, None), (slopes_3N4, t), (smooths_3N4, smooth)):
                 torch.index_select(table_3N4[channel], 0, step.view(-1), out=term.view(-1))
                 byte.add_(term if factor is None else term.mul_(factor))
-        _write_low_bytes(bytes_n3HW.clamp_(0.0, 255.0), out_n3HW)
+        cut_to_bytes(bytes_n3HW.clamp_(0.0, 255.0), out_n3HW)
 
 
 def _colour_map(columns: Columns, like: Tensor) -> Tensor:
@@ -196,7 +197,7 @@ class ColorBalance(Corruption):
         bytes_n3HW = _bytes(images_n3HW)
         grey = _lightness(bytes_n3HW, PILLOW_LUMA).add_(0.5).floor_()[:, None]
         bytes_n3HW.sub_(grey).mul_(plane(columns["factor"], grey)[:, None]).add_(grey)
-        _write_low_bytes(bytes_n3HW.clamp_(0.0, 255.0), out_n3HW)
+        cut_to_bytes(bytes_n3HW.clamp_(0.0, 255.0), out_n3HW)
 
 
 def _bytes(images_n3HW: Tensor) -> Tensor:
@@ -214,9 +215,3 @@ def _lightness(bytes_n3HW: Tensor, weights: tuple[float, float, float]) -> Tenso
     (lightness,) = _planes(bytes_n3HW, "lightness")
     torch.mul(red, weights[0], out=lightness)
     return lightness.add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
-
-
-def _write_low_bytes(values: Tensor, out: Tensor) -> None:
-    # Cut to whole numbers, of which the low 8 bits stay. By way of int32: a cast from float32 to uint8 says
-    # nothing of numbers that no byte holds, and is slower.
-    out.copy_(scratch("whole", tuple(values.shape), torch.int32, values.device).copy_(values))
