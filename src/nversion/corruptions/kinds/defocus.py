@@ -150,4 +150,4 @@ def disc(radius: float, alias_blur: float) -> NDArray[np.int64]:
     weights_KK = smooth_KK @ (disc_KK / disc_KK.sum()) @ smooth_KK.T * ONE
     whole_KK = np.rint(weights_KK).astype(np.int64)
     whole_KK[reach, reach] += round(weights_KK.sum()) - whole_KK.sum()
-    return whole_KK
+    return np.asarray(whole_KK, dtype=np.int64)
