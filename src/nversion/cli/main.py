@@ -9,7 +9,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from . import compare, corruptions, demo, doctor, models, report, select, study
+from . import compare, corruptions, demo, doctor, models, report, select, study, train
 
 INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
@@ -28,6 +28,7 @@ demo.add_to(app)
 report.add_to(app)
 select.add_to(app)
 compare.add_to(app)
+train.add_to(app)
 doctor.add_to(app)
 
 

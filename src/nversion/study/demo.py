@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from nversion.core.toml import toml_value
 
 _HEAD = """\
 # The demo: scikit-learn's handwritten digits at 32 pixels, small classifiers of several families trained
@@ -58,18 +59,7 @@ maps = 6
 def demo_study(models: Sequence[Mapping[str, Any]], baseline: str) -> str:
     """The demo's study file as text, with one `[[models]]` table for each trained classifier."""
     tables = [
-        "\n[[models]]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in model.items())
+        "\n[[models]]\n" + "".join(f"{key} = {toml_value(value)}\n" for key, value in model.items())
         for model in models
     ]
     return _HEAD.format(baseline=baseline) + "".join(tables)
-
-
-def _toml(value: Any) -> str:
-    """Plain data as a TOML value: JSON's strings, numbers and lists are TOML's; tables are not.
-
-    >>> _toml({"mean": [0.5, 0.5], "size": 32})
-    '{ mean = [0.5, 0.5], size = 32 }'
-    """
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    return json.dumps(value)

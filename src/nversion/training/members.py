@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from nversion.core import UserError, fingerprint
 from nversion.losses.base import Needs
-from nversion.models import Preprocessing
+from nversion.models import Preprocessing, make_classifier
 from nversion.models.sources.file import build_architecture, load_file
 
 from .plain import forked_randomness
@@ -31,6 +31,21 @@ class MemberFacts:
     architecture: str
     preprocessing: Preprocessing
     seed: int
+
+
+@dataclass(frozen=True)
+class PlannedMember:
+    """Size and cost of a member before it is trained.
+
+    Attributes:
+        name: of the member.
+        num_parameters: learned values.
+        macs: multiply-accumulate operations for one image.
+    """
+
+    name: str
+    num_parameters: int
+    macs: int
 
 
 class Outputs(NamedTuple):
@@ -78,6 +93,22 @@ def build_members(
             modules.append(module)
             facts.append(MemberFacts(name, table, architecture, preprocessing, own))
     return modules, facts
+
+
+def member_facts(recipe: TrainingRecipe, num_classes: int, base: Path) -> list[PlannedMember]:
+    """The members that a recipe would train, with their sizes.
+
+    Raises:
+        UserError: an architecture cannot be built or does not run.
+    """
+    modules, facts = build_members(recipe, num_classes, 0, base)
+    planned = []
+    for module, fact in zip(modules, facts, strict=True):
+        card = make_classifier(
+            module, fact.preprocessing, name=fact.name, source=fact.table.arch, label_space="plan"
+        ).card
+        planned.append(PlannedMember(fact.name, card.num_parameters, card.macs))
+    return planned
 
 
 def _repeated(stem: str, recipe: TrainingRecipe) -> bool:

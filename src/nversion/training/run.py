@@ -13,6 +13,9 @@ from torch import Tensor
 
 from nversion.core import UserError, fingerprint, fingerprint_file, only_run, write_text
 from nversion.core.files import remove_leftovers
+from nversion.core.toml import to_toml
+from nversion.corruptions import PAPER_STRENGTHS_CIFAR, PAPER_STRENGTHS_IMAGENET
+from nversion.corruptions.severities import SMALL_IMAGE
 from nversion.data import Canonical, Dataset, open_dataset
 from nversion.losses import make_loss
 from nversion.models import Lineage, load_classifier, save_weights
@@ -144,6 +147,29 @@ def study_tables(ensemble: TrainedEnsemble, base: Path) -> list[dict[str, Any]]:
         name = f"{ensemble.recipe}-s{ensemble.seed}-{member.name}"
         tables.append({"source": f"file:{shown.as_posix()}", "name": name})
     return tables
+
+
+def study_file(ensemble: TrainedEnsemble, recipe: TrainingRecipe, base: Path) -> str:
+    """A study of these members on the validation (or training) data, clean and under the paper's corruptions.
+
+    Its relative paths start from the ensemble's folder; those of the data are made absolute.
+    """
+    data = dict(recipe.data.get("validation", recipe.data["train"]))
+    for setting in ("path", "classes", "labels", "accepted"):
+        if isinstance(data.get(setting), str) and (base / data[setting]).exists():
+            data[setting] = str((base / data[setting]).resolve())
+    strengths = PAPER_STRENGTHS_CIFAR if recipe.canonical.size <= SMALL_IMAGE else PAPER_STRENGTHS_IMAGENET
+    tables: dict[str, Any] = {
+        "study": {"name": f"{ensemble.recipe}-seed-{ensemble.seed}"},
+        "data": {"validation": data},
+        "canonical": recipe.canonical.model_dump(exclude_none=True),
+        "conditions": {"clean": True, "corruptions": dict(strengths)},
+        "ensembles": {"sizes": [len(ensemble.members)] if len(ensemble.members) > 1 else [2]},
+        "attribution": {"methods": ["saliency"], "images": min(256, int(data.get("count", 256)))},
+        "representation": {"batches": 5},
+        "models": study_tables(ensemble, ensemble.folder),
+    }
+    return to_toml(tables)
 
 
 def _identity(recipe: TrainingRecipe, data: TrainingData, seed: int, base: Path) -> str:
