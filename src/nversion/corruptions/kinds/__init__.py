@@ -7,7 +7,10 @@ from . import (
     chromatic,
     colour,
     defocus,
+    digital,
+    dither,
     elastic,
+    fish_eye,
     fog,
     hsv,
     lines,
@@ -25,6 +28,7 @@ from . import (
     voronoi,
     water,
     waves,
+    zoom,
 )
 
 __all__ = [
@@ -34,7 +38,10 @@ __all__ = [
     "chromatic",
     "colour",
     "defocus",
+    "digital",
+    "dither",
     "elastic",
+    "fish_eye",
     "fog",
     "hsv",
     "lines",
@@ -52,4 +59,5 @@ __all__ = [
     "voronoi",
     "water",
     "waves",
+    "zoom",
 ]
