@@ -162,9 +162,9 @@ def image_intervals(values: Replicated, count_B: Tensor, *, confidence: float = 
     """value ± t(B − 1)·(the delete-one-block jackknife's standard error), B blocks that hold images.
 
     There is no interval where the number, or the number without some block, is undefined, nor where no
-    block changes it: that is ignorance, not certainty. Simulated coverage of 95 % intervals of mCE, mean error,
-    area, half severity and a paired difference, from 400 images that are hard for all models alike, in 25 blocks,
-    400 repeats: .93 to .96.
+    block changes it: that is ignorance, not certainty. Simulated coverage of 95 % intervals of mCE, mean
+    error, area, half severity and a paired difference, from 400 images that are hard for all models alike,
+    in 25 blocks, 400 repeats: .93 to .96.
 
     Args:
         values: on all images and without each block of them.
