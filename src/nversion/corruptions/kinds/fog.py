@@ -35,7 +35,7 @@ class Fog(Corruption):
     Parameters: seed (whole, below 2³²) of the field of uniform numbers, which the steps take in turn.
 
     Limit: one uniform number in float32 and about 20 passes in float64 a point of the map, 8 passes a value.
-    Of the map, about 60 bytes a point: a very oblong image needs the memory of a square one.
+    Of the map, about 30 bytes a point: a very oblong image needs the memory of a square one.
 
     >>> sorted(Fog(3).sample_parameters(np.random.default_rng(0), size=(224, 224)))
     ['seed']
