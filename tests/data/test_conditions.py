@@ -12,7 +12,8 @@ from nversion.data import Condition
 class Shift:
     """Adds a drawn number; stands in for a corruption."""
 
-    def __init__(self, severity):
+    def __init__(self, name, severity):
+        self.name = name
         self.severity = severity
 
     def sample_parameters(self, rng, size):
@@ -25,7 +26,7 @@ class Shift:
 
 @pytest.fixture(autouse=True)
 def shift(monkeypatch):
-    monkeypatch.setattr(corruptions, "create", lambda name, severity: Shift(severity), raising=False)
+    monkeypatch.setattr(corruptions, "create", Shift, raising=False)
 
 
 def test_names_tell_the_condition_whole():

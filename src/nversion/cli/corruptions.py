@@ -1,4 +1,4 @@
-"""`nversion corruptions ls | show`."""
+"""`nversion corruptions ls | show | apply`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 
 from nversion.core.errors import UserError
 
-from .console import examples, next_command, print_rows
+from .console import ConsoleReporter, console, examples, next_command, print_rows
 
-app = typer.Typer(help="List corruptions and look at them.", no_args_is_help=True)
+app = typer.Typer(help="List corruptions, look at them, write corrupted data sets.", no_args_is_help=True)
 
 
 @app.command(epilog=examples("nversion corruptions ls", "nversion corruptions ls --json"))
@@ -69,3 +69,83 @@ def show(
         sheet.save(temporary, "PNG")
     typer.echo(f"Wrote {out}")
     next_command("name corruptions and severities in a study file: nversion study new study.toml")
+
+
+@app.command(
+    epilog=examples(
+        "nversion corruptions apply study.toml --out val-c --dry-run",
+        "nversion corruptions apply images.toml --out cifar10-c --layout cifar-c --workers 8",
+    )
+)
+def apply(
+    spec: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.toml", help="A study file, or one with its tables data, canonical and conditions."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="TREE", help="The folder to write.")],
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            help="imagenet-c: JPEG in corruption/severity/class; png: the same without loss; "
+            "cifar-c: one .npy a corruption.",
+        ),
+    ] = "imagenet-c",
+    quality: Annotated[int, typer.Option("--quality", help="Of JPEG, 1 to 100.")] = 85,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; one a core when left out.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing.")] = False,
+) -> None:
+    """Write data sets under their corruptions to disk, as the published benchmarks are laid out.
+
+    Interrupted, it resumes and ends in the same bytes. Studies read such trees back as conditions.
+    """
+    import os
+
+    from nversion.data.writing import check_disk, check_workers, plan_tree, write_tree
+    from nversion.study import duration, read_images_spec, trees_of
+
+    workers = workers if workers is not None else len(os.sched_getaffinity(0))
+    check_workers(workers)
+    command = f"nversion corruptions apply {spec} --out {out}"
+    with ConsoleReporter() as reporter:
+        trees = trees_of(read_images_spec(spec), spec.parent, out, layout, quality)
+        plans = [plan_tree(tree) for tree in trees]
+        for tree, plan in zip(trees, plans, strict=True):
+            done = plan.images_total - plan.images_missing
+            reporter.say(
+                f"{tree.dataset.name} to {tree.folder} ({tree.layout}): {len(tree.conditions)} conditions of "
+                f"{len(tree.dataset):,} images; {done:,} of {plan.images_total:,} are there"
+            )
+            if plan.images_missing:
+                reporter.say(
+                    f"To write: {plan.images_missing:,} images, about {plan.bytes_missing / 1e6:,.0f} MB "
+                    f"({plan.bytes_free / 1e9:,.0f} GB free), about {duration(plan.seconds / workers)} "
+                    f"with {workers} worker{'' if workers == 1 else 's'}"
+                )
+        check_disk(plans, out)
+    if dry_run:
+        next_command(command + (f" --layout {layout}" if layout != "imagenet-c" else ""))
+        return
+    if any(plan.images_missing for plan in plans) and not yes and console.is_terminal:
+        typer.confirm("Write them?", default=True, abort=True)
+    with ConsoleReporter() as reporter:
+        for tree, plan in zip(trees, plans, strict=True):
+            if plan.chunks_missing:
+                reporter.start(f"Writing {tree.dataset.name}", plan.chunks_missing)
+            write_tree(tree, workers, reporter.advance)
+    typer.echo(f"Wrote {out}")
+    next_command(
+        f"read it in a study: [conditions.stored.{_name_of(out)}] with path = {str(out.resolve())!r}, "
+        "then nversion study plan STUDY.toml"
+    )
+
+
+def _name_of(out: Path) -> str:
+    """The folder's name as it may stand in a study file."""
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in out.resolve().name)
+    return name.strip("-_") or "tree"

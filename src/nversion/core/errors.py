@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 
 class UserError(ValueError):
     """A mistake that the user can mend, told in one sentence.
@@ -17,3 +21,7 @@ class UserError(ValueError):
         self.expected = expected
         self.found = found
         self.next_step = next_step
+
+    def __reduce__(self) -> tuple[Callable[..., UserError], tuple[Any, ...]]:
+        # The error travels from worker processes, and its arguments are not the message.
+        return partial(UserError, expected=self.expected, found=self.found, next_step=self.next_step), ()

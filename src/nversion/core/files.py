@@ -16,11 +16,16 @@ _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # as `whole_file` has mkste
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends without error.
 
     A reader sees the old file or the new one, never a part. When the block fails the temporary
     file is removed and `path` is as it was.
+
+    Args:
+        path: of the file.
+        flush: wait until the content is on the disk, so that it outlives a loss of power, too. Where
+            a later record tells that the file is whole, waiting for every single one may be left out.
 
     Raises:
         UserError: the disk is full.
@@ -32,8 +37,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if flush:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
@@ -49,9 +55,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    with whole_file(path) as temporary:
+def write_bytes(path: Path, content: bytes, *, flush: bool = True) -> None:
+    """Write `content` to `path`, whole or not at all; `flush` as for `whole_file`."""
+    with whole_file(path, flush=flush) as temporary:
         temporary.write_bytes(content)
 
 

@@ -2,6 +2,7 @@
 
 from . import kinds
 from .base import CORRUPTIONS, Corruption, Parameter, create
+from .sets import SETS, published, united
 from .severities import (
     IMAGENET_C,
     IMAGENET_C_EXTRA,
@@ -27,10 +28,13 @@ __all__ = [
     "PAPER_STRENGTHS_IMAGENET",
     "RELEASED_CIFAR_10_C_BAR",
     "RELEASED_IMAGENET_C_BAR",
+    "SETS",
     "Corruption",
     "Parameter",
     "contact_sheet",
     "create",
     "kinds",
     "levels_of",
+    "published",
+    "united",
 ]

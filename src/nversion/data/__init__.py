@@ -6,6 +6,7 @@ from .conditions import Condition
 from .dataset import DATASET_SOURCES, Dataset, open_dataset
 from .hazards import ClassGroups, read_costs, read_groups
 from .images import UnreadableImageError, decode_image
+from .writing import Tree, TreePlan, plan_tree, write_tree
 
 __all__ = [
     "DATASET_SOURCES",
@@ -13,10 +14,14 @@ __all__ = [
     "ClassGroups",
     "Condition",
     "Dataset",
+    "Tree",
+    "TreePlan",
     "UnreadableImageError",
     "decode_image",
     "open_dataset",
+    "plan_tree",
     "read_costs",
     "read_groups",
     "sources",
+    "write_tree",
 ]

@@ -148,3 +148,10 @@ def imagenet_class_names() -> tuple[str, ...]:
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+def imagenet_wnids() -> tuple[str, ...]:
+    """WordNet's ids of the 1000 classes, in the order of the logits, which is their sorted order."""
+    from timm.data import ImageNetInfo
+
+    return tuple(ImageNetInfo("imagenet-1k").label_names())

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from nversion.core import UserError, generator
+from nversion.core import UserError, code_fingerprint, generator
+from nversion.corruptions import CORRUPTIONS
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,23 @@ class Condition:
         severity: of the corruption; None when clean. At most six significant digits, so that the
             name of the condition tells it whole.
         seed: of the corruption's random choices; another seed, other choices for every sample.
+        stored: the name of the tree of corrupted images on disk that they are read from; None where
+            they are corrupted as they are needed. See `StoredCondition`.
 
     Raises:
         UserError: corruption without severity or the reverse, or a severity of more digits.
 
     >>> Condition("val", "lines", 1.6).name, Condition("val").name, Condition("val", "lines", 2, seed=3).name
     ('val/lines-1.6', 'val/clean', 'val/lines-2-seed3')
+    >>> Condition("val", "fog", 3, stored="released").name
+    'val/fog-3@released'
     """
 
     dataset: str
     corruption: str | None = None
     severity: float | None = None
     seed: int = 0
+    stored: str | None = None
 
     def __post_init__(self) -> None:
         if (self.corruption is None) != (self.severity is None):
@@ -59,16 +65,28 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """Of files, tables and figures: dataset/clean or dataset/corruption-severity[-seedS]."""
+        """Of files, tables and figures: dataset/clean or dataset/corruption-severity[-seedS][@STORED]."""
         if self.corruption is None:
             return f"{self.dataset}/clean"
         seed = f"-seed{self.seed}" if self.seed != 0 else ""
-        return f"{self.dataset}/{self.corruption}-{self.severity:g}{seed}"
+        stored = f"@{self.stored}" if self.stored is not None else ""
+        return f"{self.dataset}/{self.corruption}-{self.severity:g}{seed}{stored}"
 
     @property
     def is_clean(self) -> bool:
         """No corruption: the canonical images as they are."""
         return self.corruption is None
+
+    def description(self) -> dict[str, Any]:
+        """Plain data that says how its pixels come from the canonical images.
+
+        A corruption that nversion does not define is known by its code, too: an edited plug-in is
+        another condition (see `code_fingerprint` for what counts as its code).
+        """
+        code = "" if self.corruption is None else code_fingerprint(CORRUPTIONS[self.corruption])
+        return {"corruption": self.corruption, "severity": self.severity, "seed": self.seed} | (
+            {"corruption_code": code} if code else {}
+        )
 
     def parameters(self, sample_ids: Sequence[str], size: tuple[int, int]) -> list[dict[str, Any]]:
         """The corruption's parameters of each sample; empty ones when clean.
@@ -96,6 +114,7 @@ class Condition:
         """The images under this condition: uint8, same shape and device; clean gives the input itself."""
         if self.corruption is None or self.severity is None:
             return images_N3HW
+        assert self.stored is None, f"{self.name} is read from disk: see StoredCondition"
         assert len(images_N3HW) == len(sample_ids), "one sample id per image"
         size = (images_N3HW.shape[-2], images_N3HW.shape[-1])
         corrupted: Tensor = _corruption(self.corruption, self.severity).apply(

@@ -37,7 +37,6 @@ class UnreadableImageError(UserError):
         self.path = str(path)
 
     def __reduce__(self) -> tuple[type[UnreadableImageError], tuple[str, str]]:
-        # The error travels from worker processes, and its arguments are not the message.
         return type(self), (self.path, self.found)
 
 

@@ -23,8 +23,7 @@ import torch
 from torch import Tensor
 
 import nversion
-from nversion.core import PartedArray, UserError, code_fingerprint, fingerprint, spans
-from nversion.corruptions import CORRUPTIONS
+from nversion.core import PartedArray, UserError, fingerprint, spans
 from nversion.data import Canonical, Condition, Dataset
 from nversion.models import Classifier
 
@@ -72,25 +71,12 @@ def _versions() -> dict[str, str]:
 
 
 def describe_condition(dataset: Dataset, canonical: Canonical, condition: Condition) -> dict[str, Any]:
-    """Plain data that says which pixels a condition holds.
-
-    A corruption that nversion does not define is known by its code, too: an edited plug-in is another
-    condition (see `code_fingerprint` for what counts as its code).
-    """
-    code = "" if condition.corruption is None else code_fingerprint(CORRUPTIONS[condition.corruption])
+    """Plain data that says which pixels a condition holds."""
     return {
         "rendering": RENDERING,
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-        "canonical": {
-            "size": canonical.size,
-            "mode": canonical.mode,
-            "resize": canonical.resize,
-            "interpolation": canonical.interpolation,
-        },
-        "corruption": condition.corruption,
-        "severity": condition.severity,
-        "seed": condition.seed,
-    } | ({"corruption_code": code} if code else {})
+        "canonical": dict(vars(canonical)),
+    } | condition.description()
 
 
 def place(classifiers: Sequence[Classifier], inference: Inference, device: torch.device) -> None:

@@ -1,9 +1,10 @@
 """A study: its spec, its plan, its run, its tables."""
 
+from .images import trees_of
 from .plan import OpenStudy, Plan, make_plan, open_study
-from .reporter import Reporter, Silent
+from .reporter import Reporter, Silent, duration
 from .run import run_study, say_plan
-from .spec import StudySpec, parse_spec, read_spec
+from .spec import StudySpec, parse_spec, read_images_spec, read_spec
 
 __all__ = [
     "OpenStudy",
@@ -11,10 +12,13 @@ __all__ = [
     "Reporter",
     "Silent",
     "StudySpec",
+    "duration",
     "make_plan",
     "open_study",
     "parse_spec",
+    "read_images_spec",
     "read_spec",
     "run_study",
     "say_plan",
+    "trees_of",
 ]

@@ -14,21 +14,13 @@ from torch import Tensor
 
 from nversion.attribution import find_method
 from nversion.core import LabelSpace, UserError, did_you_mean, fingerprint
-from nversion.corruptions import CORRUPTIONS, create
-from nversion.data import (
-    Canonical,
-    ClassGroups,
-    Condition,
-    Dataset,
-    open_dataset,
-    read_costs,
-    read_groups,
-)
+from nversion.data import Canonical, ClassGroups, Condition, Dataset, read_costs, read_groups
 from nversion.ensembles import CONSENSUS, Ensembles
 from nversion.models import Classifier, check_label_space, expand_pool, load_classifier
 from nversion.predictions import Inference, LogitsWriter, place, seconds_per_image
 
 from .attributions import GramWriter
+from .images import canonical_of, corrupted_conditions, open_datasets
 from .metrics import asked_metrics
 from .representations import RepresentationWriter
 from .spec import EnsemblesTable, StudySpec
@@ -179,10 +171,7 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         base: the folder that relative paths in the spec start from.
     """
     _check_names("consensus rule", spec.ensembles.consensus, list(CONSENSUS))
-    _check_names("corruption", list(spec.conditions.corruptions), list(CORRUPTIONS))
-    for corruption, severities in spec.conditions.corruptions.items():
-        for severity in severities:
-            create(corruption, severity)  # a severity out of range is told before anything is loaded
+    corrupted = {name: corrupted_conditions(spec, name) for name in spec.data}
     if spec.attribution is not None:
         for method in spec.attribution.methods:
             find_method(method)
@@ -190,22 +179,12 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
     asked_metrics(spec.ensembles.diversity)
     _check_once("diversity metric", spec.ensembles.diversity or [])
     device = choose_device(spec.run.device)
-    datasets = {}
-    for name, table in spec.data.items():
-        settings = {key: value for key, value in table.items() if key != "terms"}
-        datasets[name] = open_dataset({"name": name, **settings}, base)
-    canonical = Canonical(**spec.canonical.model_dump())
+    datasets = open_datasets(spec, base)
+    canonical = canonical_of(spec)
     conditions = [
         condition
         for name in datasets
-        for condition in [
-            *([Condition(name)] if spec.conditions.clean else []),
-            *(
-                Condition(name, corruption, severity, spec.conditions.seed)
-                for corruption, severities in spec.conditions.corruptions.items()
-                for severity in severities
-            ),
-        ]
+        for condition in [*([Condition(name)] if spec.conditions.clean else []), *corrupted[name]]
     ]
     _check_once("condition", [c.name for c in conditions])
     _check_patterns(spec, [c.name for c in conditions])

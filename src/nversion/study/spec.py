@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -13,6 +14,9 @@ from nversion.core import UserError, did_you_mean
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Spec = TypeVar("Spec", bound=_Table)
 
 
 class StudyTable(_Table):
@@ -32,12 +36,23 @@ class CanonicalTable(_Table):
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
 
 
+class StoredTable(_Table):
+    """`[conditions.stored.NAME]`: corrupted images on disk, read as they are."""
+
+    path: str
+    data: str | None = None  # the data set they belong to, where a study has several
+    corruptions: list[str] | None = None  # None: all that are there
+    severities: list[float] | None = None
+
+
 class ConditionsTable(_Table):
-    """`[conditions]`: clean, and corruptions with one or several severities."""
+    """`[conditions]`: clean, corruptions with one or several severities, and corrupted images on disk."""
 
     clean: bool = True
     seed: int = Field(0, ge=0)
+    sets: list[str] = Field(default_factory=list)  # published ones, merged with `corruptions`
     corruptions: dict[str, list[float]] = Field(default_factory=dict)
+    stored: dict[str, StoredTable] = Field(default_factory=dict)
 
     @field_validator("corruptions", mode="before")
     @classmethod
@@ -51,9 +66,17 @@ class ConditionsTable(_Table):
         for name, severities in self.corruptions.items():
             if not severities:
                 raise ValueError(f"{name} has no severity: name one, or take the line out")
-        if not self.clean and not self.corruptions:
+        if not (self.clean or self.corruptions or self.sets or self.stored):
             raise ValueError("no condition is asked for: set clean = true or name a corruption")
         return self
+
+    @field_validator("stored")
+    @classmethod
+    def _names_stand_in_names_of_conditions(cls, stored: dict[str, StoredTable]) -> dict[str, StoredTable]:
+        for name in stored:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+                raise ValueError(f"stored images cannot be called {name!r}: letters, digits, dots, - and _")
+        return stored
 
 
 class EnsemblesTable(_Table):
@@ -137,21 +160,12 @@ class ReportTable(_Table):
     map_models: list[str] = Field(default_factory=list)  # empty: up to six, one of each family first
 
 
-class StudySpec(_Table):
-    """A whole study file."""
+class ImagesSpec(_Table):
+    """What images a study sees: the part of its file that needs no models."""
 
-    study: StudyTable
     data: dict[str, dict[str, Any]] = Field(min_length=1)
-    models: list[dict[str, Any]] = Field(min_length=1)
     canonical: CanonicalTable = CanonicalTable()
     conditions: ConditionsTable = ConditionsTable()
-    ensembles: EnsemblesTable = EnsemblesTable()
-    attribution: AttributionTable | None = None
-    representation: RepresentationTable | None = None
-    reliability: ReliabilityTable = ReliabilityTable()
-    hazards: HazardsTable = HazardsTable()
-    run: RunTable = RunTable()
-    report: ReportTable = ReportTable()
 
     @field_validator("data")
     @classmethod
@@ -162,14 +176,51 @@ class StudySpec(_Table):
         return data
 
 
+class StudySpec(ImagesSpec):
+    """A whole study file."""
+
+    study: StudyTable
+    models: list[dict[str, Any]] = Field(min_length=1)
+    ensembles: EnsemblesTable = EnsemblesTable()
+    attribution: AttributionTable | None = None
+    representation: RepresentationTable | None = None
+    reliability: ReliabilityTable = ReliabilityTable()
+    hazards: HazardsTable = HazardsTable()
+    run: RunTable = RunTable()
+    report: ReportTable = ReportTable()
+
+
 def read_spec(path: Path) -> StudySpec:
     """Read and check a study file.
 
     Raises:
         UserError: the file is missing, is no TOML, or says something that a study does not know.
     """
+    return parse_spec(_read_toml(path), str(path))
+
+
+def read_images_spec(path: Path) -> ImagesSpec:
+    """Read and check the tables of a study file that say which images it sees; the others are not read.
+
+    Raises:
+        UserError: the file is missing, is no TOML, or says something that a study does not know.
+    """
+    content, known = _read_toml(path), list(StudySpec.model_fields)
+    for table in content:
+        if table not in known:
+            raise _unknown_key(table, str(path), did_you_mean(table, known))
+    of_images = {table: value for table, value in content.items() if table in ImagesSpec.model_fields}
+    return _checked(ImagesSpec, of_images, str(path))
+
+
+def parse_spec(content: dict[str, Any], origin: str) -> StudySpec:
+    """Check the content of a study file; `origin` names it in errors."""
+    return _checked(StudySpec, content, origin)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise UserError(
             expected=f"UTF-8 text in {path}", found="other bytes", next_step="save the file as UTF-8"
@@ -180,28 +231,21 @@ def read_spec(path: Path) -> StudySpec:
             found=f"{path}, which cannot be read ({error.strerror})",
             next_step=f"write one with: nversion study new {path.name}",
         ) from error
-    try:
-        return parse_spec(tomllib.loads(text), str(path))
     except tomllib.TOMLDecodeError as error:
         raise UserError(
             expected="TOML", found=f"{path}: {error}", next_step="mend that line and run again"
         ) from error
 
 
-def parse_spec(content: dict[str, Any], origin: str) -> StudySpec:
-    """Check the content of a study file; `origin` names it in errors."""
+def _checked(kind: type[Spec], content: dict[str, Any], origin: str) -> Spec:
     try:
-        return StudySpec.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             known = _known_keys(first["loc"])
-            raise UserError(
-                expected=f"keys that a study knows in {origin}",
-                found=place,
-                next_step=did_you_mean(str(first["loc"][-1]), known),
-            ) from error
+            raise _unknown_key(place, origin, did_you_mean(str(first["loc"][-1]), known)) from error
         if first["type"] == "missing":
             raise UserError(
                 expected=f"{place} in {origin}",
@@ -216,9 +260,15 @@ def parse_spec(content: dict[str, Any], origin: str) -> StudySpec:
         ) from error
 
 
+def _unknown_key(place: str, origin: str, next_step: str) -> UserError:
+    return UserError(expected=f"keys that a study knows in {origin}", found=place, next_step=next_step)
+
+
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     table: Any = StudySpec
     for step in location[:-1]:
+        if str(step) not in table.model_fields:  # a name that the user gave: [conditions.stored.NAME]
+            continue
         annotation = table.model_fields[str(step)].annotation
         options = getattr(annotation, "__args__", (annotation,))
         table = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))

@@ -1,0 +1,581 @@
+"""Write a data set under its corruptions to disk, in several processes, resuming to the same bytes.
+
+An image is decoded once for all conditions of a run. A chunk (some samples under one condition) counts as
+written once a record of it lies in `TREE/.unfinished`; a record that does not fit what is there is void.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, features
+
+import nversion
+from nversion.core import (
+    UserError,
+    chunk_length,
+    fingerprint,
+    only_run,
+    remove_leftovers,
+    spans,
+    whole_file,
+    write_bytes,
+    write_text,
+)
+from nversion.corruptions import CORRUPTIONS
+
+from .canonical import Canonical
+from .conditions import Condition
+from .dataset import Dataset
+from .trees import (
+    ARRAYS,
+    LABELS,
+    MANIFEST,
+    WORK,
+    check_layout,
+    image_places,
+    read_manifest,
+    severity_folder,
+)
+
+CHUNK_BYTES = 8 << 20  # of canonical images: 55 of 224 pixels
+CHUNK_IMAGES = 256
+MEASURED = 3  # samples that the plan renders and encodes under every condition
+DISK_BLOCK = 4096  # a file takes whole blocks
+
+Counter = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What is to be written where.
+
+    Args:
+        folder: of the tree.
+        dataset: whose images.
+        canonical: the square image that is corrupted; it gives the size of what is written.
+        conditions: of this data set, all corrupted.
+        layout: "imagenet-c", "png" or "cifar-c"; see `nversion.data.trees`.
+        quality: of JPEG, 1 to 100; for "imagenet-c" alone.
+
+    Raises:
+        UserError: an unknown layout, a quality out of range, or no corruption.
+    """
+
+    folder: Path
+    dataset: Dataset
+    canonical: Canonical
+    conditions: tuple[Condition, ...]
+    layout: str = "imagenet-c"
+    quality: int = 85
+
+    def __post_init__(self) -> None:
+        check_layout(self.layout)
+        if not 1 <= self.quality <= 100:
+            raise UserError(
+                expected="a JPEG quality from 1 to 100",
+                found=str(self.quality),
+                next_step="85 is what the published sets have",
+            )
+        if not self.conditions:
+            raise UserError(
+                expected="at least one corruption to write",
+                found="none",
+                next_step="name some under [conditions.corruptions], or a set: "
+                'sets = ["imagenet-c"] under [conditions]',
+            )
+
+    @property
+    def chunk(self) -> int:
+        """Samples in a chunk; a function of the image size alone, so that a resumed run has the same."""
+        return chunk_length(3 * self.canonical.size**2, CHUNK_BYTES, at_most=CHUNK_IMAGES)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """`what` makes another tree; `made_with` makes other bytes of the same tree."""
+        what: dict[str, Any] = {
+            "data": {
+                "fingerprint": self.dataset.fingerprint,
+                "num_images": len(self.dataset),
+                "label_space": self.dataset.label_space.name,
+            },
+            "canonical": dict(vars(self.canonical)),
+            "layout": self.layout,
+            "conditions": [
+                condition.description() | _ingredients(condition) for condition in self.conditions
+            ],
+        }
+        if self.layout == "imagenet-c":
+            what["quality"] = self.quality
+        made_with = {"nversion": nversion.__version__}
+        made_with |= {package: version(package) for package in ("pillow", "numpy", "torch")}
+        for library in ("libjpeg_turbo", "jpg", "zlib"):
+            made_with[library] = str(features.version(library))
+        return {"name": self.dataset.name, "what": what, "made_with": made_with}
+
+
+def _ingredients(condition: Condition) -> dict[str, Any]:
+    """Fingerprint of what a corruption reads beside the image (frost's textures), where it offers one."""
+    kind = CORRUPTIONS[condition.corruption or ""]
+    offered = getattr(kind, "ingredients", None)
+    return {"ingredients": offered()} if callable(offered) else {}
+
+
+@dataclass(frozen=True)
+class TreePlan:
+    """Numbers that are told before anything is written.
+
+    Attributes:
+        images_total, images_missing: images under conditions; `chunks_missing`: pieces they are written in.
+        bytes_missing: disk that the missing ones take, from a few samples; `bytes_free`: what there is.
+        seconds: of one process for what is missing, from the same samples.
+    """
+
+    images_total: int
+    images_missing: int
+    chunks_missing: int
+    bytes_missing: int
+    bytes_free: int
+    seconds: float
+
+
+class Writer(ABC):
+    """One tree's files: which chunks are there, and how one is written."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.work = tree.folder / WORK
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether an earlier run wrote all of this very tree.
+
+        Raises:
+            UserError: the folder holds something else.
+        """
+        folder, asked = self.tree.folder, self.tree.manifest
+        manifest = read_manifest(folder)
+        if manifest is None:
+            others = [p.name for p in folder.iterdir() if p.name != WORK] if folder.is_dir() else []
+            if others or (folder.exists() and not folder.is_dir()):
+                raise UserError(
+                    expected="a new folder, or a tree that this command wrote",
+                    found=f"{folder}, which holds {others[0]!r} and no {MANIFEST}"
+                    if others
+                    else f"{folder}, a file",
+                    next_step="name another --out",
+                )
+            return False
+        done = bool(manifest["complete"])
+        for part in ("what",) if done else ("what", "made_with"):
+            if differing := _first_difference(manifest[part], asked[part]):
+                key, found, wanted = differing
+                raise UserError(
+                    expected=f"a new folder, or the tree of these settings, in {folder}",
+                    found=f"one with {key} = {found} where {wanted} is asked for",
+                    next_step="name another --out, or remove that tree",
+                )
+        return done
+
+    def start(self) -> None:
+        """Lay out what the workers need."""
+        self.tree.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.tree.folder / MANIFEST).exists():
+            self._write_manifest(complete=False)
+
+    def finish(self) -> None:
+        """Every chunk is there: drop the records and say so in the manifest."""
+        self._write_manifest(complete=True)
+        shutil.rmtree(self.work)
+
+    def missing(self) -> dict[tuple[int, int], list[Condition]]:
+        """For each span of samples the conditions under which it is still to be written."""
+        if self.complete:
+            return {}
+        found = {}
+        for span in spans(len(self.tree.dataset), self.tree.chunk):
+            if lacking := [c for c in self.tree.conditions if not self._holds(c, *span)]:
+                found[span] = lacking
+        return found
+
+    def write(self, condition: Condition, start: int, stop: int, images_n3HW: torch.Tensor) -> None:
+        """Write samples `start` to `stop` under a condition, then the record that they are there."""
+        record = self.put(condition, start, _channels_last(images_n3HW))
+        write_text(self._record(condition, start, stop), json.dumps(record))
+
+    @abstractmethod
+    def put(self, condition: Condition, start: int, images_nHW3: NDArray[np.uint8]) -> Any:
+        """Write a chunk; plain data by which `matches` will know it again."""
+
+    @abstractmethod
+    def matches(self, condition: Condition, start: int, stop: int, record: Any) -> bool:
+        """Whether what is on disk is what the record tells."""
+
+    @abstractmethod
+    def disk_bytes(self, images_nHW3: NDArray[np.uint8]) -> float:
+        """Mean disk that one of these images takes."""
+
+    def _holds(self, condition: Condition, start: int, stop: int) -> bool:
+        try:
+            record = json.loads(self._record(condition, start, stop).read_text())
+        except (OSError, ValueError):
+            return False
+        return self.matches(condition, start, stop, record)
+
+    def _record(self, condition: Condition, start: int, stop: int) -> Path:
+        return self.work / condition.name.partition("/")[2] / f"{start:07d}-{stop:07d}.json"
+
+    def _write_manifest(self, complete: bool) -> None:
+        content = json.dumps(self.tree.manifest | {"complete": complete}, indent=1, ensure_ascii=False)
+        write_text(self.tree.folder / MANIFEST, content + "\n")
+
+
+class ImageWriter(Writer):
+    """A file for each image. A chunk's record holds the sizes of its files."""
+
+    def __init__(self, tree: Tree) -> None:
+        super().__init__(tree)
+        self.places = image_places(tree.dataset, tree.layout)
+
+    def put(self, condition: Condition, start: int, images_nHW3: NDArray[np.uint8]) -> list[int]:
+        sizes = []
+        for row, image_HW3 in enumerate(images_nHW3, start):
+            content = self.encode(image_HW3)
+            # Not flushed one by one: a file that a loss of power cuts short is not of the recorded size.
+            write_bytes(self._path(condition, row), content, flush=False)
+            sizes.append(len(content))
+        return sizes
+
+    def matches(self, condition: Condition, start: int, stop: int, record: Any) -> bool:
+        if not isinstance(record, list) or len(record) != stop - start:
+            return False
+        paths = [self._path(condition, row) for row in range(start, stop)]
+        return all(p.is_file() and p.stat().st_size == size for p, size in zip(paths, record, strict=True))
+
+    def encode(self, image_HW3: NDArray[np.uint8]) -> bytes:
+        """The bytes of the image's file: JPEG as the published sets have it, or PNG."""
+        buffer = BytesIO()
+        image = Image.fromarray(image_HW3)
+        if self.tree.layout == "png":
+            image.save(buffer, "PNG")
+        else:
+            image.save(buffer, "JPEG", quality=self.tree.quality, optimize=True)
+        return buffer.getvalue()
+
+    def disk_bytes(self, images_nHW3: NDArray[np.uint8]) -> float:
+        sizes = np.array([len(self.encode(image_HW3)) for image_HW3 in images_nHW3])
+        return float((np.ceil(sizes / DISK_BLOCK) * DISK_BLOCK).mean())
+
+    def _path(self, condition: Condition, row: int) -> Path:
+        assert condition.corruption is not None
+        assert condition.severity is not None
+        severity = severity_folder(condition.corruption, condition.severity)
+        return self.tree.folder / condition.corruption / severity / self.places[row]
+
+
+class ArrayWriter(Writer):
+    """One array for each corruption. A chunk's record holds the digest of its rows."""
+
+    @cached_property
+    def levels(self) -> dict[str, list[float]]:
+        """The severities of each corruption, ascending: the order of its blocks."""
+        found: dict[str, list[float]] = {}
+        for condition in self.tree.conditions:
+            assert condition.corruption is not None
+            assert condition.severity is not None
+            found.setdefault(condition.corruption, []).append(condition.severity)
+        return {corruption: sorted(severities) for corruption, severities in found.items()}
+
+    def start(self) -> None:
+        super().start()
+        self.work.mkdir(exist_ok=True)
+        for corruption in self.levels:
+            if _opened(self._path(corruption), self._shape(corruption)) is None:
+                self._path(corruption).unlink(missing_ok=True)
+                np.lib.format.open_memmap(
+                    self._path(corruption), "w+", np.uint8, self._shape(corruption)
+                ).flush()
+
+    def finish(self) -> None:
+        for corruption in self.levels:
+            path = self._path(corruption)
+            if path.parent == self.work:
+                with whole_file(self.tree.folder / path.name) as temporary:
+                    path.replace(temporary)
+        most = max(map(len, self.levels.values()))
+        buffer = BytesIO()
+        np.save(buffer, np.tile(self.tree.dataset.labels_N, most), allow_pickle=False)
+        write_bytes(self.tree.folder / LABELS, buffer.getvalue())
+        super().finish()
+
+    def put(self, condition: Condition, start: int, images_nHW3: NDArray[np.uint8]) -> str:
+        rows = self._rows(condition, start, start + len(images_nHW3), "r+")
+        assert rows is not None, "start() comes first"
+        rows[:] = images_nHW3
+        assert isinstance(rows, np.memmap)
+        rows.flush()
+        return fingerprint(images_nHW3)
+
+    def matches(self, condition: Condition, start: int, stop: int, record: Any) -> bool:
+        rows = self._rows(condition, start, stop, "r")
+        return rows is not None and fingerprint(np.asarray(rows)) == record
+
+    def disk_bytes(self, images_nHW3: NDArray[np.uint8]) -> float:
+        return float(images_nHW3[0].nbytes)
+
+    def _path(self, corruption: str) -> Path:
+        """Where the array is now: with the records until all of it is there."""
+        final = self.tree.folder / f"{corruption}.npy"
+        return final if final.is_file() else self.work / final.name
+
+    def _shape(self, corruption: str) -> tuple[int, ...]:
+        side = self.tree.canonical.size
+        return len(self.levels[corruption]) * len(self.tree.dataset), side, side, 3
+
+    def _rows(self, condition: Condition, start: int, stop: int, mode: Any) -> NDArray[np.uint8] | None:
+        assert condition.corruption is not None
+        assert condition.severity is not None
+        array = _opened(self._path(condition.corruption), self._shape(condition.corruption), mode)
+        if array is None:
+            return None
+        first = self.levels[condition.corruption].index(condition.severity) * len(self.tree.dataset)
+        return array[first + start : first + stop]
+
+
+def _opened(path: Path, shape: tuple[int, ...], mode: Any = "r") -> np.memmap[Any, Any] | None:
+    """The array in a file, mapped; None where it is not one of this shape, whole."""
+    try:
+        array = np.lib.format.open_memmap(path, mode)
+    except (OSError, ValueError):
+        return None
+    return array if array.shape == shape and array.dtype == np.uint8 else None
+
+
+def _channels_last(images_n3HW: torch.Tensor) -> NDArray[np.uint8]:
+    images_nHW3: NDArray[np.uint8] = images_n3HW.permute(0, 2, 3, 1).contiguous().numpy()
+    return images_nHW3
+
+
+def writer_of(tree: Tree) -> Writer:
+    """The writer of the tree's layout."""
+    return ArrayWriter(tree) if tree.layout == ARRAYS else ImageWriter(tree)
+
+
+def plan_tree(tree: Tree) -> TreePlan:
+    """Look at what is there, and estimate the rest: renders and encodes a few samples in memory.
+
+    Raises:
+        UserError: the folder holds something else, or an image cannot be read.
+    """
+    writer = writer_of(tree)
+    missing = writer.missing()
+    counts = dict.fromkeys(tree.conditions, 0)
+    for (start, stop), lacking in missing.items():
+        for condition in lacking:
+            counts[condition] += stop - start
+    num_bytes = seconds = 0.0
+    if missing:
+        rows = np.unique(np.linspace(0, len(tree.dataset) - 1, MEASURED).astype(int)).tolist()
+        started = time.perf_counter()
+        images_n3HW = _canonical(tree, rows)
+        seconds = (time.perf_counter() - started) / len(rows) * sum(b - a for a, b in missing)
+        ids = [tree.dataset.sample_ids[row] for row in rows]
+        next(iter(missing.values()))[0].render(images_n3HW, ids)  # the first call loads and allocates
+        for condition, count in counts.items():
+            if count:
+                started = time.perf_counter()
+                num_bytes += count * writer.disk_bytes(_channels_last(condition.render(images_n3HW, ids)))
+                seconds += count * (time.perf_counter() - started) / len(rows)
+    existing = next(p for p in (tree.folder, *tree.folder.absolute().parents) if p.is_dir())
+    return TreePlan(
+        len(tree.conditions) * len(tree.dataset),
+        sum(counts.values()),
+        sum(map(len, missing.values())),
+        round(num_bytes),
+        shutil.disk_usage(existing).free,
+        seconds,
+    )
+
+
+def check_disk(plans: Sequence[TreePlan], folder: Path) -> None:
+    """
+    Raises:
+        UserError: what is missing takes more disk than there is.
+    """
+    needed = sum(plan.bytes_missing for plan in plans)
+    free = min(plan.bytes_free for plan in plans)
+    if needed > free:
+        raise UserError(
+            expected=f"{needed / 1e9:.1f} GB free in {folder}",
+            found=f"{free / 1e9:.1f} GB",
+            next_step="free some space, name another --out, ask for fewer corruptions, "
+            "or write JPEG with a lower --quality",
+        )
+
+
+def check_workers(workers: int) -> None:
+    """
+    Raises:
+        UserError: fewer than one.
+    """
+    if workers < 1:
+        raise UserError(
+            expected="at least 1 worker", found=str(workers), next_step="leave --workers out for one a core"
+        )
+
+
+def write_tree(tree: Tree, workers: int = 1, on_step: Counter = lambda: None) -> None:
+    """Write what is missing of a tree; killed at any moment and run again, it ends in the same bytes.
+
+    A kill loses at most one chunk of each worker. The bytes do not depend on the number of workers.
+    Memory: for each worker the data set's own, and a chunk (`CHUNK_BYTES`) before and after corruption.
+
+    Args:
+        workers: processes, each with one thread; 1: this process.
+        on_step: called for each chunk that is written.
+
+    Raises:
+        UserError: the folder holds something else, another run writes to it, the disk is full, or an
+            image cannot be read. What is finished is kept.
+    """
+    check_workers(workers)
+    if writer_of(tree).complete:
+        return
+    with only_run(tree.folder / WORK):
+        remove_leftovers(tree.folder)
+        writer = writer_of(tree)
+        writer.start()
+        missing = writer.missing()
+        if workers == 1 or len(missing) < 2:
+            with _one_thread():
+                for (start, stop), conditions in missing.items():
+                    for _ in _write_span(writer, start, stop, conditions):
+                        on_step()
+        else:
+            _in_processes(tree, missing, min(workers, len(missing)), on_step)
+        writer.finish()
+
+
+def _canonical(tree: Tree, rows: Sequence[int]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([tree.canonical.render(tree.dataset.decode(row)) for row in rows]))
+
+
+def _write_span(
+    writer: Writer, start: int, stop: int, conditions: Sequence[Condition]
+) -> Iterator[Condition]:
+    """Decode a span once and write it under each condition; yields after each."""
+    ids = writer.tree.dataset.sample_ids[start:stop]
+    images_n3HW = _canonical(writer.tree, range(start, stop))
+    for condition in conditions:
+        writer.write(condition, start, stop, condition.render(images_n3HW, ids))
+        yield condition
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Worker:
+    """What a worker process holds: its writer, the count of finished chunks, and the sign to stop."""
+
+    writer: Writer
+    count: Any
+    stop: Any
+
+
+def _start_worker(tree: Tree, count: Any, stop: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which raises the sign
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    _Worker.writer, _Worker.count, _Worker.stop = writer_of(tree), count, stop
+
+
+def _end_with_parent() -> None:
+    """A killed parent takes its workers along: the run that resumes its work must be alone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _write_in_worker(start: int, stop: int, conditions: Sequence[Condition]) -> None:
+    for _ in _write_span(_Worker.writer, start, stop, conditions):
+        with _Worker.count.get_lock():
+            _Worker.count.value += 1
+        if _Worker.stop.is_set():
+            return
+
+
+def _in_processes(
+    tree: Tree, missing: Mapping[tuple[int, int], list[Condition]], workers: int, on_step: Counter
+) -> None:
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    count, stop = context.Value("q", 0), context.Event()
+    told = 0
+    with ProcessPoolExecutor(workers, context, _start_worker, (tree, count, stop)) as pool:
+        try:
+            pending = {pool.submit(_write_in_worker, *span, lacking) for span, lacking in missing.items()}
+            while pending:
+                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+                for future in finished:
+                    future.result()
+                done = count.value
+                for _ in range(done - told):
+                    on_step()
+                told = done
+        except BrokenProcessPool as error:
+            raise UserError(
+                expected=f"{workers} worker processes to the end",
+                found="one that was killed, perhaps for lack of memory",
+                next_step="run again with fewer --workers: what is finished is kept",
+            ) from error
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _first_difference(found: Any, asked: Any, key: str = "") -> tuple[str, str, str] | None:
+    """Where two pieces of plain data first differ: the dotted key, and both values as text."""
+    if isinstance(found, dict) and isinstance(asked, dict):
+        for name in {**asked, **found}:
+            inner = f"{key}.{name}" if key else str(name)
+            if difference := _first_difference(found.get(name), asked.get(name), inner):
+                return difference
+        return None
+    if isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
+        for place, pair in enumerate(zip(found, asked, strict=True), 1):
+            if difference := _first_difference(*pair, f"{key}[{place}]"):
+                return difference
+        return None
+    if found == asked:
+        return None
+    if isinstance(found, list) and isinstance(asked, list):
+        return f"the number of {key}", str(len(found)), str(len(asked))
+    return key, json.dumps(found, ensure_ascii=False), json.dumps(asked, ensure_ascii=False)
