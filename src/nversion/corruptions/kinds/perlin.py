@@ -19,6 +19,7 @@ from nversion.corruptions.base import (
     Parameter,
     column_vector,
     plane,
+    row_vector,
     severity_share,
 )
 from nversion.corruptions.scratch import scratch
@@ -216,20 +217,41 @@ def _slanted(
     """Noise of each octave for any m: every pixel looks up the four corners of its lattice square."""
     num_samples, height, width = like_nHW.shape
     device = like_nHW.device
-    row_H1, column_1W = np.arange(height)[:, None], np.arange(width)
-    permutation = torch.from_numpy(permutation_nB).to(device)
-    first_n1 = torch.arange(num_samples, device=device)[:, None] * gradients_n2I[0].numel()
+
+    def buffer(name: str, dtype: torch.dtype = torch.float32, planes: int = 1) -> Tensor:
+        return scratch(name, (planes, height, width), dtype, device)
+
+    row_1H, column_1W = np.arange(height)[None], np.arange(width)[None]
     flat, both = gradients_n2I.view(-1), gradients_n2I.shape[2]
+    # Entry 256 is entry 0 again: the line behind the last is the first.
+    first_nB = np.pad(permutation_nB, ((0, 0), (0, 1)), mode="wrap")
+    first_nB += np.arange(num_samples)[:, None] * gradients_n2I[0].numel()
+    first = torch.from_numpy(first_nB).to(device).view(-1)
+    start = plane(np.arange(num_samples) * first_nB.shape[1], like_nHW, torch.int64)
+    place, whole = buffer("place", torch.float64), buffer("whole", torch.float64)
+    lines = [buffer(f"line {axis}", torch.int64) for axis in "xy"]
+    rests, weights = (
+        [[buffer(f"{name} {axis} {side}") for side in range(2)] for axis in "xy"]
+        for name in ("rest", "weight")
+    )
+    index, entry = (buffer(name, torch.int64, num_samples) for name in ("index", "entry"))
+    noise, ramp, other = (buffer(name, planes=num_samples) for name in ("noise", "ramp", "other"))
     for scale in scales:
-        x, y = (_Axis.of(scale * (row_H1 * m[0, axis] + column_1W * m[1, axis])) for axis in range(2))
-        noise = torch.zeros_like(like_nHW)
+        for axis, (line, rest, weight) in enumerate(zip(lines, rests, weights, strict=True)):
+            down = column_vector(row_1H * (scale * m[0, axis]) + FAR, place, torch.float64)
+            torch.add(down, row_vector(column_1W * (scale * m[1, axis]), place, torch.float64), out=place)
+            line.copy_(torch.trunc(place, out=whole)).bitwise_and_(PERIOD - 1)
+            rest[0].copy_(place.sub_(torch.floor(place, out=whole)))
+            torch.sub(rest[0], 1.0, out=rest[1])
+            torch.mul(rest[0], -2.0, out=weight[1]).add_(3.0).mul_(rest[0]).mul_(rest[0])
+            torch.sub(1.0, weight[1], out=weight[0])
+        noise.zero_()
+        torch.add(lines[0], start, out=entry)
         for i, j in product(range(2), range(2)):
-            line_P = torch.from_numpy((x.before.ravel() + i) % PERIOD).to(device)
-            index_nP = permutation.index_select(1, line_P).add_(first_n1)
-            index_nP.add_(torch.from_numpy(y.before.ravel()).to(device))
-            weight_HW = 1.5 * x.weight[i] * y.weight[j]
-            for offset, rest_HW in ((0, x.rest[i]), (both, y.rest[j])):
-                factor = torch.from_numpy((weight_HW * rest_HW).astype(np.float32)).to(device)
-                gradient = torch.index_select(flat[offset + j :], 0, index_nP.view(-1))
-                noise.add_(gradient.view(noise.shape).mul_(factor))
-        yield noise
+            torch.index_select(first[i:], 0, entry.view(-1), out=index.view(-1))
+            index.add_(lines[1])
+            for offset, out, height_of in ((j, ramp, rests[0][i]), (both + j, other, rests[1][j])):
+                torch.index_select(flat[offset:], 0, index.view(-1), out=out.view(-1))
+                out.mul_(height_of)
+            noise.add_(ramp.add_(other).mul_(weights[0][i]).mul_(weights[1][j]))
+        yield noise.mul_(1.5)
