@@ -86,3 +86,19 @@ def _direction(parameters: Mapping[str, Any], severity: float, side: int) -> lis
 
 
 DRAWS["motion_blur"] = _direction
+
+
+def _glass(parameters: Mapping[str, Any], severity: float, side: int) -> list[NDArray[Any]]:
+    inner = side - 2 * parameters["max_delta"]
+    fields = (field(uniform_fields, parameters, i, inner, inner, 2) for i in range(parameters["iterations"]))
+    return [pair for drawn in fields for pair in drawn.reshape(-1, 2)]
+
+
+DRAWS["glass_blur"] = _glass
+
+
+def _spatter(parameters: Mapping[str, Any], severity: float, side: int) -> list[NDArray[Any]]:
+    return [field(normal_fields, parameters, 0, side, side)]
+
+
+DRAWS["spatter"] = _spatter

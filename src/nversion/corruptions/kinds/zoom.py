@@ -87,7 +87,7 @@ class ZoomBlurCifar(ZoomBlur):
 
 def _average(planes_pHW: Tensor, factors: list[float], out_pHW: Tensor) -> None:
     # Each layer is a whole number over 2^32 and so is their sum, which float64 holds up to 2^21 layers.
-    num_planes, height, width = planes_pHW.shape
+    height, width = planes_pHW.shape[1:]
     device = planes_pHW.device
     planes_HpW = side_by_side(planes_pHW, first_precision(device))
     once, exact, total = (
