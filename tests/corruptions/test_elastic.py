@@ -64,20 +64,6 @@ def test_elastic_transform_is_its_definition_at_every_pixel_of_an_oblong_image(s
         assert ours[0, :, row, column].tolist() == pytest.approx(np.floor(value), abs=1)
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.4, 3.1, 70.0])
-@pytest.mark.parametrize("size", [(9, 1), (40, 13), (130, 75)])
-def test_smoothing_is_scipys_of_a_mirrored_field(size, sigma):
-    ours = elastic._smoothed(field(4, 2, size), sigma)[0].numpy()
-    assert ours == pytest.approx(scipy_smoothed(4, 2, size, sigma), abs=3e-7)
-
-
-def test_smoothing_adds_whole_numbers_that_float64_holds():
-    _, weights = elastic._gaussian(0, 64, 300, 170.8)
-    assert np.array_equal(weights, np.rint(weights))
-    assert 2.0**24 * weights.sum(axis=1).max() < 2**53
-    assert weights.sum(axis=1) / 2**28 == pytest.approx(1, abs=1e-6)
-
-
 def test_the_three_points_read_from_where_they_were():
     shift = np.random.default_rng(0).uniform(-20, 20, (5, 3, 2))
     square, center = 66, np.array([150.0, 100.0])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,15 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.core import spans
 from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, column_vector, row_vector
 from nversion.corruptions.fields import BITS, uniform_fields
 from nversion.corruptions.levels import at
 from nversion.corruptions.scratch import scratch
+from nversion.corruptions.smoothing import VALUE_BITS, smoothed
 
 ONE = 1 << 20  # a pixel, where places are whole numbers
-WEIGHT_BITS = 28  # of the smoothing
-ROWS = 64  # of the smoothing's matrix at once: where sigma is small the others' columns are zeros
 TRUNCATE = 3.0  # the smoothing's reach, in sigmas
 
 
@@ -92,8 +88,9 @@ class ElasticTransform(Corruption):
 
         seeds = columns["seed"]
         for place, stream, length in ((column, 0, width), (row, 1, height)):
-            shift = _smoothed(uniform_fields(seeds, stream, (height, width), device), sigma)
-            place.copy_(shift.mul_(alpha * ONE).round_())
+            field = uniform_fields(seeds, stream, (height, width), device).double()
+            shift = smoothed(field.mul_(2.0**BITS).sub_(2.0**VALUE_BITS), sigma, TRUNCATE, mirrored=True)
+            place.copy_(shift.mul_(alpha * ONE / 2.0**VALUE_BITS).round_())
             own = torch.arange(length, device=device).mul_(ONE)
             place.add_(own if place is column else own[:, None])
             # Mirrored half a pixel beyond the first and the last: what lies between reads as that pixel.
@@ -192,43 +189,3 @@ def _read(padded: Tensor, row: Tensor, column: Tensor, out: Tensor) -> None:
         third.add_(fourth.sub_(third).mul_(right))
         first.add_(third.sub_(first).mul_(down))
         out[channel] = first
-
-
-def _smoothed(field_nHW: Tensor, sigma: float) -> Tensor:
-    """2·field − 1 under a Gaussian cut off at 3 sigma, mirrored at the edges: float64, exact sums.
-
-    Whole numbers below 2^53 all the way: 23 bits of the field and 28 of the weights, rounded to 24 between
-    rows and columns; against float64 throughout it differs by about 1e-8.
-    """
-    height, width = field_nHW.shape[1:]
-    values = field_nHW.double().mul_(2.0**BITS).sub_(2.0 ** (BITS - 1))
-    smooth = torch.empty_like(values)
-    for first, last in spans(height, ROWS):
-        start, weights = _gaussian(first, last, height, sigma)
-        weights_BK = torch.from_numpy(weights).to(values.device)
-        smooth[:, first:last] = torch.matmul(weights_BK, values[:, start : start + weights.shape[1]])
-    smooth.mul_(2.0 ** (1 - WEIGHT_BITS)).round_()
-    for first, last in spans(width, ROWS):
-        start, weights = _gaussian(first, last, width, sigma)
-        weights_BK = torch.from_numpy(weights).to(values.device)
-        values[..., first:last] = torch.matmul(smooth[..., start : start + weights.shape[1]], weights_BK.T)
-    return values.mul_(2.0 ** (-WEIGHT_BITS - BITS))
-
-
-@lru_cache(maxsize=32)
-def _gaussian(first: int, last: int, length: int, sigma: float) -> tuple[int, NDArray[np.float64]]:
-    """Rows `first` to `last` of the smoothing of a line of `length`, times 2^28 and rounded.
-
-    Returns:
-        The first column that is not 0, and the columns from there to the last such, (last − first, K).
-    """
-    reach = math.floor(TRUNCATE * sigma + 0.5)
-    offset = np.arange(-reach, reach + 1)
-    weight = np.exp(-0.5 * (offset / max(sigma, 1e-9)) ** 2)
-    place = np.mod(np.arange(first, last)[:, None] + offset, 2 * length)
-    place = np.minimum(place, 2 * length - 1 - place)
-    flat = (place + length * np.arange(last - first)[:, None]).ravel()
-    share = np.broadcast_to(weight / weight.sum(), place.shape).ravel()
-    rows = np.bincount(flat, weights=share, minlength=length * (last - first)).reshape(-1, length)
-    start, stop = max(first - reach, 0), min(last + reach, length)
-    return start, np.rint(rows[:, start:stop] * 2.0**WEIGHT_BITS)
