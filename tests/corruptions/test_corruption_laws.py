@@ -20,6 +20,7 @@ SEVERITY = 5.0
 CHANGED_AT_ZERO: set[str] = {
     "blue_noise_sample",
     "chromatic_abberation",
+    "color_dither",
     "inverse_sparkles",
     "pinch_and_twirl",
     "sparkles",
@@ -27,11 +28,24 @@ CHANGED_AT_ZERO: set[str] = {
 }
 # Nothing of these is drawn: their parameters follow from the severity.
 WITHOUT_CHANCE: set[str] = {
+    "bleach_bypass",
+    "brightness",
+    "brightness_cifar",
     "circular_motion_blur",
+    "color_dither",
+    "contrast",
+    "contrast_cifar",
     "defocus_blur",
     "defocus_blur_cifar",
     "gaussian_blur",
     "gaussian_blur_cifar",
+    "jpeg_compression",
+    "jpeg_compression_cifar",
+    "pixelate",
+    "pixelate_cifar",
+    "saturate",
+    "saturate_cifar",
+    "technicolor",
     "zoom_blur",
     "zoom_blur_cifar",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -109,6 +110,7 @@ class Pixelate(Corruption):
         out_n3HW.copy_(result_n3HW)
 
 
+@lru_cache(maxsize=64)
 def _nearest(length: int, small: int) -> NDArray[np.intp]:
     return ((np.arange(length) + 0.5) * (small / length)).astype(np.intp)
 
