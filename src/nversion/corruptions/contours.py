@@ -23,7 +23,7 @@ def windows(planes_nHW: Tensor, mirrored: bool) -> Callable[[int, int], Tensor]:
     """Views of the planes moved by one pixel: f(down, right), each −1, 0 or 1.
 
     Args:
-        mirrored: beyond an edge the planes are mirrored at it, b | a b; otherwise the edge is repeated, a | a b.
+        mirrored: beyond an edge the planes are mirrored at it, b | a b; otherwise it is repeated, a | a b.
     """
     height, width = planes_nHW.shape[1:]
     padded = planes_nHW
@@ -114,7 +114,8 @@ def _lengths(farthest: int) -> NDArray[np.int32]:
     flat = KNIGHT * shorter + STRAIGHT * (longer - 2 * shorter)
     steep = KNIGHT * (longer - shorter) + DIAGONAL * (2 * shorter - longer)
     length = np.where(2 * shorter <= longer, flat, steep)
-    return np.minimum(length, STRAIGHT * farthest).astype(np.int32)
+    nearest: NDArray[np.int32] = np.minimum(length, STRAIGHT * farthest).astype(np.int32)
+    return nearest
 
 
 def mean_3(planes_nHW: Tensor, cut: bool) -> Tensor:

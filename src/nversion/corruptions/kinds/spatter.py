@@ -28,11 +28,11 @@ class Spatter(Corruption):
 
     The liquid is a field of normals, `mean + deviation·normal`, smoothed by a Gaussian of `sigma` pixels, and
     0 below `least`. Mud is 1 where there is liquid, smoothed by a Gaussian of `strength` pixels, and 0 below
-    0.8: `m`; a value is `v·(1 − m) + mud·m`. Of water the edges are found (Canny's, of the liquid in bytes,
-    thresholds 50 and 150); the distance to them in pixels (by steps of length 1, 1.4 and 2.1969; at most 20)
-    is smoothed over 3×3, cut to bytes and equalized, then lit from one side (a 3×3 relief) and smoothed again;
-    `m` is its product with the liquid, over the greatest of the image, times `strength`: a value is `v +
-    water·m`, cut to 255. All of this is what OpenCV does, byte by byte.
+    0.8: with that `m` a value is `v·(1 − m) + mud·m`. Of water the edges are found (Canny's, of the liquid in
+    bytes, thresholds 50 and 150); the distance to them in pixels (by steps of length 1, 1.4 and 2.1969, at
+    most 20) is averaged over 3×3, cut to bytes and equalized, then lit from one side (a 3×3 relief) and
+    averaged again. Its product with the liquid, over the greatest of the image, times `strength` is `m`, and
+    a value is `v + water·m`, cut to 255. All of this is what OpenCV does, byte by byte.
 
     Between severities 3 and 4, where water turns to mud, the row of the nearer one is taken. The reference's
     lengths are pixels at every size of image, and so are ours. Without any liquid it divides 0 by 0; ours
@@ -45,7 +45,7 @@ class Spatter(Corruption):
 
     >>> black = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
     >>> Spatter(5).apply(black, [{"seed": 1}]).amax(dim=(0, 2, 3)).tolist()
-    [63, 42, 20]
+    [62, 41, 19]
     """
 
     name: ClassVar[str] = "spatter"
