@@ -133,11 +133,11 @@ def _light(like_n3HW: Tensor, columns: Columns) -> Tensor:
     """The caustic of each image, in [0, 1]: float32 (n, H, W)."""
     num_samples, _, height, width = like_n3HW.shape
 
-    def buffer(name: str) -> Tensor:
-        return scratch(name, (num_samples, height, width), torch.float32, like_n3HW.device)
+    def buffer(name: str, planes: int = 1) -> Tensor:
+        return scratch(name, (planes, num_samples, height, width), torch.float32, like_n3HW.device)
 
-    sines, cosines = (buffer("sine 0"), buffer("sine 1")), (buffer("cosine 0"), buffer("cosine 1"))
-    total, work = buffer("total"), (buffer("a"), buffer("b"), buffer("c"))
+    sines, cosines, turns = buffer("sines", 2), buffer("cosines", 2), buffer("turns", 2)
+    total, product = buffer("total")[0], buffer("product")[0]
     places = [_places(columns["size"], num_pixels) for num_pixels in (height, width)]
     turned = [in_turns(place) for place in places]
     start = (column_vector(turned[0], total), row_vector(turned[1], total))
@@ -149,11 +149,11 @@ def _light(like_n3HW: Tensor, columns: Columns) -> Tensor:
     for step in range(STEPS):
         time = columns["time"] * (1.0 - 3.5 / (step + 1))
         if step == 0:
-            _first_angles(places, time, sines, cosines, work[0])
+            _first_angles(places, time, sines, cosines, product)
         else:
-            _next_angles(start, time, sines, cosines, work)
+            _next_angles(start, time, sines, cosines, turns, product)
         cosine, sine = plane(np.cos(time), total), plane(np.sin(time), total)
-        s, c, d = work
+        s, c, d = turns[0], turns[1], product  # free until the next step
         torch.mul(sines[0], cosine, out=s).add_(torch.mul(cosines[0], sine, out=d))
         torch.mul(cosines[1], cosine, out=c).sub_(torch.mul(sines[1], sine, out=d))
         # 1/√(A/s² + B/c²) as √(s²c²/(Ac² + Bs²)), which is 0 where the one or the other is.
@@ -177,8 +177,8 @@ def _places(size_n: NDArray[np.float64], num_pixels: int) -> NDArray[np.float64]
 def _first_angles(
     places: list[NDArray[np.float64]],
     time_n: NDArray[np.float64],
-    sines: tuple[Tensor, Tensor],
-    cosines: tuple[Tensor, Tensor],
+    sines: Tensor,
+    cosines: Tensor,
     work: Tensor,
 ) -> None:
     # Sine and cosine of i after the first step, where i is the sum of a row's and a column's angle.
@@ -198,27 +198,24 @@ def _first_angles(
 def _next_angles(
     start: tuple[Tensor, Tensor],
     time_n: NDArray[np.float64],
-    sines: tuple[Tensor, Tensor],
-    cosines: tuple[Tensor, Tensor],
-    work: tuple[Tensor, Tensor, Tensor],
+    sines: Tensor,
+    cosines: Tensor,
+    turns: Tensor,
+    product: Tensor,
 ) -> None:
     """Replace sines and cosines of i by those of p + (cos(t − i₀) + sin(t + i₁), sin(t − i₁) + cos(t + i₀)).
 
     These sums are cos t·(cos i₀ + sin i₁) + sin t·(sin i₀ + cos i₁) and cos t·(cos i₀ − sin i₁) + sin t·(cos
     i₁ − sin i₀). Angles are in turns, where taking off whole ones is exact.
     """
-    first, second, product = work
     cosine, sine = (plane(of(time_n) / (2 * math.pi), product) for of in (np.cos, np.sin))
-    for add, other, turns, place in (
-        (torch.add, (sines[0], cosines[1]), first, start[0]),
-        (torch.sub, (cosines[1], sines[0]), second, start[1]),
-    ):
-        add(cosines[0], sines[1], out=turns).mul_(cosine)
-        add(*other, out=product).mul_(sine)
-        turns.add_(product).add_(place)
-    for turns, sine_of, cosine_of in zip((first, second), sines, cosines, strict=True):
-        sine_of_turns_(sine_of.copy_(turns))
-        cosine_of_turns_(cosine_of.copy_(turns))
+    torch.add(cosines[0], sines[1], out=turns[0])
+    torch.sub(cosines[0], sines[1], out=turns[1])
+    turns.mul_(cosine)
+    turns[0].add_(torch.add(sines[0], cosines[1], out=product).mul_(sine)).add_(start[0])
+    turns[1].add_(torch.sub(cosines[1], sines[0], out=product).mul_(sine)).add_(start[1])
+    sine_of_turns_(sines.copy_(turns))
+    cosine_of_turns_(cosines.copy_(turns))
 
 
 def _blurred(plane_nHW: Tensor, sigma_n: NDArray[np.float64]) -> Tensor:
@@ -228,20 +225,22 @@ def _blurred(plane_nHW: Tensor, sigma_n: NDArray[np.float64]) -> Tensor:
     weight_nK = np.exp(-0.5 * (offset_K / np.maximum(sigma_n, 1e-9)[:, None]) ** 2)
     weight_nK *= offset_K <= reach_n[:, None]  # adding an exact zero leaves a sum as it is
     weight_nK /= (2 * np.cumsum(weight_nK, axis=1) - weight_nK[:, :1])[:, -1:]
-    shape, device = tuple(plane_nHW.shape), plane_nHW.device
+    shape, device, reach = tuple(plane_nHW.shape), plane_nHW.device, len(offset_K) - 1
     total, pair = (scratch(name, shape, torch.float32, device) for name in ("blurred", "pair"))
     for axis in (1, 2):
         length = shape[axis]
-        mirrored = np.pad(np.arange(length), len(offset_K) - 1, mode="symmetric")
-        wide = plane_nHW.index_select(axis, torch.from_numpy(mirrored).to(device))
-        for offset in offset_K:
-            weight = plane(weight_nK[:, offset], total)
-            before = wide.narrow(axis, len(offset_K) - 1 - int(offset), length)
-            if offset == 0:
-                torch.mul(before, weight, out=total)
-                continue
-            after = wide.narrow(axis, len(offset_K) - 1 + int(offset), length)
-            total.add_(torch.add(before, after, out=pair).mul_(weight))
+        mirrored = torch.from_numpy(np.pad(np.arange(length), reach, mode="symmetric")).to(device)
+        wide_shape = (*shape[:axis], length + 2 * reach, *shape[axis + 1 :])
+        wide = scratch("wide", wide_shape, torch.float32, device)
+        wide.narrow(axis, reach, length).copy_(plane_nHW)
+        for edge in (0, reach + length):
+            sources = mirrored[edge : edge + reach]
+            wide.narrow(axis, edge, reach).copy_(plane_nHW.index_select(axis, sources))
+        torch.mul(plane_nHW, plane(weight_nK[:, 0], total), out=total)
+        for offset in range(1, reach + 1):
+            before, after = (wide.narrow(axis, reach + side, length) for side in (-offset, offset))
+            torch.add(before, after, out=pair).mul_(plane(weight_nK[:, offset], total))
+            total.add_(pair)
         plane_nHW = total
     return total
 
