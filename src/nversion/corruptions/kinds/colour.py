@@ -191,7 +191,7 @@ class ColorBalance(Corruption):
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
         shift = severity_share(self.severity, 1.0)
-        return {"factor": 1.0 + int(rng.choice([-1, 1])) * shift}
+        return {"factor": 1.0 - shift if rng.uniform() < 0.5 else 1.0 + shift}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         bytes_n3HW = _bytes(images_n3HW)
