@@ -85,7 +85,7 @@ class FishEye(Corruption):
 
 @dataclass(frozen=True)
 class _Canvas:
-    """The chunk in float32 with black margins, into which spheres may reach.
+    """The chunk in float32 with margins, black below and to the right, into which spheres reach.
 
     Attributes:
         planes_3nYX: with margins of `reach` pixels above and to the left, one more below and to the right.
@@ -109,7 +109,9 @@ class _Canvas:
 
     @property
     def image_n3HW(self) -> Tensor:
-        rows, columns = (slice(at, at + n) for at, n in zip(self.reach, (self.height, self.width), strict=True))
+        rows, columns = (
+            slice(at, at + n) for at, n in zip(self.reach, (self.height, self.width), strict=True)
+        )
         return self.planes_3nYX[:, :, rows, columns].transpose(0, 1)
 
     @property
@@ -118,21 +120,15 @@ class _Canvas:
 
     def draw(self, place_p: Tensor, source_p: Tensor, down_p: Tensor, right_p: Tensor) -> None:
         """Give places what lies between four neighbours, the first at `source`; shares in [0, 1]."""
-        flat_3P = self.planes_3nYX.view(3, -1)
-        buffer = partial(scratch, shape=(3, len(place_p)), dtype=torch.float32, device=flat_3P.device)
-        source_3p = source_p.expand(3, -1)
-        corners = []
-        for offset in (0, 1, self.row_stride, self.row_stride + 1):
-            corner = buffer(f"corner {offset > 1} {len(corners)}")
-            corners.append(torch.gather(flat_3P[:, offset:], 1, source_3p, out=corner))
-        above, above_right, below, below_right = corners
+        flat_3P, source_3p = self.planes_3nYX.view(3, -1), source_p.expand(3, -1)
+        above, above_right, below, below_right = (
+            torch.gather(flat_3P[:, offset:], 1, source_3p)
+            for offset in (0, 1, self.row_stride, self.row_stride + 1)
+        )
         above.add_(above_right.sub_(above).mul_(right_p))
         below.add_(below_right.sub_(below).mul_(right_p))
         above.add_(below.sub_(above).mul_(down_p))
         flat_3P.scatter_(1, place_p.expand(3, -1), above)
-        # Spheres write into the margin, too; only its first row and column behind the image are ever read.
-        self.planes_3nYX[:, :, self.reach[0] + self.height] = 0
-        self.planes_3nYX[..., self.reach[1] + self.width] = 0
 
 
 # Columns of a sphere.
@@ -188,7 +184,8 @@ def _looks(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """For each pixel that spheres cover, sphere by sphere: place, source, and shares below and to the right.
 
-    Pixels of `offsets_O2` that a sphere does not cover have place 0, a corner of the margin that nobody reads.
+    Pixels of `offsets_O2` that a sphere does not cover, and those below and to the right of the image, whose
+    black is read, have place 0: a corner of the margin that nobody reads.
     """
     device, stride = canvas.planes_3nYX.device, canvas.row_stride
     shape = (len(spheres_Q5), len(offsets_O2))
@@ -199,7 +196,9 @@ def _looks(
 
     centre_Q2 = spheres_Q5[:, [ROW, COLUMN]]
     pixel_Q2 = np.floor(centre_Q2)
-    first_Q = (spheres_Q5[:, SAMPLE] * canvas.planes_3nYX.shape[2] + pixel_Q2[:, 0] + canvas.reach[0]) * stride
+    first_Q = (
+        spheres_Q5[:, SAMPLE] * canvas.planes_3nYX.shape[2] + pixel_Q2[:, 0] + canvas.reach[0]
+    ) * stride
     first_Q += pixel_Q2[:, 1] + canvas.reach[1]
     place = scratch("place", shape, torch.int64, device)
     torch.add(
@@ -212,22 +211,23 @@ def _looks(
     steps, squares = [], []
     for axis, name in enumerate(("down", "right")):
         fraction_Q1 = on_device((centre_Q2 - pixel_Q2)[:, axis, None])
-        step = torch.sub(on_device(offsets_O2[:, axis]), fraction_Q1, out=buffer(name))
-        steps.append(step)
-        squares.append(torch.mul(step, step, out=buffer(f"{name} squared")))
+        steps.append(torch.sub(fraction_Q1, on_device(offsets_O2[:, axis]), out=buffer(name)))
+        squares.append(torch.mul(steps[axis], steps[axis], out=buffer(f"{name} squared")))
     height2 = torch.sub(radius_Q1 * radius_Q1, squares[0], out=buffer("height squared")).sub_(squares[1])
-    covered = torch.gt(height2, 0.0, out=buffer("covered"))
+    bare = torch.le(height2, 0.0, out=scratch("bare", shape, torch.bool, device))
+    for axis, side in enumerate((canvas.height, canvas.width)):
+        beyond_Q1 = on_device(side - pixel_Q2[:, axis, None])
+        bare.logical_or_(on_device(offsets_O2[:, axis]) >= beyond_Q1)
     height2.clamp_(min=1e-12)
     bent_height2 = torch.mul(height2, r_Q1, out=buffer("bent height squared"))
     source = scratch("source", shape, torch.int64, device).copy_(place)
     w, whole = buffer("w"), scratch("whole", shape, torch.int32, device)
     for step, square, step_stride in zip(steps, squares, (stride, 1), strict=True):
         torch.mul(square, rest_Q1, out=w).add_(height2).mul_(height2).sqrt_()
-        step.neg_().mul_(covered)
         square.mul_(r_Q1).add_(w)
         step.mul_(w.sub_(bent_height2).div_(square))
         torch.floor(step, out=w)
         step.sub_(w)
         source.add_(whole.copy_(w).mul_(step_stride))
-    place.mul_(scratch("covered", shape, torch.int64, device).copy_(covered))
+    place.masked_fill_(bare, 0)
     return place.view(-1), source.view(-1), steps[0].view(-1), steps[1].view(-1)
