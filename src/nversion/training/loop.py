@@ -98,6 +98,8 @@ def train_stage(run: StageRun) -> None:
     optimizer = make_optimizer(run.recipe.optimizer, [p for p in run.members.parameters() if p.requires_grad])
     base_rates = [group["lr"] for group in optimizer.param_groups]
     schedule = make_schedule(run.recipe.schedule)
+    # Convolutions read all channels of a pixel: 1.1 to 1.5 times as fast on CPUs, more with AMP on GPUs.
+    run.members.to(memory_format=torch.channels_last)
     wrapped, optimizer = run.fabric.setup(run.members, optimizer)
     state = _resume(run, optimizer)
     try:
@@ -205,8 +207,9 @@ def _train_epoch(
     run.members.train()
     meter = _Meter(run, state.meter)
     batches = run.training.batches(order_n, table.batch_size // ranks, keys, first=state.step)
-    for images, labels in batches:
+    for loaded, labels in batches:
         epoch = state.epoch + state.step / num_steps
+        images = loaded.contiguous(memory_format=torch.channels_last)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * schedule(epoch, table.epochs)
         seeds = [

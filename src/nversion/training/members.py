@@ -81,8 +81,7 @@ def build_members(
         for copy in range(table.count):
             position = len(modules)
             own = seed_of("initial weights", seed, position)
-            with forked_randomness(own):
-                module, architecture, preprocessing = _built(table, recipe, num_classes, base)
+            module, architecture, preprocessing = _built(table, recipe, num_classes, base, own)
             for name, parameter in module.named_parameters():
                 if any(fnmatchcase(name, pattern) for pattern in table.frozen):
                     parameter.requires_grad_(False)
@@ -116,7 +115,7 @@ def _repeated(stem: str, recipe: TrainingRecipe) -> bool:
 
 
 def _built(
-    table: MemberTable, recipe: TrainingRecipe, num_classes: int, base: Path
+    table: MemberTable, recipe: TrainingRecipe, num_classes: int, base: Path, seed: int
 ) -> tuple[nn.Module, str, Preprocessing]:
     where = f"the member {table.name or table.arch!r}"
     # A function of the user's takes what it takes; the libraries' architectures are told the classes.
@@ -131,7 +130,7 @@ def _built(
             args=table.args,
         )
         if table.weights is not None
-        else build_architecture(table.arch, classes, table.args, where, base, None)
+        else build_architecture(table.arch, classes, table.args, where, base, None, seed)
     )
     loaded.module.requires_grad_(True).train()
     normalisation = recipe.preprocessing

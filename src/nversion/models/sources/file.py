@@ -174,6 +174,7 @@ def build_architecture(
     what: str,
     base: Path,
     name: str | None,
+    seed: int = 0,
 ) -> Loaded:
     """An untrained network of another source.
 
@@ -184,6 +185,7 @@ def build_architecture(
         what: the thing that it is for, as it reads in an error.
         base: the folder from which paths start.
         name: of the classifier; None: the source's.
+        seed: of its random weights.
 
     Raises:
         UserError: no such source or architecture, or wrong arguments.
@@ -195,7 +197,7 @@ def build_architecture(
             found=repr(arch),
             next_step='write `arch` as "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION"',
         )
-    settings: dict[str, Any] = {"args": dict(args or {})}
+    settings: dict[str, Any] = {"args": dict(args or {}), "seed": seed}
     if prefix == "python":
         if num_classes is not None:
             settings["args"]["num_classes"] = num_classes
