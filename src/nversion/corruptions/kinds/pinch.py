@@ -62,19 +62,17 @@ class PinchAndTwirl(Corruption):
         num_samples, _, height, width = images_n3HW.shape
         num = _cells_per_axis(columns)
         cell = (height // num, width // num)
-        angles_ncc, amount_n = columns["angles"].transpose(0, 2, 1), columns["amount"]
-        grid = (num_samples, num * cell[0], num * cell[1])
-        kinds_ncc2 = np.stack(np.broadcast_arrays(angles_ncc, amount_n[:, None, None]), axis=-1)
-        kinds_T2, which = np.unique(kinds_ncc2.reshape(-1, 2), axis=0, return_inverse=True)
+        angles_ncc, amount_n11 = columns["angles"].transpose(0, 2, 1), columns["amount"][:, None, None]
+        kinds_T, which = np.unique(angles_ncc + 1j * amount_n11, return_inverse=True)
         kind = torch.from_numpy(which.ravel()).to(images_n3HW.device)
         shifts = []
-        for axis, table_Thw in zip(("down", "right"), _shifts(kinds_T2, *cell), strict=True):
+        for axis, table_Thw in zip(
+            ("down", "right"), _shifts(kinds_T.real, kinds_T.imag, *cell), strict=True
+        ):
             shift = scratch(axis, (num_samples, height, width), torch.float32, images_n3HW.device).zero_()
             of_cells = torch.from_numpy(table_Thw).to(shift.device).index_select(0, kind)
-            # (sample, cell row, row, cell column, column)
-            shift[:, : num * cell[0], : num * cell[1]] = (
-                of_cells.view(num_samples, num, num, *cell).transpose(2, 3).reshape(grid)
-            )
+            grid = shift[:, : num * cell[0], : num * cell[1]].view(num_samples, num, cell[0], num, cell[1])
+            grid.copy_(of_cells.view(num_samples, num, num, *cell).transpose(2, 3))
             shifts.append(shift)
         resample(images_n3HW, shifts[0], shifts[1], out_n3HW)
 
@@ -92,13 +90,13 @@ def _cells_per_axis(columns: Columns) -> int:
 
 
 def _shifts(
-    kinds_T2: NDArray[np.float64], height: int, width: int
+    angle_T: NDArray[np.float64], amount_T: NDArray[np.float64], height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """How far below and to the right a cell's pixels read, for T pairs (angle, amount): (T, h, w) each."""
+    """How far below and to the right a cell's pixels read, for T angles and amounts: (T, h, w) each."""
     row, column = np.arange(height)[:, None] - height / 2, np.arange(width) - width / 2
     distance = np.hypot(row, column) / (min(height, width) / 2)
     distance[(distance > 1) | (distance == 0)] = 1.0  # where the shift is exactly 0
-    angle, amount = kinds_T2.T[:, :, None, None]
+    angle, amount = angle_T[:, None, None], amount_T[:, None, None]
     stretch, turn = np.sin(np.pi / 2 * distance) ** -amount, angle * (1 - distance) ** 2
     sine, cosine = stretch * np.sin(turn), stretch * np.cos(turn)
     down, right = row * cosine - column * sine - row, row * sine + column * cosine - column
