@@ -22,6 +22,7 @@ from nversion.predictions import Inference, LogitsWriter, place, seconds_per_ima
 from .attributions import GramWriter
 from .images import canonical_of, corrupted_conditions, open_datasets
 from .metrics import asked_metrics
+from .published import Baseline, find_baseline
 from .representations import RepresentationWriter
 from .spec import EnsemblesTable, StudySpec
 
@@ -43,6 +44,7 @@ class OpenStudy:
     inference: Inference
     groups: ClassGroups | None = None
     cost_CC: Tensor | None = None
+    baseline: Baseline | None = None
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -210,8 +212,20 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
     place(classifiers, inference, device)
     label_space = next(iter(datasets.values())).label_space
     groups, cost_CC = _hazards(spec, base, label_space)
+    rows = None if spec.benchmark.published is None else base / spec.benchmark.published
+    baseline = find_baseline(spec.benchmark.baseline, rows, names, label_space.name, canonical.size)
     return OpenStudy(
-        spec, folder, device, datasets, canonical, conditions, classifiers, inference, groups, cost_CC
+        spec,
+        folder,
+        device,
+        datasets,
+        canonical,
+        conditions,
+        classifiers,
+        inference,
+        groups,
+        cost_CC,
+        baseline,
     )
 
 
@@ -315,7 +329,9 @@ def check_memory(study: OpenStudy, plan: Plan) -> None:
     quantities += 8 + max(spec.ensembles.sizes) ** 2  # calibration, failure counts and splits of votes
     if (asked := spec.attribution) is not None:
         quantities += 4 * len(asked.methods) * len(asked.targets) * len(asked.normalise)
-    bytes_an_ensemble = 2 * 8 * quantities * (spec.ensembles.num_blocks + 1)
+    # Right answers in each block are held for every condition of a data set, by one rule.
+    held = max(len(study.conditions_of(name)) for name in study.datasets)
+    bytes_an_ensemble = 8 * (2 * quantities + held) * (spec.ensembles.num_blocks + 1)
     at_most = RESULTS_BYTES // bytes_an_ensemble
     if sum(plan.ensembles.values()) > at_most:
         raise UserError(

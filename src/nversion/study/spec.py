@@ -139,6 +139,13 @@ class HazardsTable(_Table):
     costs: str | None = None
 
 
+class BenchmarkTable(_Table):
+    """`[benchmark]`: whose errors corruption errors are relative to."""
+
+    baseline: str | None = None  # a model of the study, "alexnet", or a row of `published`
+    published: str | None = None  # a CSV file of rows: name, clean, and a column for each corruption
+
+
 class RunTable(_Table):
     """`[run]`: how models run; the answers do not depend on it beyond rounding."""
 
@@ -186,6 +193,7 @@ class StudySpec(ImagesSpec):
     representation: RepresentationTable | None = None
     reliability: ReliabilityTable = ReliabilityTable()
     hazards: HazardsTable = HazardsTable()
+    benchmark: BenchmarkTable = BenchmarkTable()
     run: RunTable = RunTable()
     report: ReportTable = ReportTable()
 

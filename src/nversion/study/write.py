@@ -23,6 +23,7 @@ from nversion.reliability import Methodologies
 from . import tables
 from .agreement import attribution_agreement
 from .attributions import attribution_costs, metric_name
+from .benchmark import benchmark_tables
 from .design import methodologies_of, methodologies_table, predicted_failures_table, properties_table
 from .evidence import (
     agreement_table,
@@ -39,6 +40,8 @@ from .pictures import maps_table, models_of_different_families, samples_table
 from .plan import OpenStudy, Stores, study_hash
 from .reporter import Reporter, duration
 from .robustness import robustness_tables
+from .severities import severities_table
+from .studied import Contenders, RightAnswers, right_answers
 from .suspects import condition_of_suspects, find_suspects, suspects_table, write_suspects_sheet
 from .trends import correlations
 
@@ -50,7 +53,8 @@ def write_tables(
 ) -> dict[str, Any]:
     """Measure and write every table; returns facts for the manifest.
 
-    Memory: the results of two conditions, this one's and its data set's clean one, and the tables.
+    Memory: the results of two conditions, this one's and its data set's clean one; how often all ensembles
+    are right in each block of images under every condition of a data set, by one rule; and the tables.
     """
     parts: dict[str, list[pl.DataFrame]] = {}
     near_ties: dict[str, dict[str, int]] = {}
@@ -60,6 +64,7 @@ def write_tables(
         conditions = study.conditions_of(name)
         first = condition_of_suspects(conditions)
         clean: ConditionResult | None = None
+        right: dict[str, Tensor] = {}
         # The condition that tells the suspects, clean where there is one, stands first.
         for condition in sorted(conditions, key=lambda c: c is not first):
             view = predictions[condition.name]
@@ -80,7 +85,13 @@ def write_tables(
             for table, frame in found.items():
                 parts.setdefault(table, []).append(frame)
             near_ties[result.condition] = _near_ties(result)
+            right[condition.name] = right_answers(result, _one_rule(study))
             reporter.advance()
+        answered = RightAnswers(name, study.canonical.size, conditions, right, result.models.count_B)
+        who = _contenders(study)
+        found = benchmark_tables(answered, who, study.baseline)
+        for table, frame in (found | {"severities": severities_table(answered, who)}).items():
+            parts.setdefault(table, []).append(frame)
     rows_of = {name: predictions[study.conditions_of(name)[0].name].rows_N for name in study.datasets}
     num_samples = {name: len(rows_N) for name, rows_N in rows_of.items()}
     unreadable = {name: _reasons(study.datasets[name], rows_N) for name, rows_N in rows_of.items()}
@@ -218,12 +229,36 @@ def _hazards(
 
 
 def _in_order(frame: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
-    """Rows by the study's order of conditions, each condition's in the order they came."""
+    """Rows by the study's order of conditions, if of one, each condition's in the order they came."""
+    if not {"condition", "accuracy_condition"} & set(frame.columns):
+        return frame
     column = "condition" if "condition" in frame.columns else "accuracy_condition"
     rank = pl.col(column).replace_strict(
         {name: i for i, name in enumerate(conditions)}, return_dtype=pl.Int64
     )
     return frame.sort(rank, maintain_order=True)
+
+
+def _one_rule(study: OpenStudy) -> str:
+    """The rule by which ensembles stand beside models: averaging if it was asked for."""
+    asked = study.spec.ensembles.consensus
+    return "average" if "average" in asked else asked[0]
+
+
+def _contenders(study: OpenStudy) -> Contenders:
+    """All models, then the ensembles of every size."""
+    models = study.model_names
+    families = study.ensembles()
+    members = [row for family in families for row in family.members_EK.tolist()]
+    sizes = [1] * len(models) + [len(row) for row in members]
+    named = {frozenset(map(models.index, wanted)) for wanted in study.spec.report.ensembles}
+    return Contenders(
+        [*models, *tables.ensemble_names(members, models)],
+        sizes,
+        _one_rule(study),
+        len(models),
+        [len(models) + i for i, row in enumerate(members) if frozenset(row) in named],
+    )
 
 
 def _near_ties(result: ConditionResult) -> dict[str, int]:

@@ -1,0 +1,153 @@
+"""What a study saw of each corruption, and how often each of its models and ensembles was right there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from nversion.corruptions import published
+from nversion.corruptions.severities import SMALL_IMAGE
+from nversion.data import Condition
+from nversion.ensembles import Replicated
+from nversion.reliability import image_intervals
+
+from .measure import ConditionResult
+
+CELLS = 1 << 20
+"""Numbers that one step holds: blocks × corruptions or severities × contenders."""
+OTHER = "other"
+_LIMITS = {"error": (0.0, 1.0), "mean_error": (0.0, 1.0), "area": (0.0, 1.0), "ce": (0.0, math.inf)}
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """X models and ensembles; all models first.
+
+    Attributes:
+        names, sizes: of each; the size of a model is 1.
+        consensus: how the ensembles decide.
+        num_models: how many of them are models.
+        named: indices of the ensembles that the study names.
+    """
+
+    names: Sequence[str]
+    sizes: Sequence[int]
+    consensus: str
+    num_models: int
+    named: Sequence[int] = ()
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """Columns ensemble, size, consensus."""
+        rules = [None if i < self.num_models else self.consensus for i in range(len(self.names))]
+        return pl.DataFrame(
+            {"ensemble": self.names, "size": self.sizes, "consensus": rules},
+            schema={"ensemble": pl.String, "size": pl.Int64, "consensus": pl.String},
+        )
+
+
+@dataclass(frozen=True)
+class RightAnswers:
+    """How often each contender is right on one data set.
+
+    Attributes:
+        side: pixels of the canonical images.
+        right: by condition, (B, X) in each block of images.
+        count_B: images of each block.
+    """
+
+    dataset: str
+    side: int
+    conditions: Sequence[Condition]
+    right: Mapping[str, Tensor]
+    count_B: Tensor
+
+    @property
+    def clean(self) -> Tensor | None:
+        """Right answers on clean images, (B, X)."""
+        return next((self.right[c.name] for c in self.conditions if c.is_clean), None)
+
+
+@dataclass(frozen=True)
+class Studied:
+    """A corruption as far as a study saw it.
+
+    Attributes:
+        set: the published set that its levels are of, or `OTHER`.
+        stored: the tree of images on disk that it is read from; "" where it is made here.
+        conditions: of growing severity.
+        counted: those of them at levels of the set; all for `OTHER`.
+        of_levels: how many levels the set has; None for `OTHER`.
+    """
+
+    corruption: str
+    set: str
+    stored: str
+    conditions: Sequence[Condition]
+    counted: Sequence[Condition]
+    of_levels: int | None
+
+    @property
+    def is_whole(self) -> bool:
+        """All levels of the set are counted."""
+        return len(self.counted) == self.of_levels
+
+
+def right_answers(result: ConditionResult, consensus: str) -> Tensor:
+    """How often all models, then the ensembles of every size are right in each block, (B, X)."""
+    ensembles = [size.evaluations[consensus].correct_BE for size in result.sizes]
+    return torch.cat([result.models.right_BM, *ensembles], dim=1)
+
+
+def studied_corruptions(conditions: Sequence[Condition], side: int) -> list[Studied]:
+    """Every corruption of a data set with the published set that it counts towards.
+
+    A corruption counts towards a set by its levels there; with none of them it is `OTHER`, with all its
+    severities. Of the sets of Mintun et al. the one for images of this side is meant.
+    """
+    sets = {name: published(name, side) for name in sets_for(side)}
+    by_source: dict[tuple[str, str], list[Condition]] = {}
+    for condition in conditions:
+        if condition.corruption is not None:
+            by_source.setdefault((condition.corruption, condition.stored or ""), []).append(condition)
+    found = []
+    for (corruption, stored), of_source in by_source.items():
+        grown = sorted(of_source, key=lambda c: c.severity or 0.0)
+        name, counted, of_levels = OTHER, grown, None
+        for candidate, levels in sets.items():
+            at_levels = [c for c in grown if c.severity in levels.get(corruption, ())]
+            if at_levels:
+                name, counted, of_levels = candidate, at_levels, len(levels[corruption])
+        found.append(Studied(corruption, name, stored, grown, counted, of_levels))
+    return found
+
+
+def sets_for(side: int) -> tuple[str, ...]:
+    if side <= SMALL_IMAGE:
+        return ("imagenet-c", "imagenet-c-extra", "cifar-10-c", "cifar-10-c-bar")
+    return ("imagenet-c", "imagenet-c-extra", "imagenet-c-bar")
+
+
+def intervals(quantity: str, values: Replicated, count_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Ends of the intervals, within what the quantity can be."""
+    least, most = _LIMITS.get(quantity, (-math.inf, math.inf))
+    found = image_intervals(values, count_B)
+    return found.low_X.clamp(least, most), found.high_X.clamp(least, most)
+
+
+def valued(who: pl.DataFrame, quantity: str, values: Replicated, count_B: Tensor) -> pl.DataFrame:
+    """The contenders with columns value, low, high of one quantity, (X,)."""
+    low_X, high_X = intervals(quantity, values, count_B)
+    columns = {"value": values.full_E, "low": low_X, "high": high_X}
+    return who.with_columns(*(pl.Series(name, x.tolist(), pl.Float64) for name, x in columns.items()))
+
+
+def literals(facts: Mapping[str, object], *names: str) -> dict[str, pl.Expr]:
+    """Columns that hold the same in every row: those of these names, or all."""
+    return {name: pl.lit(facts[name]) for name in names or facts}
