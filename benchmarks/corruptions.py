@@ -48,7 +48,8 @@ def run(c_bar: Path | None = None, c: Path | None = None, names: list[str] | Non
         references = load(c_bar, c)
         limit = decode_seconds()
         for name in names or list(CORRUPTIONS):
-            yield _row(name, references[name][0] if name in references else None, limit)
+            reference, sides = references.get(name, (None, ()))
+            yield _row(name, reference if SIDE in sides else None, limit)
     finally:
         torch.set_num_threads(threads)
 

@@ -86,18 +86,20 @@ def arctangent2_(y: Tensor, x: Tensor) -> Tensor:
     tensor([ 0.0000,  0.1250,  0.2500,  0.5000, -0.3750])
     """
     quotient, total = _planes(y)
-    square = scratch("elementary third", tuple(y.shape), y.dtype, y.device)
-    behind = torch.signbit(x)
+    shape = tuple(y.shape)
+    square = scratch("elementary third", shape, y.dtype, y.device)
+    behind = scratch("elementary fourth", shape, y.dtype, y.device)
+    quarter = torch.full((), 0.25, dtype=y.dtype, device=y.device)
+    torch.copysign(quarter, x, out=behind).neg_().add_(0.25)  # 1/2 where x is negative, else 0
     x.abs_()
     torch.abs(y, out=square)
-    steep = square > x
     torch.maximum(x, square, out=total).clamp_(min=torch.finfo(torch.float32).tiny)
     torch.minimum(x, square, out=quotient).div_(total)
+    steep = torch.gt(square, x, out=x).mul_(0.25)  # 1/4 where |y| > |x|, else 0
     torch.mul(quotient, quotient, out=square)
     _polynomial(square, ARCTANGENT_IN_TURNS, total)
-    quotient.mul_(total)
-    torch.where(steep, torch.sub(0.25, quotient, out=total), quotient, out=quotient)
-    torch.where(behind, torch.sub(0.5, quotient, out=total), quotient, out=quotient)
+    # 1/4 − q where steep, then 1/2 − q where behind; an absolute value where torch.where takes twice as long.
+    quotient.mul_(total).sub_(steep).abs_().sub_(behind).abs_()
     return torch.copysign(quotient, y, out=y)
 
 
