@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +41,22 @@ def spline_weights(share_O: NDArray[np.float64], order: int) -> NDArray[np.float
     assert order == 3, order
     inner, outer = (t * t * (t - 2) * 3 + 4) / 6, (u * u * (u - 2) * 3 + 4) / 6
     return np.stack([u * u * u / 6, inner, outer, t * t * t / 6], axis=-1)
+
+
+def coefficient_taps(size: int, total: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sources and whole-number weights of the cubic spline's coefficients, for `Band.of`.
+
+    They are the pixels filtered by `√3·z^|k|`, z = √3 − 2, mirrored at the ends (Unser, Aldroubi, Eden,
+    "B-Spline Signal Processing", 1993), which sums to 1 and whose terms beyond k = 14 are below 2^-27.
+
+    >>> source, weight = coefficient_taps(size=40, total=10_000)
+    >>> source[20, 12:17].tolist(), weight[20, 12:17].tolist(), int(weight[20].sum())
+    ([18, 19, 20, 21, 22], [1244, -4641, 17322, -4641, 1244], 10000)
+    """
+    offset_K = np.arange(-14, 15)
+    weight_K = math.sqrt(3) * (math.sqrt(3) - 2) ** np.abs(offset_K)
+    source_OK = mirrored(np.arange(size)[:, None] + offset_K, size)
+    return source_OK, np.broadcast_to(whole(weight_K[None], total), source_OK.shape)
 
 
 def mirrored(source: NDArray[np.int64], size: int) -> NDArray[np.int64]:
