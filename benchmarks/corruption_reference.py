@@ -7,6 +7,8 @@
 - CIFAR-10-C: the same functions with other tables, for 32 pixels, of the same checkout's file
   ImageNet-C/create_c/make_cifar_c.py; their names end in `_cifar`.
 
+Frost lays the pictures that ours lays: the drawn ones, or, read by OpenCV, those that NVERSION_FROST names.
+
 Only what the current libraries lack is given to them here: `np.int`, `np.float_`, `multichannel`, the import
 of `ImageEnhance` that the first forgot. They need scikit-image; ImageNet-C needs OpenCV, too, and
 ImageMagick with Wand for motion_blur and snow.
@@ -17,6 +19,7 @@ from __future__ import annotations
 import ast
 import ctypes
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from PIL import Image, ImageEnhance
 
 from benchmarks.imagenet_c_draws import DRAWS
 from nversion.corruptions import IMAGENET_C, IMAGENET_C_EXTRA, LEVELS_IMAGENET
+from nversion.corruptions.frost_textures import FILES, FOLDER, texture
 
 Pixels = NDArray[np.uint8]
 Reference = Callable[[float, Pixels, Mapping[str, Any]], Pixels]
@@ -98,10 +102,9 @@ def _load_hendrycks(checkout: Path, file: str, suffix: str) -> dict[str, Referen
     from scipy.ndimage import zoom as scizoom
 
     folder = checkout if (checkout / "imagenet_c").is_dir() else checkout / "ImageNet-C"
-    textures = folder / "imagenet_c" / "imagenet_c" / "frost"
     random = _Random()
     opencv = _Namespace(**vars(cv2))
-    opencv.imread = lambda path: cv2.imread(str(textures / Path(path).name))
+    opencv.imread = lambda path: _frost(Path(path).name, cv2.imread)
     names: dict[str, Any] = {
         **{"np": _Numpy(random), "PILImage": Image, "BytesIO": io.BytesIO, "cv2": opencv, "scizoom": scizoom},
         **{"map_coordinates": map_coordinates, "gaussian": _gaussian, "__name__": "reference"},
@@ -189,6 +192,13 @@ class _Random:
                 return outer._next(size)
 
         return np.asarray(random_noise(image, mode=mode, amount=amount, rng=Generator(np.random.PCG64(0))))
+
+
+def _frost(file: str, read: Callable[[str], Pixels]) -> Pixels:
+    """A picture of frost, blue first."""
+    if folder := os.environ.get(FOLDER):
+        return read(str(Path(folder) / file))
+    return np.ascontiguousarray(texture(FILES.index(file))[::-1].transpose(1, 2, 0))
 
 
 def _gaussian(image: NDArray[Any], sigma: Any, multichannel: bool = False, **options: Any) -> NDArray[Any]:

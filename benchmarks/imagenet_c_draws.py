@@ -102,3 +102,11 @@ def _spatter(parameters: Mapping[str, Any], severity: float, side: int) -> list[
 
 
 DRAWS["spatter"] = _spatter
+
+
+def _frost(parameters: Mapping[str, Any], severity: float, side: int) -> list[NDArray[Any]]:
+    picture = (parameters["idx"] + 0.5) / 5
+    return [np.asarray(share) for share in (picture, parameters["x_start"], parameters["y_start"])]
+
+
+DRAWS["frost"] = _frost
