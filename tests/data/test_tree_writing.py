@@ -10,9 +10,10 @@ from PIL import Image
 
 from nversion.core import LabelSpace, UserError, only_run
 from nversion.corruptions import CORRUPTIONS
-from nversion.data import Canonical, Condition, Tree, open_dataset, plan_tree, write_tree, writing
+from nversion.data import Canonical, Condition, Tree, open_dataset, plan_tree, write_tree
 from nversion.data.arrays import Arrays
-from nversion.data.trees import severity_folder
+from nversion.data.trees import TreePlan, check_disk, writers
+from nversion.data.trees.layout import severity_folder
 
 CONDITIONS = (Condition("d", "lines", 2.0), Condition("d", "lines", 1.0), Condition("d", "plasma_noise", 1.4))
 
@@ -45,7 +46,7 @@ def files(folder):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Three samples a chunk, so that a few samples make several."""
-    monkeypatch.setattr(writing, "CHUNK_IMAGES", 3)
+    monkeypatch.setattr(writers, "CHUNK_IMAGES", 3)
 
 
 def test_png_files_hold_the_corrupted_bytes(tmp_path):
@@ -229,7 +230,7 @@ def test_an_unfinished_tree_of_other_libraries_is_refused(tmp_path, monkeypatch)
 
     with pytest.raises(StopHereError):
         write_tree(tree(tmp_path / "t"), on_step=stop)
-    monkeypatch.setattr(writing, "version", lambda package: "0.0")
+    monkeypatch.setattr(writers, "version", lambda package: "0.0")
     with pytest.raises(UserError, match=r'one with pillow = ".*" where "0.0" is asked for'):
         write_tree(tree(tmp_path / "t"))
 
@@ -299,9 +300,9 @@ def test_files_take_whole_blocks_in_the_estimate(tmp_path):
 
 
 def test_too_little_disk_stops_before_anything_is_written(tmp_path):
-    plan = writing.TreePlan(10, 10, 1, 3 * 10**9, 10**9, 1.0)
+    plan = TreePlan(10, 10, 1, 3 * 10**9, 10**9, 1.0)
     with pytest.raises(UserError, match=r"expected 6.0 GB free in t, found 1.0 GB; free some space"):
-        writing.check_disk([plan, plan], "t")
+        check_disk([plan, plan], "t")
 
 
 def test_an_image_that_cannot_be_read_is_told_from_a_worker(tmp_path, small_chunks):
@@ -320,4 +321,4 @@ def test_an_image_that_cannot_be_read_is_told_from_a_worker(tmp_path, small_chun
 
 
 def plan_tree_missing(asked):
-    return len(writing.writer_of(asked).missing())
+    return len(writers.writer_of(asked).missing())

@@ -130,8 +130,8 @@ def test_diversity_of_a_pair_is_its_pairwise_value(finished):
 
 def test_the_conditions_table_tells_corruption_severity_and_counts(finished):
     assert read_table(finished, "conditions").rows() == [
-        ("d/clean", "d", None, None, 0, 12, 0),
-        ("d/lines-1", "d", "lines", 1.0, 0, 12, 0),
+        ("d/clean", "d", None, None, 0, None, 12, 0),
+        ("d/lines-1", "d", "lines", 1.0, 0, None, 12, 0),
     ]
 
 

@@ -106,7 +106,7 @@ def apply(
     """
     import os
 
-    from nversion.data.writing import check_disk, check_workers, plan_tree, write_tree
+    from nversion.data.trees import check_disk, check_workers, plan_tree, write_tree
     from nversion.study import duration, read_images_spec, trees_of
 
     workers = workers if workers is not None else len(os.sched_getaffinity(0))

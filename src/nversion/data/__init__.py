@@ -6,7 +6,7 @@ from .conditions import Condition
 from .dataset import DATASET_SOURCES, Dataset, open_dataset
 from .hazards import ClassGroups, read_costs, read_groups
 from .images import UnreadableImageError, decode_image
-from .writing import Tree, TreePlan, plan_tree, write_tree
+from .trees import StoredCondition, Tree, TreePlan, open_stored, plan_tree, write_tree
 
 __all__ = [
     "DATASET_SOURCES",
@@ -14,11 +14,13 @@ __all__ = [
     "ClassGroups",
     "Condition",
     "Dataset",
+    "StoredCondition",
     "Tree",
     "TreePlan",
     "UnreadableImageError",
     "decode_image",
     "open_dataset",
+    "open_stored",
     "plan_tree",
     "read_costs",
     "read_groups",

@@ -26,13 +26,14 @@ def statistic_label(statistic: str) -> str:
 
 
 def corruption_label(study: Study, condition: str) -> str:
-    """Corruption and strength without the data set: "water drop 7", "clean"."""
+    """Corruption and strength without the data set: "water drop 7", "fog 3 (released)", "clean"."""
     fact = study.fact(condition)
     if fact["corruption"] is None:
         return "clean"
     strength = "" if fact["severity"] is None else f" {fact['severity']:g}"
     seed = f", seed {fact['seed']}" if fact["seed"] else ""
-    return f"{fact['corruption'].replace('_', ' ')}{strength}{seed}"
+    stored = f" ({fact['stored']})" if fact["stored"] else ""
+    return f"{fact['corruption'].replace('_', ' ')}{strength}{seed}{stored}"
 
 
 def condition_label(study: Study, condition: str) -> str:

@@ -191,6 +191,7 @@ EXTRA: dict[str, Schema] = {
 """Tables that a study may lack, as one of an earlier version does."""
 
 LATER_COLUMNS: dict[str, Schema] = {
+    "conditions": _schema(text="stored"),
     "models": _schema(text="architecture initial_weights teacher training_data", real="brier ece_debiased"),
     "ensembles": _schema(text="best_member shared_lineage"),
     "diversity": _schema(real="stderr"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from nversion.core import UserError, did_you_mean
+from nversion.core.settings import resolve
 from nversion.corruptions import create, united
-from nversion.data import Canonical, Condition, Dataset, Tree, open_dataset
+from nversion.data import Canonical, Condition, Dataset, Tree, open_dataset, open_stored
+from nversion.data.trees import MANIFEST
 
 from .spec import ImagesSpec
 
@@ -39,6 +43,45 @@ def corrupted_conditions(spec: ImagesSpec, dataset: str) -> list[Condition]:
         for corruption, severities in strengths.items()
         for severity in severities
     ]
+
+
+def stored_conditions(spec: ImagesSpec, datasets: Mapping[str, Dataset], base: Path) -> list[Condition]:
+    """The conditions whose images lie on disk; trees start from `base`.
+
+    A tree belongs to the data set that its table names, to the only one, or, where it holds a folder
+    for each data set, to all.
+
+    Raises:
+        UserError: it is unclear whose images a tree holds, or they cannot be used; see `open_stored`.
+    """
+    found: list[Condition] = []
+    for name, table in spec.conditions.stored.items():
+        tree = resolve(Path(table.path), base)
+        if table.data is not None and table.data not in datasets:
+            raise UserError(
+                expected=f"a data set of the study as `data` of [conditions.stored.{name}]",
+                found=repr(table.data),
+                next_step=did_you_mean(table.data, list(datasets)),
+            )
+        for dataset in datasets if table.data is None else [table.data]:
+            inner = tree / dataset
+            is_inner = (inner / MANIFEST).is_file()
+            if len(datasets) > 1 and table.data is None and not is_inner:
+                raise UserError(
+                    expected=f"the data set whose images {tree} holds",
+                    found=f"none named, and no tree in {inner}",
+                    next_step=f'add `data = "{dataset}"` under [conditions.stored.{name}]',
+                )
+            found += open_stored(
+                inner if is_inner else tree,
+                name,
+                datasets[dataset],
+                dataset,
+                canonical_of(spec),
+                table.corruptions,
+                table.severities,
+            )
+    return found
 
 
 def trees_of(spec: ImagesSpec, base: Path, out: Path, layout: str, quality: int) -> list[Tree]:

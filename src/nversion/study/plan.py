@@ -20,7 +20,7 @@ from nversion.models import Classifier, check_label_space, expand_pool, load_cla
 from nversion.predictions import Inference, LogitsWriter, place, seconds_per_image
 
 from .attributions import GramWriter
-from .images import canonical_of, corrupted_conditions, open_datasets
+from .images import canonical_of, corrupted_conditions, open_datasets, stored_conditions
 from .metrics import asked_metrics
 from .published import Baseline, find_baseline
 from .representations import RepresentationWriter
@@ -183,10 +183,15 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
     device = choose_device(spec.run.device)
     datasets = open_datasets(spec, base)
     canonical = canonical_of(spec)
+    stored = stored_conditions(spec, datasets, base)
     conditions = [
         condition
         for name in datasets
-        for condition in [*([Condition(name)] if spec.conditions.clean else []), *corrupted[name]]
+        for condition in [
+            *([Condition(name)] if spec.conditions.clean else []),
+            *corrupted[name],
+            *(condition for condition in stored if condition.dataset == name),
+        ]
     ]
     _check_once("condition", [c.name for c in conditions])
     _check_patterns(spec, [c.name for c in conditions])

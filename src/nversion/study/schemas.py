@@ -26,7 +26,8 @@ CORRELATIONS: Schema = {
     "statistic": _S, "value": _F, "low": _F, "high": _F, "n_ensembles": _I, "note": _S,
 }  # fmt: skip
 CONDITIONS: Schema = {
-    "condition": _S, "dataset": _S, "corruption": _S, "severity": _F, "seed": _I, "n": _I, "excluded": _I,
+    "condition": _S, "dataset": _S, "corruption": _S, "severity": _F, "seed": _I, "stored": _S, "n": _I,
+    "excluded": _I,
 }  # fmt: skip
 LABELS: Schema = {"dataset": _S, "sample_id": _S, "label": _I, "accepted": pl.List(_I)}
 NEAR_TIES: Schema = {"ensemble": _S, "size": _I, "consensus": _S, "condition": _S, "sample_id": _S}

@@ -97,7 +97,8 @@ def open_stored(folder: Path) -> StoredStudy:
     labels = read_table(folder, "labels")
     cards = {row["model"]: row for row in read_table(folder, "models").iter_rows(named=True)}
     conditions = tuple(
-        Condition(row["dataset"], row["corruption"], row["severity"], row["seed"])
+        # A study of before there were stored images has no such column.
+        Condition(row["dataset"], row["corruption"], row["severity"], row["seed"], row.get("stored"))
         for row in read_table(folder, "conditions").iter_rows(named=True)
     )
     _check_same_run(folder, manifest)

@@ -162,6 +162,7 @@ def conditions_table(
             "corruption": c.corruption,
             "severity": c.severity,
             "seed": c.seed,
+            "stored": c.stored,
             "n": num_samples[c.dataset],
             "excluded": excluded[c.dataset],
         }

@@ -5,7 +5,7 @@
     cifar-c      TREE/CORRUPTION.npy, (L·N, H, W, 3) uint8, a block of N rows for each of the L severities
                  from low to high, and TREE/labels.npy, as CIFAR-10-C is released
 
-A tree holds one data set. What `nversion.data.writing` writes has a manifest.json, a released one has none.
+A tree holds one data set. What this package writes has a manifest.json, a released one has none.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nversion.core import UserError, did_you_mean
+from nversion.core import UserError, did_you_mean, fingerprint
 from nversion.core.label_spaces import IMAGENET
 from nversion.corruptions import LEVELS_IMAGENET
-
-from .classes import imagenet_wnids
-from .dataset import Dataset
-from .images import IMAGE_SUFFIXES
+from nversion.data.classes import imagenet_wnids
+from nversion.data.dataset import Dataset
+from nversion.data.images import IMAGE_SUFFIXES
 
 SUFFIXES = {"imagenet-c": ".JPEG", "png": ".png"}
 ARRAYS = "cifar-c"
@@ -84,6 +83,11 @@ def class_folders(dataset: Dataset) -> list[str]:
         folder_of(sample_id) or names[label]
         for sample_id, label in zip(dataset.sample_ids, dataset.labels_N.tolist(), strict=True)
     ]
+
+
+def samples_fingerprint(dataset: Dataset) -> str:
+    """Of the sample ids in their order: arrays hold no names, so this is what their rows are known by."""
+    return fingerprint(list(dataset.sample_ids))
 
 
 def image_places(dataset: Dataset, layout: str) -> list[str]:
