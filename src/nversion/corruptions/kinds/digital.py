@@ -192,5 +192,7 @@ def _pictures(images_n3HW: Tensor) -> Iterator[Image]:
 def _write_planes(picture: Image, out_3HW: NDArray[np.uint8]) -> None:
     # Pillow keeps 4 bytes a pixel: shifts of whole pixels take half as long as reading every third byte.
     packed_HW = np.frombuffer(picture.tobytes("raw", "RGBX"), dtype="<u4").reshape(out_3HW.shape[1:])
-    for channel, plane_HW in enumerate(out_3HW):
-        plane_HW[...] = packed_HW >> 8 * channel  # the cast keeps the low 8 bits
+    out_3HW[0] = packed_HW  # the cast keeps the low 8 bits
+    shifted_HW = packed_HW >> 8
+    out_3HW[1] = shifted_HW
+    out_3HW[2] = np.right_shift(shifted_HW, 8, out=shifted_HW)
