@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +24,7 @@ from nversion.corruptions.scratch import scratch
 from nversion.corruptions.splines import coefficient_taps, mirrored, spline_weights
 
 NUM_TURNS = 21
-# Bits behind the point: of the weights of the two passes to the spline's coefficients, between them, of these,
+# Bits behind the point: of the weights of the two passes to the coefficients, between the passes, of these,
 # of the turned image's weights. Sums stay below 2^53: a pass makes bytes at most 3 times as large.
 PASS_BITS, BETWEEN_BITS, COEFFICIENT_BITS, WEIGHT_BITS = 24, 16, 14, 27
 # What a sum lacks to a whole number by rounding of weights is less than this, so that it is not cut to the
@@ -48,9 +47,10 @@ class CircularMotionBlur(Corruption):
     Parameters: amount (degrees, 1.5·severity).
 
     Limit: for a size and an amount it is one fixed linear map, a sparse matrix with 100 to 230 numbers a
-    pixel at 224 × 224, so that many multiplications of float64 a value. Of its rows one in eight is kept (of
-    oblong images one in four), the others are its mirror images. The first image of a size takes 0.4 s more,
-    up to 65 536 pixels; every larger image is slower by the making of the matrix, about 10 µs a pixel.
+    pixel at 224 × 224, so that many multiplications of float64 a value. Of its rows one in eight is made (of
+    oblong and large images one in four), the others are its mirror images. Up to 65 536 pixels the matrix is
+    kept, so that the first image of a size and an amount takes 0.3 s more; a larger image takes longer by its
+    making, about 2 µs a pixel.
 
     >>> CircularMotionBlur(4.0).sample_parameters(np.random.default_rng(0), size=(224, 224))
     {'amount': 6.0}
@@ -83,10 +83,10 @@ def _turn(images_n3HW: Tensor, amount: float, out_n3HW: Tensor) -> None:
     bytes_Pp = scratch("bytes", (height * width, stride), torch.uint8, pixels_HWp.device)
     kept = height * width <= KEPT_PIXELS
     parts = (_KEPT.parts if kept else _parts)(height, width, amount, pixels_HWp.device)
-    mirrors = _mirrors(height, width) if kept else [(False, False, False)]
-    for mirror in mirrors:
-        source_Pp = _mirrored_image(pixels_HWp, *mirror).reshape(-1, stride)
-        for part in parts:
+    mirrors = _mirrors(height, width)
+    sources = [_mirrored_image(pixels_HWp, *mirror).reshape(-1, stride) for mirror in mirrors]
+    for part in parts:
+        for mirror, source_Pp in zip(mirrors, sources, strict=True):
             sums_Op = part.weights_OP @ source_Pp
             sums_Op.mul_(2.0 ** -(COEFFICIENT_BITS + WEIGHT_BITS)).add_(LENIENCE).clamp_(0.0, 255.0)
             bytes_Pp.index_copy_(0, _mirrored_places(part, height, width, *mirror), sums_Op.to(torch.uint8))
@@ -121,7 +121,13 @@ def _to_coefficients(size: int, device: torch.device) -> Band:
 
 def _mirrors(height: int, width: int) -> list[tuple[bool, bool, bool]]:
     """Whether the image is transposed, turned upside down, reversed: what leaves the map as it is."""
-    return list(product((False, True) if height == width else (False,), (False, True), (False, True)))
+    flips = [(upside_down, reversed_) for upside_down in (False, True) for reversed_ in (False, True)]
+    transposed = (False, True) if _is_small_square(height, width) else (False,)
+    return [(of, *flip) for of in transposed for flip in flips]
+
+
+def _is_small_square(height: int, width: int) -> bool:
+    return height == width and height * width <= KEPT_PIXELS
 
 
 def _mirrored_image(pixels_HWp: Tensor, transposed: bool, upside_down: bool, reversed_: bool) -> Tensor:
@@ -141,10 +147,19 @@ def _mirrored_places(
 
 
 def _parts(height: int, width: int, amount: float, device: torch.device) -> Iterator[Part]:
-    """All outputs, in the order of memory."""
-    for start, stop in spans(height * width, OUTPUTS_PER_PART):
-        row_O, column_O = np.divmod(np.arange(start, stop), width)
-        yield _part(row_O, column_O, _weights(row_O, column_O, height, width, amount), device)
+    """The outputs of which all others are mirror images, in the order of memory."""
+    row_O, column_O = (
+        grid.ravel() for grid in np.mgrid[: (height + 1) // 2, : (width + 1) // 2].astype(np.int64)
+    )
+    if _is_small_square(height, width):
+        row_O, column_O = row_O[row_O <= column_O], column_O[row_O <= column_O]
+    for start, stop in spans(len(row_O), OUTPUTS_PER_PART):
+        rows, columns = row_O[start:stop], column_O[start:stop]
+        weights_OP = _weights(rows, columns, height, width, amount)
+        if height * width <= KEPT_PIXELS:  # else it takes longer than what it saves
+            weights_OP.sum_duplicates()
+            weights_OP.eliminate_zeros()
+        yield _part(rows, columns, weights_OP, device)
 
 
 def _part(
@@ -207,7 +222,7 @@ def _taps(position_O: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64]
 
 
 class _Kept:
-    """Tables of the last sizes and amounts, of `KEPT_BYTES` at most; only outputs whose mirror is not in."""
+    """Tables of the last sizes and amounts, of `KEPT_BYTES` in all, or the last one alone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -217,27 +232,13 @@ class _Kept:
         key = (height, width, amount, device)
         with self._lock:
             if key not in self._tables:
-                parts = list(self._made(*key))
+                parts = list(_parts(*key))
                 num_bytes = sum(12 * part.weights_OP.values().numel() for part in parts)
                 self._tables[key] = (parts, num_bytes)
             self._tables.move_to_end(key)
             while len(self._tables) > 1 and sum(of[1] for of in self._tables.values()) > KEPT_BYTES:
                 self._tables.popitem(last=False)
             return self._tables[key][0]
-
-    @staticmethod
-    def _made(height: int, width: int, amount: float, device: torch.device) -> Iterator[Part]:
-        row_O, column_O = (
-            grid.ravel() for grid in np.mgrid[: (height + 1) // 2, : (width + 1) // 2].astype(np.int64)
-        )
-        if height == width:
-            row_O, column_O = row_O[row_O <= column_O], column_O[row_O <= column_O]
-        for start, stop in spans(len(row_O), OUTPUTS_PER_PART):
-            rows, columns = row_O[start:stop], column_O[start:stop]
-            weights_OP = _weights(rows, columns, height, width, amount)
-            weights_OP.sum_duplicates()
-            weights_OP.eliminate_zeros()
-            yield _part(rows, columns, weights_OP, device)
 
 
 _KEPT = _Kept()
