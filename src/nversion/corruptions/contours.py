@@ -14,24 +14,31 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from .scratch import scratch
+
 # Lengths of a step to a neighbour, to a diagonal one and of a knight's move, times 10000 (Borgefors 1986).
 STRAIGHT, DIAGONAL, KNIGHT = 10_000, 14_000, 21_969
 TANGENT = 13_573  # of 22.5 degrees, times 2^15
 
 
-def windows(planes_nHW: Tensor, mirrored: bool) -> Callable[[int, int], Tensor]:
+def windows(planes_nHW: Tensor, mirrored: bool | None) -> Callable[[int, int], Tensor]:
     """Views of the planes moved by one pixel: f(down, right), each −1, 0 or 1.
 
     Args:
-        mirrored: beyond an edge the planes are mirrored at it, b | a b; otherwise it is repeated, a | a b.
+        mirrored: beyond an edge the planes are mirrored at it, b | a b; or it is repeated, a | a b; or all is
+            0 (None).
     """
     height, width = planes_nHW.shape[1:]
-    padded = planes_nHW
-    for axis, length in ((1, height), (2, width)):
-        place = torch.arange(-1, length + 1, device=planes_nHW.device)
-        if mirrored:
-            place.abs_()[-1] = length - 2
-        padded = padded.index_select(axis, place.clamp_(0, length - 1))
+    if mirrored is None:
+        padded = torch.nn.functional.pad(planes_nHW, (1, 1, 1, 1))
+    else:
+        inwards = 1 if mirrored else 0
+        padded = planes_nHW.new_empty((len(planes_nHW), height + 2, width + 2))
+        padded[:, 1:-1, 1:-1] = planes_nHW
+        padded[:, 0, 1:-1] = planes_nHW[:, min(inwards, height - 1)]
+        padded[:, -1, 1:-1] = planes_nHW[:, max(height - 1 - inwards, 0)]
+        padded[..., 0] = padded[..., 1 + min(inwards, width - 1)]
+        padded[..., -1] = padded[..., 1 + max(width - 1 - inwards, 0)]
     return lambda down, right: padded[:, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
 
 
@@ -41,32 +48,26 @@ def edges(planes_nHW: Tensor, low: int, high: int) -> Tensor:
     A pixel is one if its magnitude |right| + |down| is a maximum along its gradient, of which four
     directions are told apart. What is connected to what is found on the host.
     """
-    near = windows(planes_nHW, mirrored=False)
-    # Sobel: differences along one axis, of sums 1 2 1 along the other.
-    right = (near(0, 1) - near(0, -1)).mul_(2)
-    right.add_(near(-1, 1)).sub_(near(-1, -1)).add_(near(1, 1)).sub_(near(1, -1))
-    down = (near(1, 0) - near(-1, 0)).mul_(2)
-    down.add_(near(1, -1)).sub_(near(-1, -1)).add_(near(1, 1)).sub_(near(-1, 1))
-    falling = torch.bitwise_xor(right, down) < 0
+    near = windows(planes_nHW.short(), mirrored=False)
+    # Sobel: differences along one axis, of sums 1 2 1 along the other; below 2^10, and their sums below 2^11.
+    rising, falling = near(1, 1) - near(-1, -1), near(-1, 1) - near(1, -1)
+    right = (near(0, 1) - near(0, -1)).mul_(2).add_(rising).add_(falling)
+    down = (near(1, 0) - near(-1, 0)).mul_(2).add_(rising).sub_(falling)
+    opposite = torch.bitwise_xor(right, down) < 0
     size_x, size_y = right.abs_(), down.abs_()
     magnitude = size_x + size_y
-    tall = torch.nn.functional.pad(magnitude, (1, 1, 1, 1))
-    height, width = magnitude.shape[1:]
-
-    def beside(y: int, x: int) -> Tensor:
-        return tall[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width]
-
-    flat = size_x * TANGENT
-    scaled = size_y.bitwise_left_shift_(15)
-    steep = scaled > flat + size_x.bitwise_left_shift_(16)
+    beside = windows(magnitude, mirrored=None)
     along_row = (magnitude > beside(0, -1)) & (magnitude >= beside(0, 1))
     along_column = (magnitude > beside(-1, 0)) & (magnitude >= beside(1, 0))
     along_rising = (magnitude > beside(-1, -1)) & (magnitude > beside(1, 1))
     along_falling = (magnitude > beside(-1, 1)) & (magnitude > beside(1, -1))
-    slanted = torch.where(falling, along_falling, along_rising)
-    peak = torch.where(scaled < flat, along_row, torch.where(steep, along_column, slanted))
-    strength = peak.int() * ((magnitude > low).int() + (magnitude > high))
-    return torch.from_numpy(_connected(strength.byte().cpu().numpy())).to(planes_nHW.device)
+    peak = torch.where(opposite, along_falling, along_rising)
+    # Which of the four directions the gradient takes: its angle against 22.5 and 67.5 degrees.
+    wide, tall = size_x.int(), size_y.int().bitwise_left_shift_(15)
+    peak = torch.where(tall > wide * (TANGENT + (1 << 16)), along_column, peak)
+    peak = torch.where(tall < wide.mul_(TANGENT), along_row, peak)
+    strength = ((magnitude > low) & peak).byte().add_((magnitude > high) & peak)
+    return torch.from_numpy(_connected(strength.cpu().numpy())).to(planes_nHW.device)
 
 
 def _connected(strength_nHW: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -87,7 +88,7 @@ def distances(edges_nHW: Tensor, farthest: int) -> Tensor:
     is found for all rows first; then each pixel looks at the rows up to `farthest` above and below it.
     """
     height, width = edges_nHW.shape[1:]
-    away = torch.where(edges_nHW, 0, 200).to(torch.uint8)
+    away = edges_nHW.logical_not().byte().mul_(200)
     for step in (1, 2, 4, 8, 16):
         if step < width:
             nearer = away + step
@@ -95,14 +96,18 @@ def distances(edges_nHW: Tensor, farthest: int) -> Tensor:
             torch.minimum(away[..., :-step], nearer[..., step:], out=away[..., :-step])
     away.clamp_(max=farthest)
     lengths = torch.from_numpy(_lengths(farthest)).to(away.device)
-    nearest = lengths[0].index_select(0, away.view(-1).int()).view(away.shape)
-    either = torch.empty_like(away)
-    for rows in range(1, min(farthest, height)):
-        either.fill_(farthest)
-        either[:, rows:] = away[:, :-rows]
-        torch.minimum(either[:, :-rows], away[:, rows:], out=either[:, :-rows])
-        length = lengths[rows].index_select(0, either.view(-1).int())
-        torch.minimum(nearest, length.view(away.shape), out=nearest)
+    either = away.clone()
+    index, length = (
+        scratch(name, tuple(away.shape), torch.int32, away.device) for name in ("index", "length")
+    )
+    nearest = torch.full_like(index, farthest * STRAIGHT)
+    for rows in range(min(farthest, height)):
+        if rows > 0:
+            either.fill_(farthest)
+            either[:, rows:] = away[:, :-rows]
+            torch.minimum(either[:, :-rows], away[:, rows:], out=either[:, :-rows])
+        torch.index_select(lengths[rows], 0, index.copy_(either).view(-1), out=length.view(-1))
+        torch.minimum(nearest, length, out=nearest)
     return nearest
 
 

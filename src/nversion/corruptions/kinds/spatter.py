@@ -13,6 +13,7 @@ from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Paramete
 from nversion.corruptions.contours import distances, edges, equalized, mean_3, windows
 from nversion.corruptions.fields import normal_fields
 from nversion.corruptions.levels import at
+from nversion.corruptions.scratch import scratch
 from nversion.corruptions.smoothing import VALUE_BITS, smoothed
 
 TRUNCATE = 4.0  # the smoothing's reach, in sigmas
@@ -71,7 +72,8 @@ class Spatter(Corruption):
         field = normal_fields(columns["seed"], 0, tuple(images_n3HW.shape[2:]), images_n3HW.device).double()
         whole = field.mul_(deviation).add_(mean).mul_(2.0**FIELD_BITS).round_()
         liquid_nHW = smoothed(whole, sigma, TRUNCATE, mirrored=False).mul_(2.0**-FIELD_BITS)
-        value = images_n3HW.float()
+        shape, device = tuple(images_n3HW.shape), images_n3HW.device
+        value = scratch("value", shape, torch.float32, device).copy_(images_n3HW)
         if muddy:
             mask = (liquid_nHW > least).double().mul_(2.0**VALUE_BITS)
             cover_nHW = smoothed(mask, strength, TRUNCATE, mirrored=False).mul_(2.0**-VALUE_BITS).float()
@@ -81,8 +83,10 @@ class Spatter(Corruption):
             # A byte of more than 255 wraps, as in NumPy.
             bytes_nHW = liquid_nHW.mul_(liquid_nHW >= least).mul_(255.0).int().bitwise_and_(255)
             cover_nHW = _refraction(bytes_nHW).mul_(strength)
-        colour_311 = torch.tensor(MUD if muddy else WATER, device=value.device)[:, None, None]
-        out_n3HW.copy_(value.add_(cover_nHW[:, None] * colour_311).clamp_(0.0, 255.0))
+        part_nHW = scratch("part", (shape[0], *shape[2:]), torch.float32, device)
+        for channel, level in enumerate(MUD if muddy else WATER):
+            value[:, channel].add_(torch.mul(cover_nHW, level, out=part_nHW))
+        out_n3HW.copy_(value.clamp_(0.0, 255.0))
 
 
 @CORRUPTIONS.register("spatter_cifar")
