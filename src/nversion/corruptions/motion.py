@@ -33,19 +33,31 @@ def motion_blur(
     """
     num_channels, height, width = planes_nCHW.shape[1:]
     weights_K = weights(radius, sigma).tolist()
-    far = len(weights_K) - 1
-    device = planes_nCHW.device
-    rows, columns = (
-        torch.arange(-far, side + far, device=device).clamp_(0, side - 1) for side in (height, width)
-    )
-    total = scratch("motion", (num_channels, height, width), torch.int32, device)
+    total = scratch("motion", (num_channels, height, width), torch.int32, planes_nCHW.device)
     for sample, degrees in enumerate(degrees_n):
-        wide = planes_nCHW[sample].int().index_select(1, rows).index_select(2, columns)
+        steps = offsets(len(weights_K), float(degrees))
+        rows, columns = zip(*steps, strict=True)  # the first step is (0, 0)
+        above, left = -min(rows), -min(columns)
+        wide = _widened(planes_nCHW[sample], above, max(rows), left, max(columns))
         total.fill_(ROUNDING)
-        for weight, (down, right) in zip(weights_K, offsets(len(weights_K), float(degrees)), strict=True):
-            top, left = far + down, far + right
-            total.add_(wide[:, top : top + height, left : left + width], alpha=weight)
-        out_nCHW[sample] = total.bitwise_right_shift_(WEIGHT_BITS)
+        for weight, (down, aside) in zip(weights_K, steps, strict=True):
+            top, start = above + down, left + aside
+            total.add_(wide[:, top : top + height, start : start + width], alpha=weight)
+        out_nCHW[sample].copy_(total.bitwise_right_shift_(WEIGHT_BITS))
+
+
+def _widened(planes_CHW: Tensor, above: int, below: int, left: int, right: int) -> Tensor:
+    # int32, with the edge pixels repeated beyond the edges.
+    num_channels, height, width = planes_CHW.shape
+    shape = (num_channels, height + above + below, width + left + right)
+    wide = scratch("wide motion", shape, torch.int32, planes_CHW.device)
+    middle = wide[:, above : above + height]
+    middle[..., left : left + width] = planes_CHW
+    middle[..., :left] = planes_CHW[..., :1]
+    middle[..., left + width :] = planes_CHW[..., -1:]
+    wide[:, :above] = middle[:, :1]
+    wide[:, above + height :] = middle[:, -1:]
+    return wide
 
 
 def weights(radius: float, sigma: float) -> NDArray[np.int64]:
