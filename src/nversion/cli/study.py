@@ -30,7 +30,7 @@ name = "my-study"
 question = "Which three of these models make the most resilient ensemble?"
 
 [data.val]                      # any name; several data sets may stand here
-source = "folder"               # or imagefolder, npz, torchvision, digits
+source = "folder"               # or imagenet, imagenetv2, imagefolder, npz, parquet, torchvision, digits
 path = "images"                 # a folder with labels.csv (columns: file, label)
 label_space = "imagenet-1k"
 # count = 1000                  # a seeded part of the images
@@ -43,12 +43,17 @@ mode = "crop"                   # or "squash"
 
 [conditions]
 clean = true
+# sets = ["imagenet-c"]         # published ones: imagenet-c, imagenet-c-extra, imagenet-c-bar, cifar-10-c, …
 
 [conditions.corruptions]        # name = severity, or a list of severities
 plasma_noise = 4.0
 checkerboard_cutout = 4.0
 water_drop = 7.0
 lines = 1.6
+
+# [conditions.stored.released]  # corrupted images on disk: ImageNet-C, CIFAR-10-C, or `corruptions apply`
+# path = "ImageNet-C"
+# corruptions = ["fog", "snow"] # all that are there when left out; so for severities = [1, 3, 5]
 
 [[models]]
 source = "timm:resnet50.a1_in1k"
