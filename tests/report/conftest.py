@@ -27,6 +27,7 @@ def _load(name: str) -> ModuleType:
     return module
 
 
+_load("synthetic_benchmark")
 _load("synthetic_extra")  # synthetic.py imports it, also where pytest looks for its doctests
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from synthetic_benchmark import benchmark_tables
 
 NAN = float("nan")
 METHODS = ("saliency", "input_x_gradient", "grad_cam", "integrated_gradients-1", "integrated_gradients-10")
@@ -147,6 +148,7 @@ def extra_tables(world: World, ensembles: pl.DataFrame) -> dict[str, pl.DataFram
         "cka": _cka(world),
         "attribution_agreement": _attribution_agreement(world),
         "hazards": world.per_ensemble(_hazards),
+        **benchmark_tables(world),
     }
     return {name: table for name, table in tables.items() if table.height}
 

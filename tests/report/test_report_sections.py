@@ -64,6 +64,7 @@ def test_every_column_that_is_read_is_one_that_a_study_writes(name: str) -> None
 def test_a_full_study_has_every_section(full: Study) -> None:
     assert list(all_sections(full)) == [
         "robustness",
+        "benchmark",
         "calibration",
         "diversity",
         "attribution",

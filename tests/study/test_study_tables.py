@@ -19,8 +19,9 @@ SCHEMAS = {
     for name, schema in vars(schemas).items()
     if name.isupper() and isinstance(schema, dict)
 }
-EMPTY_HERE = {"suspects", "lineage", "attribution_agreement"}
-"""Tables without a row in the small study: nothing is suspected or shared, one method makes the maps."""
+EMPTY_HERE = {"suspects", "lineage", "attribution_agreement", "severities"}
+"""Tables without a row in the small study: nothing is suspected or shared, one method makes the maps,
+a corruption has one severity."""
 
 FRACTIONS = {
     "models": ["top1", "top1_low", "top1_high", "top5", "ece", "ece_debiased"],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .tables import Study
 
@@ -41,6 +42,14 @@ def condition_label(study: Study, condition: str) -> str:
     label = corruption_label(study, condition)
     several = study.conditions["dataset"].n_unique() > 1
     return f"{study.fact(condition)['dataset']}: {label}" if several else label
+
+
+def source_label(study: Study, source: Mapping[str, Any]) -> str:
+    """A corruption, with the images on disk that it is read from, and the data set where there are more."""
+    stored = f" ({source['stored']})" if source["stored"] else ""
+    several = study.conditions["dataset"].n_unique() > 1
+    dataset = f"{source['dataset']}: " if several else ""
+    return f"{dataset}{str(source['corruption']).replace('_', ' ')}{stored}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -172,6 +172,12 @@ _TERMS = {
     "robustness": (
         ("effective robustness", "accuracy under a corruption beyond what clean accuracy foretells"),
     ),
+    "benchmark": (
+        (
+            "CE, mCE",
+            "the error under a corruption relative to a baseline’s; the mean over a set of them",
+        ),
+    ),
     "cka": (("CKA", "centered kernel alignment: how alike two layers tell the same images"),),
 }
 

@@ -181,6 +181,25 @@ EXTRA: dict[str, Schema] = {
     "attribution_agreement": _schema(
         text="condition target normalise method_a method_b", real="pearson spearman low high", whole="n_pairs"
     ),
+    "benchmark": _schema(
+        text="dataset set stored ensemble consensus quantity baseline note",
+        real="value low high",
+        whole="size corruptions of_corruptions levels of_levels",
+        flag="complete",
+    ),
+    "benchmark_corruptions": _schema(
+        text="dataset set stored corruption ensemble quantity note",
+        real="value low high",
+        whole="size levels of_levels",
+    ),
+    "benchmark_differences": _schema(
+        text="dataset set stored quantity ensemble against", real="value low high", whole="size"
+    ),
+    "severities": _schema(
+        text="dataset corruption stored ensemble quantity note",
+        real="value low high first last",
+        whole="size levels",
+    ),
     "front": _schema(
         text="consensus ensemble",
         real="chosen_top1 top1 top1_low top1_high unseen_top1 unseen_low unseen_high",

@@ -100,20 +100,21 @@ ATTRIBUTION_AGREEMENT: Schema = {
     "condition": _S, "target": _S, "normalise": _S, "method_a": _S, "method_b": _S, "n_pairs": _I,
     "pearson": _F, "spearman": _F, "low": _F, "high": _F,
 }  # fmt: skip
-_WHO: Schema = {"ensemble": _S, "size": _I, "consensus": _S}  # of size 1: a model, without a consensus
-_INTERVAL: Schema = {"value": _F, "low": _F, "high": _F}
 BENCHMARK: Schema = {
-    "dataset": _S, "set": _S, "stored": _S, **_WHO, "quantity": _S, **_INTERVAL, "corruptions": _I,
-    "of_corruptions": _I, "levels": _I, "of_levels": _I, "complete": pl.Boolean, "baseline": _S, "note": _S,
+    "dataset": _S, "set": _S, "stored": _S, "ensemble": _S, "size": _I, "consensus": _S, "quantity": _S,
+    "value": _F, "low": _F, "high": _F, "corruptions": _I, "of_corruptions": _I, "levels": _I,
+    "of_levels": _I, "complete": pl.Boolean, "baseline": _S, "note": _S,
 }  # fmt: skip
 BENCHMARK_CORRUPTIONS: Schema = {
-    "dataset": _S, "set": _S, "stored": _S, "corruption": _S, **_WHO, "quantity": _S, **_INTERVAL,
-    "levels": _I, "of_levels": _I, "baseline": _S, "note": _S,
+    "dataset": _S, "set": _S, "stored": _S, "corruption": _S, "ensemble": _S, "size": _I, "consensus": _S,
+    "quantity": _S, "value": _F, "low": _F, "high": _F, "levels": _I, "of_levels": _I, "baseline": _S,
+    "note": _S,
 }  # fmt: skip
 BENCHMARK_DIFFERENCES: Schema = {
-    "dataset": _S, "set": _S, "stored": _S, "quantity": _S, **_WHO, "against": _S, **_INTERVAL,
+    "dataset": _S, "set": _S, "stored": _S, "quantity": _S, "ensemble": _S, "size": _I, "consensus": _S,
+    "against": _S, "value": _F, "low": _F, "high": _F,
 }  # fmt: skip
 SEVERITIES: Schema = {
-    "dataset": _S, "corruption": _S, "stored": _S, **_WHO, "quantity": _S, **_INTERVAL, "first": _F,
-    "last": _F, "levels": _I, "note": _S,
+    "dataset": _S, "corruption": _S, "stored": _S, "ensemble": _S, "size": _I, "consensus": _S,
+    "quantity": _S, "value": _F, "low": _F, "high": _F, "first": _F, "last": _F, "levels": _I, "note": _S,
 }  # fmt: skip

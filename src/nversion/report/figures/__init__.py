@@ -13,6 +13,7 @@ from .methodologies import beta, covariances, predictions
 from .representation import layer_heatmap, pair_matrix
 from .robustness import effective_robustness
 from .selection import held_out
+from .severity import accuracy_by_severity
 from .shares import shares
 from .trends import forest, trend_grid
 from .voting import risk_coverage, voter_outcomes
@@ -21,6 +22,7 @@ NAMES = (
     "accuracy_by_condition",
     "effective_robustness",
     "error_consistency",
+    "accuracy_by_severity",
     "improvement_average",
     "improvement_vote",
     "improvement_explorer",
@@ -54,6 +56,7 @@ def all_figures(study: Study) -> dict[str, Figure]:
             "Cohen’s κ of right and wrong: 1 where two models err on the same images, 0 where they do so as "
             "often as chance, given their accuracies. κ below zero is drawn as 0.",
         ),
+        accuracy_by_severity(study),
         paper_scatter(study, "improvement_average", "average"),
         paper_scatter(study, "improvement_vote", "vote"),
         explorer(study),

@@ -7,6 +7,7 @@ from nversion.report.tables import Study
 
 from . import (
     attribution,
+    benchmark,
     calibration,
     deployment,
     diversity,
@@ -20,6 +21,7 @@ from . import (
 
 _MODULES = (
     robustness,
+    benchmark,
     calibration,
     diversity,
     attribution,

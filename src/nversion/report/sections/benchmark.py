@@ -1,0 +1,223 @@
+"""Corruption errors over published sets of corruptions, and whom the images tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from nversion.report.benchmark_sets import (
+    BenchmarkSet,
+    benchmark_sets,
+    models_and_contenders,
+    percent_cell,
+    values_of,
+)
+from nversion.report.blocks import Block, Cell, Grid, Heading, Row, Section, Tables, Words
+from nversion.report.contenders import Contender, leaning
+from nversion.report.labels import is_undefined, listed, plural
+from nversion.report.tables import Study
+
+from .severities import severity_blocks
+
+MOST_LISTED = 10
+"""Ensembles that are listed besides the contenders."""
+_HEADS = {
+    "mce": "mCE, %",
+    "relative_mce": "Relative mCE, %",
+    "mean_error": "Mean error, %",
+    "partial_mce": "Mean CE, %",
+    "partial_relative_mce": "Mean relative CE, %",
+    "partial_mean_error": "Mean error, %",
+}
+_OF_CORRUPTIONS = {"ce": "Corruption error", "relative_ce": "Relative corruption error", "error": "Error"}
+_SMALL = "Small: the 95 % interval over images; for the mean over ensembles, 5 to 95 % of them."
+
+
+def section(study: Study) -> Section | None:
+    """None where nothing was corrupted, and in studies of before there were these tables."""
+    sets = benchmark_sets(study)
+    if not sets:
+        return None
+    blocks: list[Block] = [Words(_meaning(sets)), *(Words(_coverage(one)) for one in sets)]
+    blocks += [Words(_of_baseline(study, sets)), Tables([standing(one) for one in sets])]
+    if study.sizes:
+        blocks.append(Tables([of_ensembles(one) for one in sets]))
+        if leaning(study):
+            blocks.append(Words(leaning(study), quiet=True))
+    blocks += [Heading("By corruption"), Tables([grid for one in sets for grid in by_corruption(one)])]
+    blocks += severity_blocks(study)
+    return Section("benchmark", "Benchmark", "Corruption errors and accuracy against severity", blocks)
+
+
+def _meaning(sets: Sequence[BenchmarkSet]) -> str:
+    mean = (
+        "The mean error is over the levels of each corruption, then over corruptions, each counting the "
+        "same: it is what Mintun et al. report. Lower is better."
+    )
+    if not any("mce" in quantity for one in sets for quantity in one.quantities):
+        return mean
+    return (
+        "The corruption error (CE) of Hendrycks and Dietterich is the error summed over the levels of a "
+        "corruption, divided by the same sum of a baseline: below 100 % a classifier errs less than the "
+        "baseline. Its mean over corruptions is called mCE where the whole set was studied. The relative CE "
+        "does the same with what each errs beyond its own clean error: it tells how a classifier falls, not "
+        f"how good it is. {mean}"
+    )
+
+
+def _coverage(one: BenchmarkSet) -> str:
+    facts = one.facts
+    of_dataset = one.study.conditions.filter(dataset=one.key["dataset"])
+    on = f"on {plural(int(of_dataset['n'][0]), 'image')}"
+    made = f"read from disk ({one.key['stored']})" if one.key["stored"] else "made by nversion"
+    if facts["of_corruptions"] is None:
+        names = one.of_corruptions["corruption"].unique(maintain_order=True).to_list()
+        these = listed([name.replace("_", " ") for name in names])
+        return (
+            f"{one.name}, {on}: {these}, which belong to no published set at the severities studied. Their "
+            "numbers compare within this study only."
+        )
+    if facts["complete"]:
+        return (
+            f"{one.name}: all {facts['of_corruptions']} corruptions at all {facts['of_levels']} levels, "
+            f"{made}, {on}. Published numbers are of the released images, and of all of them."
+        )
+    many = f"{facts['corruptions']} of {facts['of_corruptions']} corruptions"
+    levels = f"{facts['levels']} of {facts['of_levels']} levels"
+    size = ""
+    if facts["levels"] == facts["of_levels"]:
+        size = ", on images of another size than the published ones"
+    return (
+        f"{one.name}: {many}, {levels}, {made}, {on}{size}. These numbers are not those that are published "
+        "for the set."
+    )
+
+
+def _of_baseline(study: Study, sets: Sequence[BenchmarkSet]) -> str:
+    names = [name for one in sets for name in one.rows["baseline"].unique().to_list() if name]
+    if not names:
+        return (
+            "No baseline was named, so there are no corruption errors. In the study file, [benchmark] with "
+            'baseline = "NAME", a model of the study, adds them; so does "alexnet" on ImageNet at 224 '
+            "pixels. No model runs for it when the study is run again."
+        )
+    name = names[0]
+    notes = [note for one in sets for note in one.rows["note"].unique(maintain_order=True) if note]
+    said = f"The baseline is {name}, " + (
+        "a model of this study: its errors are of the same images, and the intervals account for that."
+        if name in study.model_names
+        else "as published: its errors count as fixed, so no interval accounts for how sure these are."
+    )
+    return said + (f" Left out of the means: {'; '.join(dict.fromkeys(notes))}." if notes else "")
+
+
+def standing(one: BenchmarkSet) -> Grid:
+    """Models and contenders from the best, each with its difference from the one above on the same images."""
+    found = []
+    for label, small, who in models_and_contenders(one.study):
+        values = {r["quantity"]: r for r in values_of(one.rows, who).iter_rows(named=True)}
+        row = values.get(one.sorted_by)
+        if row is not None and not is_undefined(row["value"]):
+            found.append((row["value"], label, small, who, values))
+    found.sort(key=lambda entry: entry[0])
+    rows, above = [], None
+    differences = []
+    for _, label, small, who, values in found:
+        difference = Cell("—")
+        if who.ensemble is not None:
+            if above is not None:
+                difference = one.difference(who.ensemble, above)
+                differences.append(difference)
+            above = who.ensemble
+        cells = [percent_cell(values.get(quantity)) for quantity in one.quantities]
+        rows.append(Row(label, [*cells, difference], small=small))
+    apart = sum(difference.sure for difference in differences)
+    return Grid(
+        f"{one.name}, {one.over(one.sorted_by)}",
+        [*(_HEADS[quantity] for quantity in one.quantities), "Than the one above, points"],
+        rows,
+        corner="Model or ensemble",
+        notes=[
+            f"Sorted by {_HEADS[one.sorted_by].removesuffix(', %')}. {_SMALL}",
+            "The last column is the difference from the nearest model or single ensemble above, on the same "
+            "images; bold where its 95 % interval, for this pair alone, excludes zero. The images tell "
+            f"{apart} of {plural(len(differences), 'neighbour')} apart; the others could stand the other way "
+            "round.",
+        ],
+    )
+
+
+def of_ensembles(one: BenchmarkSet) -> Grid:
+    """The contenders that are ensembles and the best of all, each beside its best member."""
+    ensembles = one.rows.filter(pl.col("size") > 1, quantity=one.sorted_by).sort("value", nulls_last=True)
+    models = dict(
+        one.rows.filter(pl.col("size") == 1, quantity=one.sorted_by).select("ensemble", "value").iter_rows()
+    )
+    shown = [
+        (label, small, who)
+        for label, small, who in models_and_contenders(one.study)
+        if who.size > 1 and who.ensemble
+    ]
+    known = {who.ensemble for _, _, who in shown}
+    shown += [
+        (name, "", Contender(name, name, size))
+        for name, size in ensembles.select("ensemble", "size").head(MOST_LISTED).iter_rows()
+        if name not in known
+    ]
+    rows = []
+    for label, small, who in shown:
+        values = {r["quantity"]: r for r in values_of(one.rows, who).iter_rows(named=True)}
+        assert who.ensemble is not None
+        best = min(who.ensemble.split(" + "), key=lambda member: models.get(member, float("inf")))
+        difference = one.difference(who.ensemble, best)
+        cells = [percent_cell(values.get(quantity)) for quantity in one.quantities]
+        is_told = label != who.ensemble
+        group = "Shown throughout" if is_told else f"Lowest of all {plural(ensembles.height, 'ensemble')}"
+        rows.append(
+            Row(label, [*cells, Cell(difference.text, difference.small, difference.sure, best)], small, group)
+        )
+    return Grid(
+        f"Ensembles on {one.name}, {one.over(one.sorted_by)}",
+        [*(_HEADS[q] for q in one.quantities), "Than its best member, points"],
+        rows,
+        corner="Ensemble",
+        notes=[
+            f"Ensembles decide by {_consensus(one)}; the best member is the one of the least "
+            f"{_HEADS[one.sorted_by].removesuffix(', %')}. The lowest of many ensembles is partly luck with "
+            "these images: it looks better than it will be.",
+            _SMALL,
+        ],
+    )
+
+
+def _consensus(one: BenchmarkSet) -> str:
+    return str(one.rows.filter(pl.col("size") > 1)["consensus"][0]).replace("_", " ")
+
+
+def by_corruption(one: BenchmarkSet) -> list[Grid]:
+    """A table a number: models and contenders down, corruptions across."""
+    columns = one.of_corruptions.select("corruption", "levels", "of_levels").unique(maintain_order=True)
+    grids = []
+    for quantity, name in _OF_CORRUPTIONS.items():
+        rows_of = one.of_corruptions.filter(quantity=quantity)
+        if rows_of["value"].is_nan().all():
+            continue
+        rows = []
+        for label, small, who in models_and_contenders(one.study):
+            found = {r["corruption"]: r for r in values_of(rows_of, who, "corruption").iter_rows(named=True)}
+            rows.append(Row(label, [percent_cell(found.get(c)) for c in columns["corruption"]], small=small))
+        grids.append(
+            Grid(
+                f"{name}, %: {one.name}",
+                [
+                    f"{corruption.replace('_', ' ')}, {levels}"
+                    + (f" of {of_levels} levels" if of_levels is not None else " severities")
+                    for corruption, levels, of_levels in columns.iter_rows()
+                ],
+                rows,
+                corner="Model or ensemble",
+                notes=[_SMALL],
+            )
+        )
+    return grids
