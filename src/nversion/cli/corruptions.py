@@ -1,9 +1,9 @@
-"""`nversion corruptions ls | show | apply`."""
+"""`nversion corruptions ls | show | apply | calibrate`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,12 @@ from nversion.core.errors import UserError
 
 from .console import ConsoleReporter, console, examples, next_command, print_rows
 
-app = typer.Typer(help="List corruptions, look at them, write corrupted data sets.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from nversion.study.calibrate import Calibrated
+
+app = typer.Typer(
+    help="List corruptions, look at them, calibrate them, write corrupted data sets.", no_args_is_help=True
+)
 
 
 @app.command(epilog=examples("nversion corruptions ls", "nversion corruptions ls --json"))
@@ -143,6 +148,71 @@ def apply(
         f"read it in a study: [conditions.stored.{_name_of(out)}] with path = {str(out.resolve())!r}, "
         "then nversion study plan STUDY.toml"
     )
+
+
+@app.command(
+    epilog=examples(
+        "nversion corruptions calibrate study.toml --model resnet50 --drop 0.1 --out severities.toml",
+        "nversion corruptions calibrate study.toml --model small --drop 0.1 --drop 0.2 --corruption fog "
+        "--corruption lines --count 1000 --out severities.toml",
+    )
+)
+def calibrate(
+    spec: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.toml", help="A study file, or one with its tables data, canonical and models."
+        ),
+    ],
+    model: Annotated[str, typer.Option("--model", help="The reference, a model of the file.")],
+    drop: Annotated[
+        list[float],
+        typer.Option("--drop", help="What it may cost: a fraction of all images, against clean; repeatable."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="SEVERITIES.toml", help="The file to write.")],
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option("--corruption", help="Repeatable; left out: those of the file, or all that there are."),
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Where the file has several.")] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", help="A seeded part of so many images; all when left out.")
+    ] = None,
+    part_seed: Annotated[int, typer.Option("--part-seed", min=0, help="Of that part.")] = 0,
+) -> None:
+    """Find the severity of each corruption that costs a reference model a given accuracy.
+
+    What was measured is kept beside the file to write, so that more corruptions or drops, or a run after an
+    interruption, measure only what is missing.
+    """
+    from nversion.core import write_text
+    from nversion.study import read_pool_spec
+    from nversion.study.calibrate import asked_corruptions, calibrate, open_reference, to_file
+
+    content = read_pool_spec(spec)
+    names = corruption or asked_corruptions(content)
+    with ConsoleReporter() as reporter:
+        reference = open_reference(content, spec.parent, model, data, count, part_seed)
+        rows = calibrate(reference, names, drop, out.with_suffix(".measured"), reporter)
+    print_rows([_calibrated(row) for row in rows], as_json=False)
+    write_text(out, to_file(reference, rows))
+    typer.echo(f"Wrote {out}")
+    next_command(f'set calibrated = "{out}" under [conditions] of a study, then: nversion study plan {spec}')
+
+
+def _calibrated(row: Calibrated) -> dict[str, Any]:
+    of_severity = "" if row.severity_low is None else f"{row.severity_low:.4g} to {row.severity_high:.4g}"
+    return {
+        "corruption": row.corruption,
+        "drop asked": f"{row.target:g}",
+        "severity": "none" if row.severity is None else f"{row.severity:g}",
+        "95 % interval": of_severity,
+        "measured at": f"{row.measured_at:g}",
+        "top-1": f"{row.accuracy:.3f}",
+        "drop": f"{row.drop:.3f} ({row.drop_low:.3f} to {row.drop_high:.3f})",
+        "images": row.num_images,
+        "note": row.note,
+    }
 
 
 def _name_of(out: Path) -> str:

@@ -59,6 +59,12 @@ class Registry(Mapping[str, T]):
         """A second name of an entry: found like it, but not listed."""
         self._aliases[name] = of
 
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Second names and the listed names that they stand for."""
+        self._load_third_parties()
+        return dict(self._aliases)
+
     def __getitem__(self, name: str) -> T:
         self._load_third_parties()
         name = self._aliases.get(name, name)

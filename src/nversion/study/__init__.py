@@ -4,11 +4,12 @@ from .images import trees_of
 from .plan import OpenStudy, Plan, make_plan, open_study
 from .reporter import Reporter, Silent, duration
 from .run import run_study, say_plan
-from .spec import StudySpec, parse_spec, read_images_spec, read_spec
+from .spec import PoolSpec, StudySpec, parse_spec, read_images_spec, read_pool_spec, read_spec
 
 __all__ = [
     "OpenStudy",
     "Plan",
+    "PoolSpec",
     "Reporter",
     "Silent",
     "StudySpec",
@@ -17,6 +18,7 @@ __all__ = [
     "open_study",
     "parse_spec",
     "read_images_spec",
+    "read_pool_spec",
     "read_spec",
     "run_study",
     "say_plan",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from nversion.core import UserError, did_you_mean
 from nversion.core.settings import resolve
@@ -11,7 +12,9 @@ from nversion.corruptions import create, united
 from nversion.data import Canonical, Condition, Dataset, Tree, open_dataset, open_stored
 from nversion.data.trees import MANIFEST
 
-from .spec import ImagesSpec
+from .spec import CalibrationTable, ImagesSpec, read_calibrated
+
+Images = TypeVar("Images", bound=ImagesSpec)
 
 
 def open_datasets(spec: ImagesSpec, base: Path) -> dict[str, Dataset]:
@@ -25,6 +28,37 @@ def open_datasets(spec: ImagesSpec, base: Path) -> dict[str, Dataset]:
 def canonical_of(spec: ImagesSpec) -> Canonical:
     """How images become canonical."""
     return Canonical(**spec.canonical.model_dump())
+
+
+def with_calibrated(spec: Images, base: Path) -> Images:
+    """The spec with the severities of its calibrated file among its corruptions, after its own.
+
+    Raises:
+        UserError: there is no such file, it holds something else, or its severities were calibrated on other
+            canonical images.
+    """
+    asked = spec.conditions
+    if asked.calibrated is None:
+        return spec
+    path = resolve(Path(asked.calibrated), base)
+    calibrated = read_calibrated(path)
+    facts = calibrated.calibration
+    if facts is not None and facts.canonical != spec.canonical:
+        raise UserError(
+            expected=f"severities calibrated on images of {_of_canonical(spec)}",
+            found=f"{_of_canonical(facts)} in {path}",
+            next_step="calibrate again with this file's [canonical]",
+        )
+    corruptions = {name: list(severities) for name, severities in asked.corruptions.items()}
+    for name, severities in calibrated.corruptions.items():
+        held = corruptions.setdefault(name, [])
+        held += [severity for severity in severities if severity not in held]
+    return spec.model_copy(update={"conditions": asked.model_copy(update={"corruptions": corruptions})})
+
+
+def _of_canonical(holder: ImagesSpec | CalibrationTable) -> str:
+    one = holder.canonical
+    return f"{one.size} pixels ({one.mode}, resize {one.resize or 'as it is'}, {one.interpolation})"
 
 
 def corrupted_conditions(spec: ImagesSpec, dataset: str) -> list[Condition]:
@@ -89,6 +123,7 @@ def trees_of(spec: ImagesSpec, base: Path, out: Path, layout: str, quality: int)
 
     Clean images and stored ones are left out: they are on disk already.
     """
+    spec = with_calibrated(spec, base)
     corrupted = {name: corrupted_conditions(spec, name) for name in spec.data}
     return [
         Tree(

@@ -20,7 +20,7 @@ from nversion.models import Classifier, check_label_space, expand_pool, load_cla
 from nversion.predictions import Inference, LogitsWriter, place, seconds_per_image
 
 from .attributions import GramWriter
-from .images import canonical_of, corrupted_conditions, open_datasets, stored_conditions
+from .images import canonical_of, corrupted_conditions, open_datasets, stored_conditions, with_calibrated
 from .metrics import asked_metrics
 from .published import Baseline, find_baseline
 from .representations import RepresentationWriter
@@ -173,6 +173,7 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         base: the folder that relative paths in the spec start from.
     """
     _check_names("consensus rule", spec.ensembles.consensus, list(CONSENSUS))
+    spec = with_calibrated(spec, base)
     corrupted = {name: corrupted_conditions(spec, name) for name in spec.data}
     if spec.attribution is not None:
         for method in spec.attribution.methods:

@@ -52,6 +52,7 @@ class ConditionsTable(_Table):
     seed: int = Field(0, ge=0)
     sets: list[str] = Field(default_factory=list)  # published ones, merged with `corruptions`
     corruptions: dict[str, list[float]] = Field(default_factory=dict)
+    calibrated: str | None = None  # a file of `nversion corruptions calibrate`, merged with `corruptions`
     stored: dict[str, StoredTable] = Field(default_factory=dict)
 
     @field_validator("corruptions", mode="before")
@@ -66,7 +67,7 @@ class ConditionsTable(_Table):
         for name, severities in self.corruptions.items():
             if not severities:
                 raise ValueError(f"{name} has no severity: name one, or take the line out")
-        if not (self.clean or self.corruptions or self.sets or self.stored):
+        if not (self.clean or self.corruptions or self.sets or self.stored or self.calibrated):
             raise ValueError("no condition is asked for: set clean = true or name a corruption")
         return self
 
@@ -183,18 +184,48 @@ class ImagesSpec(_Table):
         return data
 
 
-class StudySpec(ImagesSpec):
+class PoolSpec(ImagesSpec):
+    """The images of a study and the models that see them."""
+
+    models: list[dict[str, Any]] = Field(min_length=1)
+    run: RunTable = RunTable()
+
+
+class CalibrationTable(_Table):
+    """`[calibration]` of a file of calibrated severities: what they rest on."""
+
+    model: str
+    model_fingerprint: str
+    data: str
+    images: str
+    data_fingerprint: str
+    num_images: int
+    canonical: CanonicalTable
+    seed: int
+    drops: list[float]
+    clean_accuracy: float
+    confidence: float
+    nversion: str
+
+
+class CalibratedSpec(_Table):
+    """A file of calibrated severities; studies read its `[corruptions]`."""
+
+    corruptions: dict[str, list[float]]
+    calibration: CalibrationTable | None = None  # None: written by hand
+    found: list[dict[str, Any]] = Field(default_factory=list)  # a row for each corruption and drop
+
+
+class StudySpec(PoolSpec):
     """A whole study file."""
 
     study: StudyTable
-    models: list[dict[str, Any]] = Field(min_length=1)
     ensembles: EnsemblesTable = EnsemblesTable()
     attribution: AttributionTable | None = None
     representation: RepresentationTable | None = None
     reliability: ReliabilityTable = ReliabilityTable()
     hazards: HazardsTable = HazardsTable()
     benchmark: BenchmarkTable = BenchmarkTable()
-    run: RunTable = RunTable()
     report: ReportTable = ReportTable()
 
 
@@ -213,12 +244,16 @@ def read_images_spec(path: Path) -> ImagesSpec:
     Raises:
         UserError: the file is missing, is no TOML, or says something that a study does not know.
     """
-    content, known = _read_toml(path), list(StudySpec.model_fields)
-    for table in content:
-        if table not in known:
-            raise _unknown_key(table, str(path), did_you_mean(table, known))
-    of_images = {table: value for table, value in content.items() if table in ImagesSpec.model_fields}
-    return _checked(ImagesSpec, of_images, str(path))
+    return _read_part(ImagesSpec, path)
+
+
+def read_pool_spec(path: Path) -> PoolSpec:
+    """Read and check the tables of a study file that say which models see which images.
+
+    Raises:
+        UserError: the file is missing, is no TOML, or says something that a study does not know.
+    """
+    return _read_part(PoolSpec, path)
 
 
 def parse_spec(content: dict[str, Any], origin: str) -> StudySpec:
@@ -226,7 +261,27 @@ def parse_spec(content: dict[str, Any], origin: str) -> StudySpec:
     return _checked(StudySpec, content, origin)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_calibrated(path: Path) -> CalibratedSpec:
+    """Read and check a file that `nversion corruptions calibrate` wrote.
+
+    Raises:
+        UserError: the file is missing, is no TOML, or says something that such a file does not hold.
+    """
+    missing = "write it with: nversion corruptions calibrate STUDY.toml --model NAME --drop 0.1 --out "
+    content = _read_toml(path, "a file of calibrated severities", missing + path.name)
+    return _checked(CalibratedSpec, content, str(path))
+
+
+def _read_part(kind: type[Spec], path: Path) -> Spec:
+    content, known = _read_toml(path), list(StudySpec.model_fields)
+    for table in content:
+        if table not in known:
+            raise _unknown_key(table, str(path), did_you_mean(table, known))
+    part = {table: value for table, value in content.items() if table in kind.model_fields}
+    return _checked(kind, part, str(path))
+
+
+def _read_toml(path: Path, what: str = "a study file", missing: str = "") -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
@@ -235,9 +290,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise UserError(
-            expected="a study file",
+            expected=what,
             found=f"{path}, which cannot be read ({error.strerror})",
-            next_step=f"write one with: nversion study new {path.name}",
+            next_step=missing or f"write one with: nversion study new {path.name}",
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(
@@ -249,10 +304,11 @@ def _checked(kind: type[Spec], content: dict[str, Any], origin: str) -> Spec:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A table that is missing may be there under a name with a slip, which then says more.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         place = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            known = _known_keys(first["loc"])
+            known = _known_keys(StudySpec if issubclass(kind, ImagesSpec) else kind, first["loc"])
             raise _unknown_key(place, origin, did_you_mean(str(first["loc"][-1]), known)) from error
         if first["type"] == "missing":
             raise UserError(
@@ -272,8 +328,8 @@ def _unknown_key(place: str, origin: str, next_step: str) -> UserError:
     return UserError(expected=f"keys that a study knows in {origin}", found=place, next_step=next_step)
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    table: Any = StudySpec
+def _known_keys(kind: type[_Table], location: tuple[int | str, ...]) -> list[str]:
+    table: Any = kind
     for step in location[:-1]:
         if str(step) not in table.model_fields:  # a name that the user gave: [conditions.stored.NAME]
             continue
