@@ -102,6 +102,10 @@ batches = 4                     # whole batches of images, a seeded choice
 [reliability]                   # which facts of the models' cards make methodologies
 group_by = ["family", "training"]
 
+# [benchmark]
+# baseline = "alexnet"          # of corruption errors: a model of this study, or published errors
+# published = "rows.csv"        # your own: columns name, clean, corruptions (fog: all levels; fog-3: one)
+
 # [hazards]
 # groups = "groups.csv"         # columns class, group
 # costs = "costs.csv"           # columns label, taken, cost
