@@ -87,7 +87,7 @@ def _shift(padded: Tensor, down: float, right: float, out: Tensor) -> None:
     for k, weight in enumerate(column_weights):
         twice.add_(exact[:, left + k : left + k + width], alpha=weight)
     bytes_HW = scratch("bytes", (height, width), torch.int32, out.device).copy_(twice.mul_(TO_ONE))
-    out[slice(*rows), slice(*columns)] = bytes_HW
+    out[slice(*rows), slice(*columns)].copy_(bytes_HW)
 
 
 def _reached(shift: float, size: int) -> tuple[tuple[int, int], list[int], int]:

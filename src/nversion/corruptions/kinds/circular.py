@@ -36,6 +36,10 @@ KEPT_BYTES = 128 << 20  # of all tables
 OUTPUTS_PER_PART = 8192  # of 337 weights each: 45 MB while a part is made
 
 
+FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
+"""Along rows, along columns: what flips the result as it flips the image; so does transposing a square."""
+
+
 @CORRUPTIONS.register("circular_motion_blur")
 class CircularMotionBlur(Corruption):
     """The mean of the image turned about its middle by 21 small angles (Mintun et al. 2021).
@@ -78,24 +82,29 @@ class Part:
 
 def _turn(images_n3HW: Tensor, amount: float, out_n3HW: Tensor) -> None:
     num_samples, _, height, width = images_n3HW.shape
+    device = images_n3HW.device
     pixels_HWp = _coefficients(images_n3HW.view(-1, height, width))
     stride = pixels_HWp.shape[2]
-    bytes_Pp = scratch("bytes", (height * width, stride), torch.uint8, pixels_HWp.device)
-    kept = height * width <= KEPT_PIXELS
-    parts = (_KEPT.parts if kept else _parts)(height, width, amount, pixels_HWp.device)
-    mirrors = _mirrors(height, width)
-    sources = [_mirrored_image(pixels_HWp, *mirror).reshape(-1, stride) for mirror in mirrors]
-    for part in parts:
-        for mirror, source_Pp in zip(mirrors, sources, strict=True):
-            sums_Op = part.weights_OP @ source_Pp
-            sums_Op.mul_(2.0 ** -(COEFFICIENT_BITS + WEIGHT_BITS)).add_(LENIENCE).clamp_(0.0, 255.0)
-            bytes_Pp.index_copy_(0, _mirrored_places(part, height, width, *mirror), sums_Op.to(torch.uint8))
-    image_HWn3 = bytes_Pp[:, : 3 * num_samples].view(height, width, num_samples, 3)
+    # The four flipped images beside each other: products with a sparse matrix like more columns.
+    flipped_HWq = torch.cat([_flipped(pixels_HWp, flips) for flips in FLIPS], dim=2)
+    bytes_Pp = scratch("bytes", (height * width, stride), torch.uint8, device)
+    parts = (_KEPT.parts if height * width <= KEPT_PIXELS else _parts)(height, width, amount, device)
+    for transposed in (False, True) if _is_small_square(height, width) else (False,):
+        source_HWq = flipped_HWq.transpose(0, 1) if transposed else flipped_HWq
+        source_Pq = source_HWq.reshape(height * width, -1)
+        for part in parts:
+            sums_Oq = part.weights_OP @ source_Pq
+            sums_Oq.mul_(2.0 ** -(COEFFICIENT_BITS + WEIGHT_BITS)).add_(LENIENCE).clamp_(0.0, 255.0)
+            for flips, sums_Op in zip(
+                FLIPS, torch.split(sums_Oq.to(torch.uint8), stride, dim=1), strict=True
+            ):
+                bytes_Pp.index_copy_(0, _places(part, height, width, transposed, flips), sums_Op)
+    image_HWn3 = bytes_Pp.view(height, width, num_samples, 3)
     out_n3HW.copy_(image_HWn3.permute(2, 3, 0, 1))
 
 
 def _coefficients(planes_pHW: Tensor) -> Tensor:
-    """The cubic spline's coefficients, float64 whole numbers over 2^14, pixel by pixel: (H, W, 4⌈p/4⌉)."""
+    """The cubic spline's coefficients, float64 whole numbers over 2^14, pixel by pixel: (H, W, p)."""
     planes_HpW = side_by_side(planes_pHW, torch.float64)
     height, num_planes, width = planes_HpW.shape
     once, twice = (
@@ -106,12 +115,8 @@ def _coefficients(planes_pHW: Tensor) -> Tensor:
     once.mul_(2.0 ** (BETWEEN_BITS - PASS_BITS)).round_()
     _to_coefficients(height, planes_HpW.device).along_rows(once.view(height, -1), twice.view(height, -1))
     twice.mul_(2.0 ** (COEFFICIENT_BITS - BETWEEN_BITS - PASS_BITS)).round_()
-    # Products with sparse matrices are faster with four columns than with three.
-    shape = (height, width, -(-num_planes // 4) * 4)
-    pixels_HWp = scratch("pixels", shape, torch.float64, planes_HpW.device)
-    pixels_HWp[..., num_planes:] = 0.0
-    pixels_HWp[..., :num_planes] = twice.view(height, num_planes, width).transpose(1, 2)
-    return pixels_HWp
+    pixels_HWp = scratch("pixels", (height, width, num_planes), torch.float64, planes_HpW.device)
+    return pixels_HWp.copy_(twice.view(height, num_planes, width).transpose(1, 2))
 
 
 @lru_cache(maxsize=16)
@@ -119,30 +124,19 @@ def _to_coefficients(size: int, device: torch.device) -> Band:
     return Band.of(*coefficient_taps(size, 1 << PASS_BITS), device)
 
 
-def _mirrors(height: int, width: int) -> list[tuple[bool, bool, bool]]:
-    """Whether the image is transposed, turned upside down, reversed: what leaves the map as it is."""
-    flips = [(upside_down, reversed_) for upside_down in (False, True) for reversed_ in (False, True)]
-    transposed = (False, True) if _is_small_square(height, width) else (False,)
-    return [(of, *flip) for of in transposed for flip in flips]
-
-
 def _is_small_square(height: int, width: int) -> bool:
     return height == width and height * width <= KEPT_PIXELS
 
 
-def _mirrored_image(pixels_HWp: Tensor, transposed: bool, upside_down: bool, reversed_: bool) -> Tensor:
-    flips = [axis for axis, flipped in enumerate((upside_down, reversed_)) if flipped]
-    mirrored_HWp = pixels_HWp.flip(flips) if flips else pixels_HWp
-    return mirrored_HWp.transpose(0, 1) if transposed else mirrored_HWp
+def _flipped(pixels_HWp: Tensor, flips: tuple[int, ...]) -> Tensor:
+    return pixels_HWp.flip(flips) if flips else pixels_HWp
 
 
-def _mirrored_places(
-    part: Part, height: int, width: int, transposed: bool, upside_down: bool, reversed_: bool
-) -> Tensor:
-    # Where the pixel that stands at the part's places in the mirrored image stands in the image.
+def _places(part: Part, height: int, width: int, transposed: bool, flips: tuple[int, ...]) -> Tensor:
+    # Where what stands at the part's places in the flipped and then transposed image stands in the image.
     row_O, column_O = (part.column_O, part.row_O) if transposed else (part.row_O, part.column_O)
-    row_O = height - 1 - row_O if upside_down else row_O
-    column_O = width - 1 - column_O if reversed_ else column_O
+    row_O = height - 1 - row_O if 0 in flips else row_O
+    column_O = width - 1 - column_O if 1 in flips else column_O
     return row_O * width + column_O
 
 
