@@ -1,6 +1,7 @@
 """Registries, fingerprints, seeds, whole files, locks."""
 
 import errno
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,13 @@ from nversion.core import (
     whole_file,
     write_text,
 )
+
+
+def test_an_error_comes_out_of_a_worker_process_as_it_went_in():
+    error = UserError(expected="a", found="b", next_step="c")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is UserError
+    assert (str(again), again.next_step) == ("expected a, found b; c", "c")
 
 
 def test_an_unknown_name_is_answered_with_the_closest():

@@ -10,6 +10,7 @@ from PIL import Image
 
 from nversion.core import LabelSpace, UserError, only_run
 from nversion.corruptions import CORRUPTIONS
+from nversion.corruptions.frost_textures import FILES
 from nversion.data import Canonical, Condition, Tree, open_dataset, plan_tree, write_tree
 from nversion.data.arrays import Arrays
 from nversion.data.trees import TreePlan, check_disk, writers
@@ -203,6 +204,19 @@ def test_what_a_corruption_reads_beside_the_image_is_in_the_manifest(tmp_path, m
     monkeypatch.setattr(CORRUPTIONS["lines"], "ingredients", staticmethod(lambda: "abc"), raising=False)
     conditions = tree(tmp_path / "t").manifest["what"]["conditions"]
     assert [c.get("ingredients") for c in conditions] == ["abc", "abc", None]
+
+
+def test_frost_is_known_by_its_pictures(tmp_path, monkeypatch):
+    condition = Condition("d", "frost", 3.0)
+    drawn = condition.description()["ingredients"]
+    assert drawn.startswith("drawn ") and condition.description()["ingredients"] == drawn
+    for number, name in enumerate(FILES):
+        Image.new("RGB", (40, 30), (10 * number, 0, 0)).save(tmp_path / name)
+    monkeypatch.setenv("NVERSION_FROST", str(tmp_path))
+    assert condition.description()["ingredients"].startswith("files ")
+    monkeypatch.setenv("NVERSION_FROST", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"ImageNet-C in the folder that NVERSION_FROST names"):
+        condition.description()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from . import kinds
 from .base import CORRUPTIONS, Corruption, Parameter, create
+from .ingredients import ingredients
 from .sets import SETS, published, united
 from .severities import (
     IMAGENET_C,
@@ -33,6 +34,7 @@ __all__ = [
     "Parameter",
     "contact_sheet",
     "create",
+    "ingredients",
     "kinds",
     "levels_of",
     "published",

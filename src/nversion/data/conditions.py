@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from nversion.core import UserError, code_fingerprint, generator
-from nversion.corruptions import CORRUPTIONS
+from nversion.corruptions import CORRUPTIONS, ingredients
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,14 @@ class Condition:
         """Plain data that says how its pixels come from the canonical images.
 
         A corruption that nversion does not define is known by its code, too: an edited plug-in is
-        another condition (see `code_fingerprint` for what counts as its code).
+        another condition (see `code_fingerprint` for what counts as its code). So are other pictures
+        that a corruption reads beside the image.
         """
-        code = "" if self.corruption is None else code_fingerprint(CORRUPTIONS[self.corruption])
-        return {"corruption": self.corruption, "severity": self.severity, "seed": self.seed} | (
-            {"corruption_code": code} if code else {}
-        )
+        found = {"corruption": self.corruption, "severity": self.severity, "seed": self.seed}
+        if self.corruption is None:
+            return found
+        code, read = code_fingerprint(CORRUPTIONS[self.corruption]), ingredients(self.corruption)
+        return found | ({"corruption_code": code} if code else {}) | ({"ingredients": read} if read else {})
 
     def parameters(self, sample_ids: Sequence[str], size: tuple[int, int]) -> list[dict[str, Any]]:
         """The corruption's parameters of each sample; empty ones when clean.

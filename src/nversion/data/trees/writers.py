@@ -31,7 +31,6 @@ from nversion.core import (
     write_bytes,
     write_text,
 )
-from nversion.corruptions import CORRUPTIONS
 from nversion.data.canonical import Canonical
 from nversion.data.conditions import Condition
 from nversion.data.dataset import Dataset
@@ -109,9 +108,7 @@ class Tree:
             },
             "canonical": dict(vars(self.canonical)),
             "layout": self.layout,
-            "conditions": [
-                condition.description() | _ingredients(condition) for condition in self.conditions
-            ],
+            "conditions": [condition.description() for condition in self.conditions],
         }
         if self.layout == "imagenet-c":
             what["quality"] = self.quality
@@ -120,13 +117,6 @@ class Tree:
         for library in ("libjpeg_turbo", "jpg", "zlib"):
             made_with[library] = str(features.version(library))
         return {"name": self.dataset.name, "what": what, "made_with": made_with}
-
-
-def _ingredients(condition: Condition) -> dict[str, Any]:
-    """Fingerprint of what a corruption reads beside the image (frost's textures), where it offers one."""
-    kind = CORRUPTIONS[condition.corruption or ""]
-    offered = getattr(kind, "ingredients", None)
-    return {"ingredients": offered()} if callable(offered) else {}
 
 
 class Writer(ABC):
