@@ -156,6 +156,11 @@ def test_curves_begin_at_the_clean_images_where_the_scale_does(hand_made: Build)
     assert severity_rows(study).filter(who="a")["severity"].to_list() == [1.0]
 
 
+def test_without_clean_images_the_half_is_said_to_be_missing(hand_made: Build) -> None:
+    study = measured(having(hand_made(), severities=[_scale(quantity="area", value=0.7, first=0.5)]))
+    assert "needs clean images, which were not studied" in words(study)
+
+
 def test_a_half_that_is_not_reached_says_above_what(hand_made: Build) -> None:
     rows = [
         _scale(quantity="area", value=0.7, low=0.6, high=0.8),

@@ -60,7 +60,8 @@ class BenchmarkSet:
         """Over how many of how many corruptions and levels a mean is."""
         row = self.rows.filter(quantity=quantity).row(0, named=True)
         if row["of_corruptions"] is None:
-            return f"over {plural(row['corruptions'], 'corruption')} at {row['levels']} severities"
+            severities = "1 severity" if row["levels"] == 1 else f"{row['levels']} severities"
+            return f"over {plural(row['corruptions'], 'corruption')} at {severities}"
         return (
             f"over {row['corruptions']} of {row['of_corruptions']} corruptions and {row['levels']} of "
             f"{row['of_levels']} levels"

@@ -75,8 +75,8 @@ def _coverage(one: BenchmarkSet) -> str:
         names = one.of_corruptions["corruption"].unique(maintain_order=True).to_list()
         these = listed([name.replace("_", " ") for name in names])
         return (
-            f"{one.name}, {on}: {these}, which belong to no published set at the severities studied. Their "
-            "numbers compare within this study only."
+            f"{one.name}, {on}, of no published set at the severities studied: {these}. Their numbers "
+            "compare within this study only."
         )
     if facts["complete"]:
         return (

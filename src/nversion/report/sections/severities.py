@@ -26,13 +26,20 @@ def severity_blocks(study: Study) -> list[Block]:
                 quiet=True,
             )
         ]
+    has_half = not study.table("severities").filter(quantity="half_severity").is_empty()
+    half = (
+        "The half severity is where accuracy first falls to half of the clean one: the larger, the more a "
+        "classifier bears."
+        if has_half
+        else "The half severity, where half of the clean accuracy is left, needs clean images, which were "
+        "not studied."
+    )
     return [
         Heading("As severity grows"),
         Words(
             "The area under accuracy against severity is the mean accuracy over the range studied, with "
-            "straight lines between levels. The half severity is where accuracy first falls to half of the "
-            "clean one: the larger, the more a classifier bears. Both follow from the corruption’s scale and "
-            "from the levels that were chosen, so they compare within a column."
+            f"straight lines between levels. {half} Both follow from the corruption’s scale and from the "
+            "levels that were chosen, so they compare within a column."
         ),
         Drawing("accuracy_by_severity"),
         Tables(severity_tables(study)),
