@@ -165,7 +165,7 @@ def test_whose_images_a_tree_holds_must_be_clear(small, tree, table, message):
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        ({"disk": {"pth": "tree"}}, "conditions.stored.disk.path in s.toml, found nothing"),
+        ({"disk": {"pth": "tree"}}, "found conditions.stored.disk.pth; did you mean 'path'"),
         (
             {"disk": {"path": "tree", "sverities": [1]}},
             "found conditions.stored.disk.sverities; did you mean 'severities'",
