@@ -100,11 +100,11 @@ IN_THE_FILE = {
 TOGETHER = {
     "unknown corruption": (
         {"conditions": {"corruptions": {"linse": 1.0}}},
-        "expected a known corruption, found 'linse'; did you mean 'lines'?",
+        "expected a known corruption, found 'linse'; did you mean 'lines' or 'perlin_noise' or 'blue_noise'?",
     ),
     "severity out of range": (
         {"conditions": {"corruptions": {"lines": -1.0}}},
-        "expected a severity from 0 to 1000 for lines, found -1.0; the levels in use lie between 0.5 and 10",
+        "expected a severity from 0 to 1000 for lines, found -1.0; see the levels in use with: nversion corruptions ls",
     ),
     "severity twice": (
         {"conditions": {"corruptions": {"lines": [1.0, 1.0]}}},
