@@ -102,6 +102,8 @@ def train_stage(run: StageRun) -> None:
     run.members.to(memory_format=torch.channels_last)
     wrapped, optimizer = run.fabric.setup(run.members, optimizer)
     state = _resume(run, optimizer)
+    if table.when_diverged == "keep" and state.good is None:  # what is kept if it diverges in its first steps
+        state.good = {key: value.detach().cpu().clone() for key, value in run.members.state_dict().items()}
     try:
         while state.epoch < table.epochs:
             _train_epoch(run, wrapped, optimizer, base_rates, schedule, state)
