@@ -63,7 +63,7 @@ def test_help_imports_nothing_heavy():
         (["study", "plan"], "Missing argument 'STUDY.toml'"),
         (
             ["corruptions", "show", "waterdrop"],
-            "error: expected a known corruption, found 'waterdrop'; did you mean 'water_drop'?\n",
+            "error: expected a known corruption, found 'waterdrop'; did you mean 'water_drop'",
         ),
         (
             ["models", "show", "tim:resnet18"],
@@ -127,7 +127,12 @@ def test_a_new_study_file_is_a_study_and_is_not_overwritten(call, tmp_path):
 
 def test_corruptions_are_listed_as_json(call):
     rows = json.loads(call("corruptions", "ls", "--json")[1])
-    assert {row["corruption"]: row["paper strength, 224 px"] for row in rows}["lines"] == 1.6
+    of = {row["corruption"]: row for row in rows}
+    assert of["lines"]["paper strength, 224 px"] == 1.6
+    assert of["scatter"]["levels, 32 px"][:2] == [1.4, 1.8]
+    assert of["fog"]["group"] == "imagenet-c-weather" and of["fog_cifar"]["group"] == "cifar-c"
+    assert of["chromatic_abberation"]["also known as"] == ["chromatic_aberration"]
+    assert len(of) >= 49 + 19
 
 
 def test_corruptions_are_listed_as_a_table_with_the_next_command(call):
@@ -184,16 +189,36 @@ def test_a_contact_sheet_is_a_png(call, tmp_path):
 def test_a_contact_sheet_of_ones_own_image(call, tmp_path):
     Image.new("RGB", (40, 30), "orange").save(tmp_path / "photo.jpg")
     path = tmp_path / "sheet.png"
-    assert call("corruptions", "show", "--image", tmp_path / "photo.jpg", "--size", 32, "--out", path)[0] == 0
+    options = ["--image", tmp_path / "photo.jpg", "--size", 32, "--out", path]
+    assert call("corruptions", "show", "--group", "imagenet-c-blur", *options)[0] == 0
     assert path.exists()
+
+
+def test_all_sheets_are_a_file_for_each_group(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, _ = call("corruptions", "show", "--size", 16, "--tile", 16, "--out", "all.jpg")
+    assert code == 0
+    groups = {"imagenet-c-bar", "c-bar-candidates", "cifar-c", "imagenet-c-extra"}
+    groups |= {f"imagenet-c-{kind}" for kind in ("noise", "blur", "weather", "digital")}
+    assert {path.name for path in tmp_path.glob("*.jpg")} >= {f"all-{group}.jpg" for group in groups}
+    with Image.open("all-imagenet-c-bar.jpg") as image:
+        assert image.size == (4 + 6 * 20, 4 + 10 * 36)
+
+
+def test_an_unknown_group_is_told_the_nearest_name(call):
+    code, _, err = call("corruptions", "show", "--group", "imagenet-c-blurs")
+    assert (
+        code == 2
+        and "a group of corruptions, found 'imagenet-c-blurs'; did you mean 'imagenet-c-blur'" in err
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (
-            ["--out", "sheet.jpg"],
-            "error: expected a .png file to write, found sheet.jpg; name it sheet.png, say\n",
+            ["--out", "sheet.gif"],
+            "error: expected a .png or .jpg file to write, found sheet.gif; name it sheet.png, say\n",
         ),
         (
             ["--image", "none.png"],

@@ -12,6 +12,8 @@ from nversion.core.errors import UserError
 from .console import ConsoleReporter, console, examples, next_command, print_rows
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nversion.study.calibrate import Calibrated
 
 app = typer.Typer(
@@ -21,21 +23,51 @@ app = typer.Typer(
 
 @app.command(epilog=examples("nversion corruptions ls", "nversion corruptions ls --json"))
 def ls(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the corruptions with the strengths of the paper."""
-    from nversion.corruptions import CORRUPTIONS, PAPER_STRENGTHS_CIFAR, PAPER_STRENGTHS_IMAGENET
+    """List the corruptions by group, with their levels at 224 and at 32 pixels."""
+    from nversion.corruptions import (
+        CORRUPTIONS,
+        PAPER_STRENGTHS_CIFAR,
+        PAPER_STRENGTHS_IMAGENET,
+        grouped,
+        levels_of,
+    )
 
+    aliases: dict[str, list[str]] = {}
+    for alias, name in CORRUPTIONS.aliases.items():
+        aliases.setdefault(name, []).append(alias)
     rows = [
         {
+            "group": group,
             "corruption": name,
+            "levels, 224 px": list(levels_of(name, 224)),
+            "levels, 32 px": list(levels_of(name, 32)),
             "paper strength, 224 px": PAPER_STRENGTHS_IMAGENET.get(name),
             "paper strength, 32 px": PAPER_STRENGTHS_CIFAR.get(name),
+            "also known as": aliases.get(name, []),
             "what it does": (CORRUPTIONS[name].__doc__ or "").split("\n")[0],
         }
-        for name in CORRUPTIONS
+        for group, names in grouped().items()
+        for name in names
     ]
-    print_rows(rows, as_json=as_json)
+    print_rows(rows if as_json else [_in_words(row) for row in rows], as_json=as_json)
     if not as_json:
         next_command("nversion corruptions show")
+
+
+def _in_words(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for people: levels by their ends, without the paper's strengths."""
+
+    def ends(levels: list[float]) -> str:
+        return f"{levels[0]:g} … {levels[-1]:g} ({len(levels)})" if len(levels) > 1 else f"{levels[0]:g}"
+
+    return {
+        "group": row["group"],
+        "corruption": row["corruption"],
+        "levels, 224 px": ends(row["levels, 224 px"]),
+        "32 px": ends(row["levels, 32 px"]),
+        "what it does": row["what it does"]
+        + "".join(f" Also known as {alias}." for alias in row["also known as"]),
+    }
 
 
 @app.command(
@@ -45,35 +77,88 @@ def ls(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = Fa
 )
 def show(
     name: Annotated[str | None, typer.Argument(help="One corruption; all when left out.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Your image; a digit when left out.")] = None,
-    size: Annotated[int, typer.Option(min=1, max=4096, help="Side of the canonical image in pixels.")] = 224,
+    group: Annotated[
+        str | None, typer.Option("--group", help="One group, as `corruptions ls` names them.")
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help="Your image; a drawn one when left out.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=4096, help="Side of the canonical image in pixels; 224, or 32 of CIFAR-10-C's tables."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the corruption's random choices.")] = 0,
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("corruptions.png"),
+    tile: Annotated[
+        int | None, typer.Option(min=8, max=4096, help="Side at which it is drawn, when not its own.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The PNG or JPEG to write.")] = Path("corruptions.png"),
 ) -> None:
-    """Write a contact sheet: one row a corruption, one column a severity."""
+    """Write contact sheets: a row for each corruption, columns of five published levels.
+
+    Without a corruption or a group there is a file for each group, its name after that of --out.
+    """
+    from nversion.core import whole_file
+    from nversion.corruptions import CORRUPTIONS, contact_sheet, shown_levels
+
+    kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}.get(out.suffix.lower())
+    if kind is None:
+        raise UserError(
+            expected="a .png or .jpg file to write", found=str(out), next_step="name it sheet.png, say"
+        )
+    for which, names in _asked(name, group).items():
+        of_cifar = all(
+            one.endswith("_cifar") and CORRUPTIONS[one].__module__.startswith("nversion.") for one in names
+        )
+        side = size or (32 if of_cifar else 224)
+        drawn = tile or (3 * side if side < 64 else None)
+        rows = [(one, shown_levels(one, side)) for one in names]
+        sheet = contact_sheet(_canonical(image, side), rows, seed, drawn)
+        path = out if name or group else out.with_name(f"{out.stem}-{which}{out.suffix}")
+        with whole_file(path) as temporary:
+            sheet.save(temporary, kind, quality=80, optimize=True)
+        typer.echo(f"Wrote {path}")
+    next_command("name corruptions and severities in a study file: nversion study new study.toml")
+
+
+def _asked(name: str | None, group: str | None) -> dict[str, list[str]]:
+    """Names of corruptions by group; unknown ones are told before any image is read."""
+    from nversion.core import did_you_mean
+    from nversion.corruptions import CORRUPTIONS, grouped
+
+    if name is not None and group is not None:
+        raise UserError(
+            expected="a corruption or a group",
+            found=f"{name!r} and {group!r}",
+            next_step="leave one of them out",
+        )
+    if name is not None:
+        CORRUPTIONS[name]
+        return {name: [CORRUPTIONS.aliases.get(name, name)]}
+    groups = grouped()
+    if group is None:
+        return groups
+    if group not in groups:
+        raise UserError(
+            expected="a group of corruptions", found=repr(group), next_step=did_you_mean(group, list(groups))
+        )
+    return {group: groups[group]}
+
+
+def _canonical(image: Path | None, side: int) -> Tensor:
+    """The canonical image of a file, or the drawn picture."""
     import torch
 
-    from nversion.core import whole_file
-    from nversion.corruptions import CORRUPTIONS, contact_sheet, levels_of
-    from nversion.data import Canonical, UnreadableImageError, decode_image, open_dataset
+    from nversion.corruptions import picture
+    from nversion.data import Canonical, UnreadableImageError, decode_image
 
-    if out.suffix.lower() != ".png":
-        raise UserError(expected="a .png file to write", found=str(out), next_step="name it sheet.png, say")
-    if name is not None:
-        CORRUPTIONS[name]  # an unknown name is told before any image is read
+    if image is None:
+        return picture(side)
     try:
-        pixels = open_dataset({"source": "digits"}).decode(0) if image is None else decode_image(image)
+        return torch.from_numpy(Canonical(size=side).render(decode_image(image)))
     except UnreadableImageError as error:
         raise UserError(
             expected="an image file", found=f"{image}, {error.found}", next_step="name another --image"
         ) from error
-    canonical = torch.from_numpy(Canonical(size=size).render(pixels))
-    names = [name] if name is not None else list(CORRUPTIONS)
-    sheet = contact_sheet(canonical, [(n, levels_of(n, size)[:5]) for n in names], seed)
-    with whole_file(out) as temporary:
-        sheet.save(temporary, "PNG")
-    typer.echo(f"Wrote {out}")
-    next_command("name corruptions and severities in a study file: nversion study new study.toml")
 
 
 @app.command(

@@ -2,7 +2,9 @@
 
 from . import kinds
 from .base import CORRUPTIONS, Corruption, Parameter, create
+from .groups import grouped, shown_levels
 from .ingredients import ingredients
+from .picture import picture
 from .sets import SETS, published, united
 from .severities import (
     IMAGENET_C,
@@ -17,6 +19,7 @@ from .severities import (
     levels_of,
 )
 from .sheet import contact_sheet
+from .wrapping import wrap
 
 __all__ = [
     "CORRUPTIONS",
@@ -34,9 +37,13 @@ __all__ = [
     "Parameter",
     "contact_sheet",
     "create",
+    "grouped",
     "ingredients",
     "kinds",
     "levels_of",
+    "picture",
     "published",
+    "shown_levels",
     "united",
+    "wrap",
 ]

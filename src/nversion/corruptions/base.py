@@ -84,6 +84,8 @@ class Corruption(ABC):
     parameters: ClassVar[Mapping[str, Parameter]]
     lowest: ClassVar[float] = 0.0
     highest: ClassVar[float] = LARGEST_SEVERITY
+    levels: ClassVar[tuple[float, ...]] = (1.0, 2.0, 3.0, 4.0, 5.0)
+    """In use, from mild to strong; published tables (`severities.levels_of`) go before them."""
 
     def __post_init__(self) -> None:
         given = self.severity

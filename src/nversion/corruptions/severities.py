@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from .base import CORRUPTIONS
+
 LEVELS_IMAGENET: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "bleach_bypass": (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0),
@@ -138,9 +140,13 @@ SMALL_IMAGE = 64
 def levels_of(name: str, side: int) -> tuple[float, ...]:
     """The published levels of a corruption, of severities growing, for images of `side` pixels.
 
-    Those of ImageNet-C are 1 to 5, and so are those of a corruption that came without levels.
+    Those of ImageNet-C are 1 to 5; a corruption from elsewhere brings its own (`Corruption.levels`).
 
     >>> levels_of("lines", 224)[:3], levels_of("fog", 32)
     ((0.8, 1.6, 2.4), (1.0, 2.0, 3.0, 4.0, 5.0))
     """
-    return (LEVELS_CIFAR if side <= SMALL_IMAGE else LEVELS_IMAGENET).get(name, IMAGENET_C_LEVELS)
+    published = LEVELS_CIFAR if side <= SMALL_IMAGE else LEVELS_IMAGENET
+    name = CORRUPTIONS.aliases.get(name, name)
+    if name in published:
+        return published[name]
+    return CORRUPTIONS[name].levels if name in CORRUPTIONS else IMAGENET_C_LEVELS
