@@ -64,7 +64,7 @@ class StageRun:
         teacher: images in [0, 1] to logits; None: no teacher.
         checkpoint: the file.
         fingerprint: of recipe, seed and data, which the checkpoint must share.
-        record: rows are added to it.
+        record: rows are added to it; `on_record` is told at the end of each epoch, on the first device only.
     """
 
     fabric: Any
@@ -82,6 +82,7 @@ class StageRun:
     fingerprint: str
     record: Record
     on_progress: Callable[[Progress], None] = lambda _: None
+    on_record: Callable[[Record], None] = lambda _: None
     diverged: str = ""
     snapshots: list[dict[str, Tensor]] = field(default_factory=list)
 
@@ -124,6 +125,9 @@ def train_stage(run: StageRun) -> None:
         run.members.load_state_dict(state.good)
     if table.keep == "best" and state.best is not None:
         run.members.load_state_dict(state.best)
+    if run.fabric.world_size > 1:  # statistics of batch norm are each device's own, and so is the best epoch
+        weights = {key: value.cpu() for key, value in run.members.state_dict().items()}
+        run.members.load_state_dict(run.fabric.broadcast(weights))
     run.members.eval()
 
 
@@ -157,6 +161,7 @@ def _resume(run: StageRun, optimizer: Any) -> _State:
         return _State()
     run.members.load_state_dict(saved["members"])
     optimizer.load_state_dict(saved["optimizer"])
+    run.fabric.strategy.precision.load_state_dict(saved["precision"])
     run.record.rows[:] = saved["record"]
     run.snapshots[:] = saved["snapshots"]
     return _State(
@@ -182,6 +187,7 @@ def _save(run: StageRun, optimizer: Any, state: _State) -> None:
                 **{"recipe": run.fingerprint, "stage": run.number, "epoch": state.epoch, "step": state.step},
                 **{"steps": state.steps, "best_value": state.best_value, "best": state.best},
                 **{"members": members, "optimizer": optimizer.state_dict()},
+                **{"precision": run.fabric.strategy.precision.state_dict()},
                 **{"record": run.record.rows, "snapshots": run.snapshots, "meter": asdict(state.meter)},
             },
         )
@@ -203,6 +209,12 @@ def _train_epoch(
         )
     keys: tuple[str | int, ...] = (run.seed, run.stage.key, state.epoch)
     ranks, rank = run.fabric.world_size, run.fabric.global_rank
+    if table.batch_size // ranks < 2:
+        raise UserError(
+            expected=f"at least 2 images of a batch for each of {ranks} devices",
+            found=f"batches of {table.batch_size}",
+            next_step=f"set `batch_size` to {2 * ranks} or more",
+        )
     if ranks > 1:  # each device its own part of every batch
         whole = order_n[: num_steps * (table.batch_size // ranks) * ranks].reshape(num_steps, ranks, -1)
         order_n, keys = np.ascontiguousarray(whole[:, rank]).ravel(), (*keys, rank)
@@ -230,6 +242,7 @@ def _train_epoch(
         meter.add(terms, outputs.logits_MNC.detach(), labels, state)
         if last_of_sum:
             if table.clip is not None:
+                run.fabric.strategy.precision.unscale_gradients(optimizer.optimizer)
                 for network in run.members.networks:
                     nn.utils.clip_grad_norm_(network.parameters(), table.clip)
             optimizer.step()
@@ -257,6 +270,8 @@ def _finish_epoch(run: StageRun, optimizer: Any, state: _State) -> None:
         weights = run.members.networks[0].state_dict()
         run.snapshots.append({key: value.detach().cpu().clone() for key, value in weights.items()})
     _save(run, optimizer, state)
+    if run.fabric.is_global_zero:
+        run.on_record(run.record)
 
 
 def validate(run: StageRun, state: _State) -> float:
@@ -338,7 +353,8 @@ class _Meter:
             _DivergenceError: a term is not finite or too large.
         """
         limit = self._run.recipe.train.diverged_above
-        for step, values_T, right_M in self._pending:
+        for step, own_T, right_M in self._pending:
+            values_T = self._run.fabric.all_reduce(own_T)  # so that all devices stop together
             values = values_T.tolist()
             for name, value in zip(self._names, values, strict=True):
                 if not abs(value) <= limit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from .members import MemberFacts, Members, build_members
 from .optimizers import make_schedule
 from .recipe import TrainingRecipe
 from .record import Record
+from .scalars import Board
 from .strategies import STRATEGIES, Context, Facts, Outcome, Stage, needs_outcome, stages
 
 SUMMARY = "training.json"
@@ -107,9 +109,9 @@ def train_recipe(
 ) -> list[TrainedEnsemble]:
     """Train every seed of a recipe that `folder` lacks.
 
-    `folder/seed-S/` gets a .safetensors file for each member, `metrics.parquet` and `training.json`; while it
-    is trained also `checkpoint.pt`. Killed at any step it resumes; on a CPU with the same number of threads
-    to the same bytes.
+    `folder/seed-S/` gets a .safetensors file for each member, `metrics.parquet` and `training.json`, with
+    `tensorboard = true` the diary as scalars; while it is trained also `checkpoint.pt`. Killed at any step
+    it resumes; on a CPU with the same number of threads to the same bytes.
 
     Args:
         recipe: one variant.
@@ -125,14 +127,20 @@ def train_recipe(
     make_loss(recipe.loss), make_schedule(recipe.schedule), STRATEGIES[recipe.strategy.name]
     images: dict[str, Images | None] = {}
     trained = []
+    fabric = None if recipe.train.devices == 1 else _launched(recipe)
+    first = fabric is None or fabric.is_global_zero
     for seed in recipe.train.seeds:
         place = folder / f"seed-{seed}"
-        with only_run(place):
-            remove_leftovers(place)
+        # The processes of one training share its folder: the first holds the lock and looks first.
+        with only_run(place) if first else nullcontext():
             identity = _identity(recipe, data, seed, base)
-            finished = _finished(recipe, place, identity, seed)
+            with nullcontext() if fabric is None else fabric.rank_zero_first():
+                if first:
+                    remove_leftovers(place)
+                finished = _finished(recipe, place, identity, seed)
             if finished is None:
-                finished = _train(recipe, place, base, data, images, seed, identity, on_progress)
+                fabric = fabric or _launched(recipe)
+                finished = _train(fabric, recipe, place, base, data, images, seed, identity, on_progress)
             trained.append(finished)
     return trained
 
@@ -204,6 +212,7 @@ def _finished(recipe: TrainingRecipe, place: Path, identity: str, seed: int) -> 
 
 
 def _train(
+    fabric: Any,
     recipe: TrainingRecipe,
     place: Path,
     base: Path,
@@ -213,7 +222,6 @@ def _train(
     identity: str,
     on_progress: Callable[[int, Progress], None],
 ) -> TrainedEnsemble:
-    fabric = _launched(recipe)
     if not images:
         images["train"], images["validation"] = _opened(recipe, data, fabric.device)
     training, validation = images["train"], images["validation"]
@@ -223,6 +231,7 @@ def _train(
     checkpoint = place / "checkpoint.pt"
     record, strategy_facts = Record(), Facts()
     context = Context(recipe, data.train.labels_N, num_classes, seed, strategy_facts)
+    board = Board(place / "tensorboard") if recipe.train.tensorboard and fabric.is_global_zero else None
     done: list[tuple[MemberFacts, dict[str, Tensor]]] = []
     diverged: list[str] = []
     plan, outcome = stages(context), None
@@ -248,6 +257,7 @@ def _train(
             fingerprint=identity,
             record=record,
             on_progress=lambda progress: on_progress(seed, progress),
+            on_record=board.write if board else lambda _: None,
         )
         finished = place / f"stage-{number}.pt"
         if (saved := load_checkpoint(finished, identity)) is not None:
@@ -277,6 +287,8 @@ def _train(
         else:
             done += [(facts[i], modules[i].state_dict()) for i in stage.members]
         number += 1
+    if board:
+        board.close()
     if fabric.is_global_zero:
         _write(recipe, place, data, seed, identity, modules, done, strategy_facts, record, diverged)
     fabric.barrier()
