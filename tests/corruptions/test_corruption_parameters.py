@@ -109,7 +109,7 @@ def test_a_size_is_two_positive_whole_numbers(size):
         (torch.zeros(3, 8, 8, dtype=torch.uint8), r"found uint8 of shape \(3, 8, 8\)"),
         (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), r"found uint8 of shape \(1, 1, 8, 8\)"),
         (torch.zeros(1, 3, 0, 8, dtype=torch.uint8), r"found uint8 of shape \(1, 3, 0, 8\)"),
-        (np.zeros((1, 3, 8, 8), dtype=np.uint8), r"found ndarray"),
+        (np.zeros((1, 3, 8, 8), dtype=np.uint8), r"found an ndarray, uint8 of shape \(1, 3, 8, 8\)"),
     ],
 )
 def test_images_are_uint8_of_four_axes(images, found):

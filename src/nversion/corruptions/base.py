@@ -104,7 +104,7 @@ class Corruption(ABC):
         Positions are drawn per axis; lengths (scale, radius, wavelength) follow the shorter side.
 
         Raises:
-            UserError: `size` is not two positive whole numbers.
+            UserError: `size` is not two positive whole numbers, or `rng` no generator of NumPy.
         """
         whole = isinstance(size, Sequence) and all(isinstance(side, int | np.integer) for side in size)
         if not whole or len(size) != 2 or min(size) < 1:
@@ -112,6 +112,12 @@ class Corruption(ABC):
                 expected="a size of two positive whole numbers (H, W)",
                 found=repr(size),
                 next_step="pass the height and width of the image in pixels",
+            )
+        if not isinstance(rng, np.random.Generator):
+            raise UserError(
+                expected="a NumPy generator to draw from",
+                found=type(rng).__name__,
+                next_step="pass nversion.core.generator(NAME, …) or numpy.random.default_rng(SEED)",
             )
         return self._draw(rng, int(size[0]), int(size[1]))
 
@@ -130,6 +136,12 @@ class Corruption(ABC):
         """
         _check_images(images_N3HW)
         num_samples, _, height, width = images_N3HW.shape
+        if isinstance(parameters, Mapping) or not all(isinstance(one, Mapping) for one in parameters):
+            raise UserError(
+                expected=f"a list of {num_samples} parameter mappings, one for each image",
+                found="one mapping alone" if isinstance(parameters, Mapping) else _kinds(parameters),
+                next_step="pass a list of what sample_parameters gives",
+            )
         if len(parameters) != num_samples:
             raise UserError(
                 expected=f"{num_samples} parameter mappings, one for each image",
@@ -222,18 +234,71 @@ def row_vector(values_nW: NDArray[Any], like: Tensor, dtype: torch.dtype = torch
     return torch.from_numpy(values_nW).to(device=like.device, dtype=dtype)[:, None, :]
 
 
+def _kinds(things: Sequence[Any]) -> str:
+    return "a list of " + ", ".join(sorted({type(thing).__name__ for thing in things}))
+
+
 def _check_images(images: Any) -> None:
     if not isinstance(images, Tensor):
-        found = type(images).__name__
+        found, cures = _without_tensor(images)
+    elif images.is_meta:
+        found, cures = "a tensor on the device meta, which holds no pixels", ["load the images"]
     elif images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
         found = f"{str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
+        if images.is_floating_point() and bool(images.isnan().any()):
+            found += " with nan"
+        cures = [*_towards_bytes(images), *_towards_rgb(tuple(images.shape))]
     else:
         return
     raise UserError(
         expected="a uint8 tensor of shape (N, 3, H, W) with H and W of at least 1",
         found=found,
-        next_step="pass images as bytes from 0 to 255, channels before rows",
+        next_step=", then ".join(cures) or "pass images as bytes from 0 to 255, channels before rows",
     )
+
+
+def _without_tensor(images: Any) -> tuple[str, list[str]]:
+    """What was found in place of a tensor, and how to make one of it."""
+    if not isinstance(images, np.ndarray):
+        return type(images).__name__, []
+    dtype, shape = images.dtype, images.shape
+    found = f"an ndarray, {dtype} of shape {shape}"
+    return found, ["make it a tensor: torch.from_numpy(images)", *_towards_rgb(shape)]
+
+
+def _towards_bytes(images: Tensor) -> list[str]:
+    """How values of another dtype become bytes."""
+    if images.dtype == torch.uint8:
+        return []
+    if images.is_floating_point():
+        missing = ["decide what nan stands for: images.nan_to_num(0)"] if bool(images.isnan().any()) else []
+        scale = "" if images.numel() and float(images.nan_to_num(0).max()) > 1 else " * 255"
+        return [*missing, f"make it bytes: (images{scale}).round().clamp(0, 255).to(torch.uint8)"]
+    if images.dtype in (torch.uint16, torch.int16, torch.int32, torch.uint32):
+        return ["make it bytes, from 16 bits: (images.long() // 257).to(torch.uint8)"]
+    return ["make it bytes: images.clamp(0, 255).to(torch.uint8)"] if images.dtype == torch.int64 else []
+
+
+def _towards_rgb(shape: tuple[int, ...]) -> list[str]:
+    """How images of another shape become (N, 3, H, W)."""
+    if 0 in shape[-2:]:
+        return []
+    match shape:
+        case (_, _):
+            return ["make a grey image RGB: images.expand(1, 3, -1, -1)"]
+        case (_, 1, _, _):
+            return ["make grey images RGB: images.expand(-1, 3, -1, -1)"]
+        case (_, 4, _, _):
+            return ["lay RGBA over a background, or drop its alpha: images[:, :3]"]
+        case (_, _, _, 3):
+            return ["put channels before rows: images.permute(0, 3, 1, 2)"]
+        case (3, _, _):
+            return ["add the axis of images: images[None]"]
+        case (_, _, 3):
+            return ["put channels before rows and add the axis of images: images.permute(2, 0, 1)[None]"]
+        case (_, _, _):
+            return ["make grey images RGB: images[:, None].expand(-1, 3, -1, -1)"]
+    return []
 
 
 def severity_share(severity: float, maximum: float) -> float:
