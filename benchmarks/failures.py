@@ -11,14 +11,13 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.timing import Row, median_seconds, side_by_side
+from benchmarks.timing import Row, forget_peak, median_seconds, peak_kibibytes, side_by_side
 from nversion.diversity import (
     ENSEMBLE_METRICS,
     PAIRWISE,
@@ -196,16 +195,10 @@ def peak_mebibytes() -> int:
 def _print_peak() -> None:
     right_MN, blocks_N = synthetic(NUM_MODELS, NUM_SAMPLES, shared=0.8)
     ours(right_MN[:, :100], blocks_N[:100], Ensembles.all_of(NUM_MODELS, 2))
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts again from here (Linux)
-    started = _resident_kibibytes()
+    forget_peak()
+    started = peak_kibibytes()
     ours(right_MN, blocks_N, Ensembles.all_of(NUM_MODELS, SIZE))
-    print((_resident_kibibytes() - started) >> 10)
-
-
-def _resident_kibibytes() -> int:
-    """The peak of resident memory."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    print((peak_kibibytes() - started) >> 10)
 
 
 def _num_patterns(right_MN: Tensor, blocks_N: Tensor) -> int:
