@@ -27,7 +27,7 @@ from nversion.corruptions import CORRUPTIONS, PAPER_STRENGTHS_IMAGENET, create, 
 
 SIDE = 224
 NUM_IMAGES = 3
-SECONDS_OF_REFERENCE = 4.0  # how long the reference may take in all: slow ones are measured fewer times
+SECONDS_OF_REFERENCE = 1.5  # how long the reference may take in all: slow ones are measured fewer times
 SLOW_S = 0.5  # a reference beyond this is measured on one image
 GOALS = {"plasma_noise": 250.0, "checkerboard_cutout": 100.0, "water_drop": 200.0, "lines": 8.0}
 GOAL_MS = 15.0
@@ -74,7 +74,7 @@ def _row(name: str, reference: Reference | None, limit_s: float) -> Row:
     else:
         once = median_seconds(lambda: reference(severity, image_HW3, draws[0]), 1)
         theirs = list(draws[: 1 if once > SLOW_S else NUM_IMAGES])
-        repeats = max(3, min(41, int(SECONDS_OF_REFERENCE / (once * len(theirs)))))
+        repeats = max(1, min(41, int(SECONDS_OF_REFERENCE / (once * len(theirs)))))
         both = side_by_side(
             ours, lambda: [reference(severity, image_HW3, parameters) for parameters in theirs], repeats
         )
