@@ -1,8 +1,8 @@
-"""German traffic signs in three parts that share no track: `python recipes/gtsrb_tracks.py GTSRB.npz OUT.npz`.
+"""German traffic signs in parts that share no track: `python recipes/gtsrb_tracks.py GTSRB.npz OUT.npz`.
 
 The source has the arrays x_train, y_train, track_train, x_test, y_test, class_names. Frames of one track are
-nearly alike, so a whole track goes to one part: "fit" (60 % of the tracks of each class) to learn from, "select"
-(15 %) to choose a loss's weight by, "evaluate" (25 %) to report on. "test" is the source's test set.
+nearly alike, so a whole track goes to one part: "fit" (60 % of the tracks of each class) to learn from,
+"select" (15 %) to choose a loss's weight by, "evaluate" (25 %) to report on. "test" is the source's test set.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def parts_of_tracks(
     found: dict[str, list[int]] = {part: [] for part in PARTS}
     label_of = dict(zip(track_N.tolist(), label_N.tolist(), strict=True))
     for label in np.unique(label_N):
-        tracks = generator("gtsrb tracks", int(label)).permutation([t for t in label_of if label_of[t] == label])
+        tracks = generator("gtsrb tracks", int(label)).permutation(
+            [t for t in label_of if label_of[t] == label]
+        )
         num_evaluate = max(1, round(PARTS["evaluate"] * len(tracks)))
         num_select = max(1, round(PARTS["select"] * len(tracks)))
         found["evaluate"] += tracks[:num_evaluate].tolist()
