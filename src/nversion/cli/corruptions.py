@@ -20,6 +20,8 @@ app = typer.Typer(
     help="List corruptions, look at them, calibrate them, write corrupted data sets.", no_args_is_help=True
 )
 
+ROWS_OF_A_SHEET = 10  # where all are drawn, so that none is too tall to look at
+
 
 @app.command(epilog=examples("nversion corruptions ls", "nversion corruptions ls --json"))
 def ls(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -95,7 +97,7 @@ def show(
 ) -> None:
     """Write contact sheets: a row for each corruption, columns of five published levels.
 
-    Without a corruption or a group there is a file for each group, its name after that of --out.
+    Without a corruption or a group there is a file for each group, two where it is large, named after --out.
     """
     from nversion.core import whole_file
     from nversion.corruptions import CORRUPTIONS, contact_sheet, shown_levels
@@ -121,8 +123,8 @@ def show(
 
 
 def _asked(name: str | None, group: str | None) -> dict[str, list[str]]:
-    """Names of corruptions by group; unknown ones are told before any image is read."""
-    from nversion.core import did_you_mean
+    """Names of corruptions by sheet; unknown ones are told before any image is read."""
+    from nversion.core import did_you_mean, spans
     from nversion.corruptions import CORRUPTIONS, grouped
 
     if name is not None and group is not None:
@@ -136,7 +138,13 @@ def _asked(name: str | None, group: str | None) -> dict[str, list[str]]:
         return {name: [CORRUPTIONS.aliases.get(name, name)]}
     groups = grouped()
     if group is None:
-        return groups
+        return {
+            f"{one}-{1 + start // ROWS_OF_A_SHEET}" if len(names) > ROWS_OF_A_SHEET else one: names[
+                start:stop
+            ]
+            for one, names in groups.items()
+            for start, stop in spans(len(names), ROWS_OF_A_SHEET)
+        }
     if group not in groups:
         raise UserError(
             expected="a group of corruptions", found=repr(group), next_step=did_you_mean(group, list(groups))
