@@ -1,13 +1,15 @@
-"""What enforcing diversity bought: `python recipes/enforcement_results.py --trained DIR --tracks NPZ --out MD`.
+"""What enforcing diversity bought.
 
-Every trained ensemble of enforcement-gtsrb-reduced.toml under clean images and the paper's four corruptions at
-their strengths for 32 pixels: accuracy of the average, gain over its best member, Shannon equitability of the
-members' answers (Eq. 5, S = members) where the ensemble is right and where it is wrong, disagreement (Eq. 4), and
-attribution diversity (Eq. 7, saliency of the predicted class, raw and for maps of unit length).
+    python recipes/enforcement_results.py --trained DIR --tracks NPZ --out PAGE.md
 
-Differences from independent members are paired: same initial weights, same batches, same images. Their intervals
-are percentiles over 2000 resamples of the seeds and of the tracks (frames of one track are nearly alike), so
-they cover another training and other signs. The test set has no tracks: a point estimate.
+Every trained ensemble of enforcement-gtsrb-reduced.toml under clean images and the paper's four corruptions
+at their strengths for 32 pixels: accuracy of the average, gain over its best member, Shannon equitability of
+the members' answers (Eq. 5, S = members) where the ensemble is right and where it is wrong, disagreement
+(Eq. 4), and attribution diversity (Eq. 7, saliency of the predicted class, raw and for maps of unit length).
+
+Differences from independent members are paired: same initial weights, same batches, same images. Their
+intervals are percentiles over 2000 resamples of the seeds and of the tracks (frames of one track are nearly
+alike), so they cover another training and other signs. The test set has no tracks: a point estimate.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def maps(classifier: Classifier, images_N3HW: Tensor) -> Tensor:
 def measure(
     members: list[Classifier], images_N3HW: Tensor, labels_N: Tensor
 ) -> tuple[dict[str, float], Any, Any]:
-    """Numbers of one ensemble on the images of one condition; right answers of the average and the members."""
+    """Numbers of an ensemble under one condition, the average's right answers, its best accuracy."""
     with torch.no_grad():
         logits = torch.stack(
             [torch.cat([member(part) for part in images_N3HW.split(512)]) for member in members]
