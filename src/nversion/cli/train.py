@@ -53,7 +53,12 @@ def train(
             if key not in opened:
                 opened[key] = open_data(variant, base)
             for ensemble in train_recipe(
-                variant, target / name, base=base, data=opened[key], on_progress=display.on(name)
+                variant,
+                target / name,
+                base=base,
+                data=opened[key],
+                backbones=target / "backbones",  # variants may share one
+                on_progress=display.on(name),
             ):
                 study = _write_study(ensemble, variant, base)
                 display.finished(ensemble)

@@ -42,19 +42,22 @@ def crop_boxes(
     return boxes
 
 
-def augmented(images_n3HW: Tensor, settings: AugmentTable, keys: tuple[str | int, ...]) -> Tensor:
+def augmented(
+    images_n3HW: Tensor, settings: AugmentTable, keys: tuple[str | int, ...], size: int | None = None
+) -> Tensor:
     """Random crops, flipped and shifted, as float in [0, 1]; the draws follow from `keys` alone.
 
     All three are one affine map a sample, read bilinearly in one pass without antialiasing; the border's
     pixels are repeated beyond it.
 
     Args:
-        images_n3HW: uint8.
+        images_n3HW: uint8, or float in [0, 1].
         settings: what is drawn.
         keys: of the generator.
+        size: pixels per side of the crops; None: those of the images.
     """
-    images = images_n3HW.float().div_(255)
-    if settings.crop_scale is None and settings.flip == 0 and settings.max_shift == 0:
+    images = images_n3HW if images_n3HW.is_floating_point() else images_n3HW.float().div_(255)
+    if size is None and settings.crop_scale is None and settings.flip == 0 and settings.max_shift == 0:
         return images
     count, _, height, width = images.shape
     rng = generator("augment", *keys)
@@ -66,7 +69,6 @@ def augmented(images_n3HW: Tensor, settings: AugmentTable, keys: tuple[str | int
     theta[:, 0, 2] = (2 * boxes[:, 1] + boxes[:, 3]) / width - 1 - 2 * moved[1] / width
     theta[:, 1, 1] = boxes[:, 2] / height
     theta[:, 1, 2] = (2 * boxes[:, 0] + boxes[:, 2]) / height - 1 - 2 * moved[0] / height
-    grid = F.affine_grid(
-        torch.from_numpy(theta).to(images.device, images.dtype), list(images.shape), align_corners=False
-    )
+    shape = [count, 3, size or height, size or width]
+    grid = F.affine_grid(torch.from_numpy(theta).to(images.device, images.dtype), shape, align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -82,9 +82,7 @@ def build_members(
             position = len(modules)
             own = seed_of("initial weights", seed, position)
             module, architecture, preprocessing = _built(table, recipe, num_classes, base, own)
-            for name, parameter in module.named_parameters():
-                if any(fnmatchcase(name, pattern) for pattern in table.frozen):
-                    parameter.requires_grad_(False)
+            _freeze(module, table.frozen)
             stem = table.name or architecture.rsplit(":", 1)[-1]
             name = f"{stem}-{copy}" if table.count > 1 or _repeated(stem, recipe) else stem
             if name in {fact.name for fact in facts}:
@@ -108,6 +106,14 @@ def member_facts(recipe: TrainingRecipe, num_classes: int, base: Path) -> list[P
         ).card
         planned.append(PlannedMember(fact.name, card.num_parameters, card.macs))
     return planned
+
+
+def _freeze(module: nn.Module, patterns: Sequence[str]) -> None:
+    classifier = classifier_of(module)[0] if "backbone" in patterns else None
+    for name, parameter in module.named_parameters():
+        of_backbone = classifier is not None and name.rpartition(".")[0] != classifier
+        if of_backbone or any(fnmatchcase(name, pattern) for pattern in patterns):
+            parameter.requires_grad_(False)
 
 
 def _repeated(stem: str, recipe: TrainingRecipe) -> bool:
@@ -165,6 +171,15 @@ class Members(nn.Module):
 
     def __len__(self) -> int:
         return len(self.networks)
+
+    def train(self, mode: bool = True) -> Members:
+        """As torch's, but what is frozen as a whole stays in eval mode, with its batch statistics."""
+        super().train(mode)
+        for module in self.networks.modules() if mode else ():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()
+        return self
 
     def forward(
         self,
@@ -227,29 +242,37 @@ def attribution_maps(images_N3HW: Tensor, logits_NC: Tensor, labels_N: Tensor, s
     return maps_N3HW.flatten(1)
 
 
-@contextmanager
-def classifier_input(network: nn.Module) -> Any:
-    """Inside the block the yielded list holds what last went into the network's classifier.
-
-    The classifier is the last linear layer, or the last convolution of a network without any.
+def classifier_of(network: nn.Module) -> tuple[str, nn.Module]:
+    """Name and module of a network's classifier: its last linear layer, or last convolution if it has none.
 
     Raises:
         UserError: the network has neither.
     """
-    layers: list[nn.Module] = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    layers = layers or [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    if not layers:
-        raise UserError(
-            expected="a linear or convolutional classifier in every member",
-            found=f"none in {type(network).__name__}",
-            next_step="take a loss that needs no activations",
-        )
+    layers = list(network.named_modules())
+    for kind in (nn.Linear, nn.Conv2d):
+        found = [(name, module) for name, module in layers if isinstance(module, kind)]
+        if found:
+            return found[-1]
+    raise UserError(
+        expected="a linear or convolutional classifier in every member",
+        found=f"none in {type(network).__name__}",
+        next_step="take a loss that needs no activations",
+    )
+
+
+@contextmanager
+def classifier_input(network: nn.Module) -> Any:
+    """Inside the block the yielded list holds what last went into the network's classifier.
+
+    Raises:
+        UserError: the network has none.
+    """
     held: list[Tensor] = []
 
     def hold(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         held[:] = [inputs[0]]
 
-    handle = layers[-1].register_forward_pre_hook(hold)
+    handle = classifier_of(network)[1].register_forward_pre_hook(hold)
     try:
         yield held
     finally:

@@ -21,8 +21,10 @@ Schedule = Callable[[float, int], float]
 SCHEDULES: Registry[Callable[..., Schedule]] = Registry("schedule", "nversion.schedules")
 
 
-def make_optimizer(spec: Mapping[str, Any], parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """The optimizer that a table describes: `name` and its settings.
+def make_optimizer(
+    spec: Mapping[str, Any], parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]]
+) -> Optimizer:
+    """The optimizer that a table describes: `name` and its settings; for parameters or groups of them.
 
     Raises:
         UserError: an unknown name or setting, or a value of the wrong type.

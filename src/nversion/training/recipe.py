@@ -36,7 +36,7 @@ class TrainTable(_Table):
     diverged_above: float = Field(1e4, gt=0)  # a term of this size stops the run
     when_diverged: Literal["stop", "keep"] = "stop"  # keep: the last good weights become the result
     checkpoint_steps: int = Field(500, ge=1)  # and at the end of every epoch
-    tensorboard: bool = False
+    tensorboard: bool = False  # the diary as scalars, too
 
 
 class CanonicalTable(_Table):
@@ -75,7 +75,10 @@ class MemberTable(_Table):
     name: str | None = None
     family: str = "other"
     weights: str | None = None  # a weights file to start from; None: random
-    frozen: list[str] = Field(default_factory=list)  # patterns of parameters that are not trained
+    frozen: list[str] = Field(
+        default_factory=list
+    )  # patterns of parameters that are not trained; "backbone": all
+    # but the classifier's
 
 
 class StrategyTable(_Table):
@@ -105,6 +108,51 @@ class MapsTable(_Table):
     images: int | None = Field(None, ge=1)  # of each batch; None: all
 
 
+class PretrainingTable(_Table):
+    """`[pretraining]`: the backbone learns without labels first, by DINO (Caron et al. 2021).
+
+    What has a default has that of its authors' code, but for the weights' decay, which does not grow.
+    """
+
+    method: Literal["dino"] = "dino"
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(64, ge=2)
+    seed: int = 0  # of the backbone; the seeds of [train] are the classifier's
+    optimizer: dict[str, Any] = Field(default_factory=lambda: {"name": "adamw", "learning_rate": 5e-4})
+    schedule: dict[str, Any] = Field(default_factory=lambda: {"name": "cosine", "warm_up": 10})
+    clip: float | None = Field(3.0, gt=0)  # greatest norm of the gradient
+    # Views: shares of the area, number and size of the crops, and what is done to them.
+    global_crops: tuple[float, float] = (0.4, 1.0)
+    local_crops: tuple[float, float] = (0.05, 0.4)
+    num_local: int = Field(8, ge=0)
+    local_size: int | None = Field(None, ge=1)  # pixels; None: 3/7 of the image, 96 of 224
+    flip: float = Field(0.5, ge=0, le=1)
+    color: float = Field(1.0, ge=0, le=1)  # strength of brightness, contrast, saturation and hue
+    grey: float = Field(0.2, ge=0, le=1)  # share of views without colour
+    blur: float = Field(1.0, ge=0, le=1)  # times the authors' shares: 1.0, 0.1 and 0.5 of the views
+    solarize: float = Field(0.2, ge=0, le=1)  # share of second global views
+    # The head, its targets, and the teacher that gives them.
+    out_dim: int = Field(65536, ge=2)
+    hidden_dim: int = Field(2048, ge=1)
+    bottleneck_dim: int = Field(256, ge=1)
+    head_batch_norm: bool = False
+    head_norm_last: bool = True
+    freeze_last_epochs: int = Field(1, ge=0)  # of the head's last layer
+    student_temperature: float = Field(0.1, gt=0)
+    teacher_temperature: float = Field(0.04, gt=0)
+    first_temperature: float = Field(0.04, gt=0)  # of the teacher; grows linearly over the warm-up
+    warm_up_temperature: float = Field(0.0, ge=0)  # epochs
+    center_momentum: float = Field(0.9, ge=0, lt=1)
+    teacher_momentum: float = Field(0.996, ge=0, le=1)  # grows to 1 along half a cosine
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PretrainingTable:
+        for low, high in (self.global_crops, self.local_crops):
+            if not 0 < low <= high <= 1:
+                raise ValueError("crops have shares of the area from above 0 to at most 1, in order")
+        return self
+
+
 class PreprocessingTable(_Table):
     """`[preprocessing]`: normalisation of pixels in [0, 1], for architectures without their own."""
 
@@ -126,6 +174,7 @@ class TrainingRecipe(_Table):
     optimizer: dict[str, Any] = Field(default_factory=lambda: {"name": "adamw"})
     schedule: dict[str, Any] = Field(default_factory=lambda: {"name": "constant"})
     preprocessing: PreprocessingTable | None = None
+    pretraining: PretrainingTable | None = None
     teacher: list[dict[str, Any]] = Field(
         default_factory=list
     )  # [[models]] tables; several: their mean logits
@@ -136,6 +185,14 @@ class TrainingRecipe(_Table):
         if "train" not in data:
             raise ValueError("no data to train on: add [data.train]")
         return data
+
+    @model_validator(mode="after")
+    def _one_backbone(self) -> TrainingRecipe:
+        if self.pretraining is not None and len(self.members) > 1:
+            raise ValueError(
+                "a pretrained backbone is that of one [[members]] table; take `count` or variants"
+            )
+        return self
 
     @property
     def num_members(self) -> int:

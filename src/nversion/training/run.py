@@ -29,6 +29,7 @@ from .optimizers import make_schedule
 from .recipe import TrainingRecipe
 from .record import Record
 from .scalars import Board
+from .self_supervised import Backbone, pretrained
 from .strategies import STRATEGIES, Context, Facts, Outcome, Stage, needs_outcome, stages
 
 SUMMARY = "training.json"
@@ -105,6 +106,7 @@ def train_recipe(
     *,
     base: Path = Path(),
     data: TrainingData | None = None,
+    backbones: Path | None = None,
     on_progress: Callable[[int, Progress], None] = lambda _seed, _progress: None,
 ) -> list[TrainedEnsemble]:
     """Train every seed of a recipe that `folder` lacks.
@@ -118,6 +120,7 @@ def train_recipe(
         folder: of the results.
         base: from which relative paths of the recipe start.
         data: opened before; None: opened here.
+        backbones: the folder of pretrained ones, which recipes may share; None: `folder/backbones`.
         on_progress: called now and then with the seed.
 
     Raises:
@@ -140,7 +143,18 @@ def train_recipe(
                 finished = _finished(recipe, place, identity, seed)
             if finished is None:
                 fabric = fabric or _launched(recipe)
-                finished = _train(fabric, recipe, place, base, data, images, seed, identity, on_progress)
+                finished = _train(
+                    fabric,
+                    recipe,
+                    place,
+                    base,
+                    data,
+                    images,
+                    backbones or folder / "backbones",
+                    seed,
+                    identity,
+                    on_progress,
+                )
             trained.append(finished)
     return trained
 
@@ -184,6 +198,8 @@ def _identity(recipe: TrainingRecipe, data: TrainingData, seed: int, base: Path)
     content = recipe.model_dump(mode="json")
     for setting in ("seeds", "device", "devices", "workers", "checkpoint_steps", "tensorboard"):
         content["train"].pop(setting)  # which the weights do not depend on, beyond rounding
+    if content["pretraining"] is None:
+        del content["pretraining"]  # recipes from before there was one keep their results
     starts = [fingerprint_file(base / table.weights) for table in recipe.members if table.weights]
     validation = data.validation.fingerprint if data.validation else ""
     return fingerprint([content, starts, data.train.fingerprint, validation, seed])
@@ -218,6 +234,7 @@ def _train(
     base: Path,
     data: TrainingData,
     images: dict[str, Images | None],
+    backbones: Path,
     seed: int,
     identity: str,
     on_progress: Callable[[int, Progress], None],
@@ -228,6 +245,10 @@ def _train(
     assert training is not None
     num_classes = data.train.label_space.num_classes
     modules, facts = build_members(recipe, num_classes, seed, base)
+    backbone = _backbone(recipe, data, num_classes, base, backbones, fabric, lambda p: on_progress(seed, p))
+    if backbone is not None:
+        for module in modules:
+            backbone.give_to(module)
     checkpoint = place / "checkpoint.pt"
     record, strategy_facts = Record(), Facts()
     context = Context(recipe, data.train.labels_N, num_classes, seed, strategy_facts)
@@ -290,11 +311,33 @@ def _train(
     if board:
         board.close()
     if fabric.is_global_zero:
-        _write(recipe, place, data, seed, identity, modules, done, strategy_facts, record, diverged)
+        _write(recipe, place, data, seed, identity, modules, done, strategy_facts, record, diverged, backbone)
     fabric.barrier()
     result = _finished(recipe, place, identity, seed)
     assert result is not None
     return result
+
+
+def _backbone(
+    recipe: TrainingRecipe,
+    data: TrainingData,
+    num_classes: int,
+    base: Path,
+    folder: Path,
+    fabric: Any,
+    on_progress: Callable[[Progress], None],
+) -> Backbone | None:
+    if (table := recipe.pretraining) is None:
+        return None
+
+    def network() -> tuple[torch.nn.Module, MemberFacts]:
+        modules, facts = build_members(recipe, num_classes, table.seed, base)
+        return modules[0].requires_grad_(True), facts[0]
+
+    def images() -> Images:
+        return training_plain(recipe, data, fabric.device)
+
+    return pretrained(recipe, folder, network, images, data.train.fingerprint, fabric, on_progress)
 
 
 def _next(plan: Any, outcome: Outcome | None) -> Stage | None:
@@ -398,9 +441,11 @@ def _write(
     facts: Facts,
     record: Record,
     diverged: list[str],
+    backbone: Backbone | None,
 ) -> None:
     members = []
     training = recipe.strategy.name if recipe.loss["name"] == "independent" else recipe.loss["name"]
+    training = "self-supervised" if backbone else training
     for position, (fact, state) in enumerate(done):
         module = modules[min(position, len(modules) - 1)]
         module.load_state_dict(dict(state))
@@ -420,7 +465,7 @@ def _write(
             training=training,
             lineage=Lineage(
                 fact.architecture,
-                initial_weights=fact.table.weights or "",
+                initial_weights=backbone.name if backbone else fact.table.weights or "",
                 teacher=" + ".join(str(t.get("name", t["source"])) for t in recipe.teacher),
                 training_data=data.train.name,
                 seed=seed,

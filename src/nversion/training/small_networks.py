@@ -62,6 +62,7 @@ def squeezenet(num_classes: int) -> nn.Module:
     """SqueezeNet 1.1 with half the channels and without its first pooling; 5.8 million MACs."""
     from torchvision.models.squeezenet import Fire
 
+    classifier = nn.Conv2d(256, num_classes, 1)
     network = nn.Sequential(
         nn.Conv2d(3, 32, 3, stride=2, padding=1),
         nn.ReLU(inplace=True),
@@ -76,7 +77,7 @@ def squeezenet(num_classes: int) -> nn.Module:
         Fire(192, 32, 128, 128),
         Fire(256, 32, 128, 128),
         nn.Dropout(0.5),  # torchvision's
-        nn.Conv2d(256, num_classes, 1),  # torchvision's ReLU here would leave no negative logits
+        classifier,  # torchvision's ReLU here would leave no negative logits
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
     )
@@ -85,7 +86,7 @@ def squeezenet(num_classes: int) -> nn.Module:
             nn.init.kaiming_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    nn.init.normal_(network[-3].weight, std=0.01)
+    nn.init.normal_(classifier.weight, std=0.01)
     return network
 
 
