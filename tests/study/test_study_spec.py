@@ -104,7 +104,8 @@ TOGETHER = {
     ),
     "severity out of range": (
         {"conditions": {"corruptions": {"lines": -1.0}}},
-        "expected a severity from 0 to 1000 for lines, found -1.0; see the levels in use with: nversion corruptions ls",
+        "expected a severity from 0 to 1000 for lines, found -1.0; see the levels in use with: "
+        "nversion corruptions ls",
     ),
     "severity twice": (
         {"conditions": {"corruptions": {"lines": [1.0, 1.0]}}},

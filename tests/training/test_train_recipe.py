@@ -60,7 +60,7 @@ def test_the_same_recipe_gives_the_same_bytes_and_is_not_trained_twice(tmp_path)
     assert kept.members[0].path.stat().st_mtime_ns == before
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -75,11 +75,11 @@ def test_killed_at_any_step_it_resumes_to_the_same_bytes(tmp_path, monkeypatch, 
         nonlocal steps
         steps += 1
         if steps == killed_at:
-            raise Killed
+            raise KilledError
         return backward(terms)
 
     monkeypatch.setattr(loop, "total", dying)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_recipe(given, tmp_path / "killed")
     monkeypatch.setattr(loop, "total", backward)
     (resumed,) = train_recipe(given, tmp_path / "killed")
@@ -196,8 +196,8 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path):
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "total", lambda terms: (_ for _ in ()).throw(Killed))
-    with pytest.raises(Killed):
+    monkeypatch.setattr(loop, "total", lambda terms: (_ for _ in ()).throw(KilledError))
+    with pytest.raises(KilledError):
         train_recipe(recipe(), tmp_path)
     monkeypatch.undo()
     torch.save({"recipe": "other", "stage": 0}, tmp_path / "seed-0" / "checkpoint.pt")

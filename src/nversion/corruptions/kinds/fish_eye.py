@@ -88,8 +88,8 @@ class _Canvas:
     """The chunk in float32 with margins, black below and to the right, into which spheres reach.
 
     Attributes:
-        pixels_nYX4: red, green, blue and a spare of each pixel side by side, so that a gather brings all; with
-            margins of `reach` pixels above and to the left, one more below and to the right.
+        pixels_nYX4: red, green, blue and a spare of each pixel side by side, so that a gather brings all;
+            with margins of `reach` pixels above and to the left, one more below and to the right.
         reach: rows and columns from the pixel of a sphere's centre to its furthest one.
     """
 
