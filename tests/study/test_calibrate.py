@@ -184,6 +184,7 @@ def test_a_plan_counts_the_calibrated_conditions(small, inputs):
     [
         ("[corruption]\nlines = [1.0]", "found corruption; did you mean 'corruptions' or"),
         ("[corruptions]\n[calibration]\nmodle = 'a'", "found calibration.modle; did you mean 'model'?"),
+        ("[corruptions]\n", r"a severity under .corruptions. in .*, found none; calibrate with a smaller"),
         ("[corruptions]\nlines = 'much'", "a sound value of corruptions.lines in"),
         (
             None,

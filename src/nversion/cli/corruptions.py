@@ -278,6 +278,8 @@ def calibrate(
     What was measured is kept beside the file to write, so that more corruptions or drops, or a run after an
     interruption, measure only what is missing.
     """
+    import os
+
     from nversion.core import write_text
     from nversion.study import read_pool_spec
     from nversion.study.calibrate import asked_corruptions, calibrate, open_reference, to_file
@@ -290,7 +292,10 @@ def calibrate(
     print_rows([_calibrated(row) for row in rows], as_json=False)
     write_text(out, to_file(reference, rows))
     typer.echo(f"Wrote {out}")
-    next_command(f'set calibrated = "{out}" under [conditions] of a study, then: nversion study plan {spec}')
+    beside = os.path.relpath(out, spec.parent)  # as the study file would name it
+    next_command(
+        f'set calibrated = "{beside}" under [conditions] of {spec}, then: nversion study plan {spec}'
+    )
 
 
 def _calibrated(row: Calibrated) -> dict[str, Any]:

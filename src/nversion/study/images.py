@@ -49,6 +49,12 @@ def with_calibrated(spec: Images, base: Path) -> Images:
             found=f"{_of_canonical(facts)} in {path}",
             next_step="calibrate again with this file's [canonical]",
         )
+    if not any(calibrated.corruptions.values()):
+        raise UserError(
+            expected=f"a severity under [corruptions] in {path}",
+            found="none",
+            next_step="calibrate with a smaller drop: its [[found]] tells the largest of each corruption",
+        )
     corruptions = {name: list(severities) for name, severities in asked.corruptions.items()}
     for name, severities in calibrated.corruptions.items():
         held = corruptions.setdefault(name, [])
