@@ -269,6 +269,13 @@ def test_wrong_settings_are_told(spec, message):
         make_loss(spec)
 
 
+@pytest.mark.parametrize("value", [-0.01, float("nan")])
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_a_weight_out_of_range_is_told(name, value):
+    with pytest.raises(UserError, match=rf"a weight (of at least 0|from 0 to 1), found {value}; correct it"):
+        make_loss({"name": name, "weight": value})
+
+
 @pytest.mark.parametrize("name", ["ncl", "gncl", "adp", "attribution_variance", "pull_away"])
 def test_one_member_cannot_be_compared(name):
     with pytest.raises(UserError, match="at least 2 members for a"):
