@@ -1,6 +1,7 @@
 """Self-supervised members: the same bytes after a kill, shared and frozen backbones, views by their keys."""
 
 import copy
+import re
 import sys
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_a_member_is_a_classifier_that_tells_its_descent(tmp_path):
     (ensemble,) = train_recipe(recipe(), tmp_path)
     card = member(ensemble).card
     assert (card.training, card.training_data) == ("self-supervised", "digits-train[120 of 896, seed 0]")
-    assert card.initial_weights.startswith("dino net, seed 7, ")
+    assert re.fullmatch("dino backbone [0-9a-f]{12}, seed 7", card.initial_weights)
     diary = pl.read_parquet(next((tmp_path / "backbones").glob("*.parquet")))
     assert diary.filter(pl.col("metric") == "dino").height == 2
     entropy = diary.filter(pl.col("metric") == "target_entropy")["value"]

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from nversion.core import UserError
 from nversion.losses import Loss, TrainingBatch, total
 from nversion.losses.base import Terms
+from nversion.models.state import load_state
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .images import Images
@@ -122,12 +123,12 @@ def train_stage(run: StageRun) -> None:
                 next_step="lower the learning rate or the loss's weight",
             ) from None
         run.diverged = str(divergence)
-        run.members.load_state_dict(state.good)
+        load_state(run.members, state.good)
     if table.keep == "best" and state.best is not None:
-        run.members.load_state_dict(state.best)
+        load_state(run.members, state.best)
     if run.fabric.world_size > 1:  # statistics of batch norm are each device's own, and so is the best epoch
         weights = {key: value.cpu() for key, value in run.members.state_dict().items()}
-        run.members.load_state_dict(run.fabric.broadcast(weights))
+        load_state(run.members, run.fabric.broadcast(weights))
     run.members.eval()
 
 
@@ -159,7 +160,7 @@ def _resume(run: StageRun, optimizer: Any) -> _State:
     saved = load_checkpoint(run.checkpoint, run.fingerprint)
     if saved is None or saved["stage"] != run.number:
         return _State()
-    run.members.load_state_dict(saved["members"])
+    load_state(run.members, saved["members"])
     optimizer.load_state_dict(saved["optimizer"])
     run.fabric.strategy.precision.load_state_dict(saved["precision"])
     run.record.rows[:] = saved["record"]

@@ -20,6 +20,7 @@ from nversion.corruptions.severities import SMALL_IMAGE
 from nversion.data import Canonical, Dataset, open_dataset
 from nversion.losses import make_loss
 from nversion.models import Lineage, load_classifier, save_weights
+from nversion.models.state import load_state
 
 from .checkpoints import load_checkpoint
 from .images import Images, open_images
@@ -282,7 +283,7 @@ def _train(
         )
         finished = place / f"stage-{number}.pt"
         if (saved := load_checkpoint(finished, identity)) is not None:
-            members.to(fabric.device).load_state_dict(saved["members"])
+            load_state(members.to(fabric.device), saved["members"])
             record.rows[:], run.snapshots[:], run.diverged = (
                 saved["record"],
                 saved["snapshots"],
@@ -448,7 +449,7 @@ def _write(
     training = "self-supervised" if backbone else training
     for position, (fact, state) in enumerate(done):
         module = modules[min(position, len(modules) - 1)]
-        module.load_state_dict(dict(state))
+        load_state(module, state)
         path = place / f"{fact.name}.safetensors"
         classes = (
             {}

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from nversion.core import UserError, fingerprint, only_run, whole_file
 from nversion.core.files import remove_leftovers
 from nversion.models import Preprocessing
+from nversion.models.state import load_state
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .images import Images
@@ -51,7 +52,7 @@ class Backbone:
 
     def give_to(self, network: nn.Module) -> None:
         """Replace all but the classifier's weights."""
-        network.load_state_dict(network.state_dict() | self.state)
+        load_state(network, network.state_dict() | self.state)
 
 
 class Projected(nn.Module):
@@ -114,7 +115,7 @@ def pretrained(
         recipe.train.precision,
     ]
     identity = fingerprint(content)
-    name = f"{table.method} {facts.name}, seed {table.seed}, {identity[:12]}"
+    name = f"{table.method} backbone {identity[:12]}, seed {table.seed}"
     path = folder / f"{identity[:12]}.safetensors"
     first = fabric.is_global_zero
     with only_run(folder) if first else nullcontext():
@@ -182,7 +183,7 @@ def _train(
             (loss, "loss"),
             (optimizer, "optimizer"),
         ):
-            part.load_state_dict(saved[key])
+            load_state(part, saved[key]) if isinstance(part, Projected) else part.load_state_dict(saved[key])
         record.rows[:], place = saved["record"], _Place(**saved["place"])
     schedule = make_schedule(table.schedule)
     while place.epoch < table.epochs:

@@ -19,6 +19,7 @@ from nversion.core.settings import call_with_settings, resolve
 from nversion.models.card import Lineage
 from nversion.models.loading import MODEL_SOURCES, Loaded
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
+from nversion.models.state import load_state
 
 _METADATA_KEY = "nversion"
 
@@ -235,8 +236,8 @@ def _load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: Path, a
                 found=str(tuple(value.shape)),
                 next_step="check `arch`, its `num_classes` and its `args`",
             )
-    # load_state_dict copies into the module's own tensors, which converts half precision.
-    module.load_state_dict(expected | dict(state), strict=True)
+    # This copies into the module's own tensors, which converts half precision.
+    load_state(module, expected | dict(state))
 
 
 def _first(keys: list[str], count: int = 3) -> str:
