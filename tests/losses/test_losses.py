@@ -94,6 +94,14 @@ def test_with_squared_error_and_full_weight_gncl_is_the_error_of_the_ensemble():
     assert number(loss) == pytest.approx(number(of_ensemble), rel=1e-12)
 
 
+@pytest.mark.parametrize(("space", "lowest"), [("logits", -math.inf), ("probabilities", -0.01)])
+def test_gncl_has_a_lower_bound_in_probabilities_only(space, lowest):
+    loss = make_loss({"name": "gncl", "weight": 0.01, "space": space})
+    apart = [torch.tensor([[[t, 0.0]], [[-t, 0.0]]], dtype=torch.float64) for t in (10.0, 1e3, 1e5)]
+    first, second, third = (number(total(loss(TrainingBatch(h, torch.tensor([0]))))) for h in apart)
+    assert (first > 0 > second > third) if lowest == -math.inf else min(first, second, third) > lowest
+
+
 def test_the_second_reading_of_equation_2_divides_the_weight_by_the_members():
     given = batch()
     by_member = make_loss({"name": "gncl", "weight": 0.6, "scale": "member"})(given)
@@ -167,6 +175,16 @@ def test_attribution_cosine_compares_only_pairs_that_are_both_right():
     given = TrainingBatch(logits, torch.tensor([0, 0]), maps_MNP=maps, epoch=9.0)
     term = make_loss({"name": "attribution_cosine", "weight": 1.0, "floor": 0.0})(given)
     assert number(term["attribution_cosine"]) == pytest.approx(0.5)  # one of two samples, cosine 1
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(LOSSES) if "maps" in LOSSES[name].needs])
+def test_maps_of_a_part_of_the_batch_are_of_its_first_samples(name):
+    given = batch()
+    part = batch(maps_MNP=given.maps_MNP[:, :3])
+    first = TrainingBatch(given.logits_MNC[:, :3], given.labels_N[:3], maps_MNP=part.maps_MNP, epoch=100.0)
+    loss = make_loss({"name": name})
+    assert number(loss(part)[name]) == pytest.approx(number(loss(first)[name]))
+    assert number(loss(part)["cross_entropy"]) == pytest.approx(number(loss(given)["cross_entropy"]))
 
 
 def test_attribution_cosine_warms_up_and_rests_below_its_margin():

@@ -98,7 +98,8 @@ class AttributionCosine(Loss):
         cosines_QN = pair_cosines(maps_MNP, float(self.floor) * mean_square + 1e-20)
         excess_QN = cosines_QN.clamp(min=self.margin) - self.margin
         if self.only_right:
-            right_MN = batch.logits_MNC.argmax(-1) == batch.labels_N
+            num_maps = maps_MNP.shape[1]
+            right_MN = batch.logits_MNC[:, :num_maps].argmax(-1) == batch.labels_N[:num_maps]
             first, second = torch.triu_indices(len(maps_MNP), len(maps_MNP), 1, device=maps_MNP.device)
             excess_QN = excess_QN * (right_MN[first] & right_MN[second])
         grown = 1.0 if self.warm_up == 0 else min(1.0, batch.epoch / self.warm_up)

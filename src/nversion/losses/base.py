@@ -25,7 +25,8 @@ class TrainingBatch:
     Attributes:
         logits_MNC: of M members on N samples, with their graphs.
         labels_N: int64 classes.
-        maps_MNP: attribution maps of the members, signed, differentiable; None unless needed.
+        maps_MNP: attribution maps of the members on the first, or all, of the samples, differentiable; None
+            unless needed.
         features_M: of each member the activations before its classifier, (N, F) with its own F; None unless
             needed.
         teacher_NC: a teacher's logits, without a graph; None unless needed.
