@@ -202,6 +202,11 @@ def _identity(recipe: TrainingRecipe, data: TrainingData, seed: int, base: Path)
     if content["pretraining"] is None:
         del content["pretraining"]  # recipes from before there was one keep their results
     starts = [fingerprint_file(base / table.weights) for table in recipe.members if table.weights]
+    # Teachers of other sources are told by their names.
+    files = [
+        table["source"].removeprefix("file:") for table in recipe.teacher if table["source"][:5] == "file:"
+    ]
+    starts += [fingerprint_file(path) for file in files if (path := base / file).is_file()]
     validation = data.validation.fingerprint if data.validation else ""
     return fingerprint([content, starts, data.train.fingerprint, validation, seed])
 
