@@ -32,7 +32,7 @@ from nversion.models import Classifier, load_classifier
 
 BASELINE = "independent"
 RESAMPLES = 2000
-NUM_MAPS = 128  # images of each condition whose maps are compared
+NUM_MAPS = 64  # images of each condition whose maps are compared
 NUM_TEST = 1000  # of the test set, a seeded part
 
 
@@ -108,14 +108,14 @@ def main() -> None:
     parser.add_argument("--trained", type=Path, required=True)
     parser.add_argument("--tracks", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--test", action="store_true", help="look at the test set, too: once, at the end")
     given = parser.parse_args()
     torch.set_num_threads(1)
     file = np.load(given.tracks, allow_pickle=False)
     some = generator("gtsrb test part").permutation(len(file["y_test"]))[:NUM_TEST]
-    parts = {
-        "evaluate": (file["x_evaluate"], file["y_evaluate"]),
-        "test": (file["x_test"][some], file["y_test"][some]),
-    }
+    parts = {"evaluate": (file["x_evaluate"], file["y_evaluate"])}
+    if given.test:
+        parts["test"] = (file["x_test"][some], file["y_test"][some])
     track_N = file["track_evaluate"]
     runs = sorted(given.trained.glob("*/seed-*/training.json"))
     numbers: dict[tuple[str, str, str], list[dict[str, float]]] = {}
@@ -167,11 +167,17 @@ def page(numbers: Any, right: Any, diverged: dict[str, list[str]], track_N: Any)
             mark = " ↑" if low > 0 else " ↓" if high < 0 else ""
             cells.append(f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{mark}")
         seeds = len(right["evaluate", names[0], variant])
-        note = f" ({len(diverged[variant]) // (2 * len(names))} diverged)" if variant in diverged else ""
+        note = (
+            f" ({len(diverged[variant]) // (len(names) * len({part for part, *_ in numbers}))} diverged)"
+            if variant in diverged
+            else ""
+        )
         lines.append(f"| {variant}{note} | {seeds} | " + " | ".join(cells) + " |")
-    lines.append("\n## Accuracy of the average, test set (point estimates)\n")
-    lines += ["| heuristic | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for variant in variants:
+    tested = ("test", names[0], BASELINE) in numbers
+    if tested:
+        lines.append("\n## Accuracy of the average, test set (point estimates)\n")
+        lines += ["| heuristic | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for variant in variants if tested else ():
         means = [np.mean([n["accuracy"] for n in numbers["test", name, variant]]) for name in names]
         lines.append(f"| {variant} | " + " | ".join(f"{mean:.1%}" for mean in means) + " |")
     for metric in [*next(iter(numbers.values()))[0]][1:]:
