@@ -71,7 +71,7 @@ def test_boosting_draws_wrong_images_more_often():
     given = context({"name": "boosting"})
     plan = stages(given)
     next(plan)
-    second = plan.send(Outcome(np.arange(100) >= 20))
+    second = plan.send(Outcome(lambda: np.arange(100) >= 20))
     order = epoch_order(second, 100, 7, 0)
     assert np.mean(order < 20) == pytest.approx(0.75, abs=0.15)  # chance's share of errors, of 4 classes
     assert given.facts.vote_weights[0] == pytest.approx(math.log(4) + math.log(3))

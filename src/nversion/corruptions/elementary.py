@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .cosine import SINE_OF_TURNS
 from .scratch import scratch
 
 # Polynomials of smallest greatest error (linear programmes on 3000 Chebyshev points).
@@ -35,14 +36,6 @@ POWER_OF_2 = (
     0.00961798448953864,
     0.001340026880125311,
     0.00015481519949498925,
-)
-# sin(2πd), odd, |d| ≤ 1/4: 4e-9.
-SINE_OF_TURNS = (
-    6.283185159820103,
-    -41.341654833356394,
-    81.6009907797334,
-    -76.54948792714845,
-    39.53459940024098,
 )
 HALF_ROOT_BITS = 0x3F3504F3  # of sqrt(1/2) as float32
 

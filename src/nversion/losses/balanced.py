@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch.nn import functional as F
 
 from .base import LOSSES, Loss, Terms, TrainingBatch, check_range
-from .consensus import Rule, Space, negative_log, of_label, predicted_logits, predicted_probabilities
+from .consensus import (
+    Rule,
+    Space,
+    check_rule,
+    negative_log,
+    of_label,
+    predicted_logits,
+    predicted_probabilities,
+)
 from .independent import cross_entropies
 
 
@@ -32,8 +39,7 @@ class Balanced(Loss):
 
     def __post_init__(self) -> None:
         check_range("weight", self.weight, 0.0, 1.0)
-        if self.space == "logits" and self.consensus in ("geometric_mean", "vote"):
-            predicted_logits(torch.zeros(2, 1, 1), self.consensus)  # says why not
+        check_rule(self.consensus, self.space)
 
     def __call__(self, batch: TrainingBatch) -> Terms:
         logits_MNC, labels_N = batch.logits_MNC, batch.labels_N

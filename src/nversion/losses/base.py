@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from nversion.core import Registry, UserError, did_you_mean
+from nversion.core import Registry, UserError
 from nversion.core.settings import call_with_settings
 
 Terms = dict[str, Tensor]
@@ -99,18 +99,6 @@ def check_range(what: str, value: float, low: float, high: float = float("inf"))
     if not low <= value <= high:
         bounds = f"of at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
         raise UserError(expected=f"a {what} {bounds}", found=repr(value), next_step="correct it")
-
-
-def check_choice(what: str, value: str, known: Sequence[str]) -> None:
-    """Check that a setting is one of the known ones.
-
-    Raises:
-        UserError: it is not.
-    """
-    if value not in known:
-        raise UserError(
-            expected=f"a known {what}", found=repr(value), next_step=did_you_mean(value, list(known))
-        )
 
 
 def check_members(batch: TrainingBatch, at_least: int, what: str) -> None:

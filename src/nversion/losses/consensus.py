@@ -23,23 +23,26 @@ SMALLEST_PROBABILITY = 1e-3
 """f is kept at least so far from 0 where it is divided by or its logarithm is taken."""
 
 
-def predicted_logits(logits_MNC: Tensor, rule: Rule) -> Tensor:
-    """f_NC in the space of logits: the mean or the median of the members' logits.
+def check_rule(rule: Rule, space: Space) -> None:
+    """Check that a rule exists in a space.
 
     Raises:
-        UserError: "geometric_mean" or "vote". The geometric mean of probabilities is the mean of logits, and
-            votes have no logits.
+        UserError: "geometric_mean" or "vote" in "logits". The geometric mean of probabilities is the mean of
+            logits, and votes have no logits.
     """
-    if rule == "average":
-        return mean_of_members(logits_MNC)
-    if rule == "median":
-        return median_of_members(logits_MNC)
-    reason = "is the average there" if rule == "geometric_mean" else "has no logits"
-    raise UserError(
-        expected="the consensus 'average' or 'median' in the space 'logits'",
-        found=f"{rule!r}, which {reason}",
-        next_step='set `space = "probabilities"`',
-    )
+    if space == "logits" and rule not in ("average", "median"):
+        reason = "is the average there" if rule == "geometric_mean" else "has no logits"
+        raise UserError(
+            expected="the consensus 'average' or 'median' in the space 'logits'",
+            found=f"{rule!r}, which {reason}",
+            next_step='set `space = "probabilities"`',
+        )
+
+
+def predicted_logits(logits_MNC: Tensor, rule: Rule) -> Tensor:
+    """f_NC in the space of logits: the mean or the median of the members' logits; see `check_rule`."""
+    check_rule(rule, "logits")
+    return (mean_of_members if rule == "average" else median_of_members)(logits_MNC)
 
 
 def predicted_probabilities(logits_MNC: Tensor, rule: Rule) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -17,6 +16,7 @@ from .consensus import (
     SMALLEST_PROBABILITY,
     Rule,
     Space,
+    check_rule,
     of_label,
     predicted_logits,
     predicted_probabilities,
@@ -112,8 +112,7 @@ class GeneralizedNegativeCorrelation(Loss):
                 found=repr(self.space),
                 next_step='leave `space` out, or set `error = "cross_entropy"`',
             )
-        if self.space == "logits" and self.consensus in ("geometric_mean", "vote"):
-            predicted_logits(torch.zeros(2, 1, 1), self.consensus)  # says why not
+        check_rule(self.consensus, self.space)
 
     def __call__(self, batch: TrainingBatch) -> Terms:
         check_members(batch, 2, "a correlation")

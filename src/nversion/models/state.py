@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def load_state(module: nn.Module, state: Mapping[str, Any]) -> None:
@@ -18,3 +18,8 @@ def load_state(module: nn.Module, state: Mapping[str, Any]) -> None:
     versioned: Any = OrderedDict(state)
     versioned._metadata = getattr(module.state_dict(), "_metadata", None)
     module.load_state_dict(versioned)
+
+
+def copied_state(module: nn.Module) -> dict[str, Tensor]:
+    """Copies of a module's weights on the CPU, which training it further does not change."""
+    return {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}

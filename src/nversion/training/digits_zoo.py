@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from nversion.core import UserError, fingerprint, fingerprint_file, write_text
+from nversion.losses import distillation as distillation_loss
 from nversion.models import Classifier, Lineage, Preprocessing, load_classifier, save_weights
 
 from . import digits_networks, plain
@@ -37,6 +38,7 @@ __all__ = ["INPUT_SIZE", "NUM_CLASSES", "ZOO", "Progress", "Trained", "build", "
 LABEL_SPACE = "digits"
 TRAINING_DATA = "digits train half"
 _PREPROCESSING = Preprocessing(**PREPROCESSING)
+_CODE = (digits_networks, plain, distillation_loss)  # which the weights depend on
 
 Progress = Callable[[str, Epoch, int], None]
 """Called after every epoch with the member's name, the epoch and the number of epochs."""
@@ -241,7 +243,9 @@ def _plan(task: _Task) -> dict[str, Any]:
         "learning_rate": recipe.learning_rate,
         "max_shift": recipe.max_shift,
         "data": task.data,
-        "code": fingerprint([fingerprint_file(Path(m.__file__ or "")) for m in (digits_networks, plain)]),
+        "code": fingerprint(
+            [fingerprint_file(Path(m.__file__ or "")) for m in (digits_networks, plain, distillation_loss)]
+        ),
         "versions": {package: version(package) for package in ("torch", "torchvision", "timm")},
     }
 

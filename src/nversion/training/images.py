@@ -30,6 +30,9 @@ class Images(Protocol):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Float images in [0, 1] and labels of `order_n` from batch `first` on, augmented by `keys`."""
 
+    def unaugmented(self) -> Images:
+        """The same images as they are."""
+
 
 def open_images(
     dataset: Dataset, canonical: Canonical, settings: AugmentTable | None, device: torch.device, workers: int
@@ -69,6 +72,10 @@ class InMemory:
                 else:
                     yield augmented(images, self._settings, (*keys, batch)), self._labels[index]
 
+    def unaugmented(self) -> InMemory:
+        """The same images, not copied, as they are."""
+        return InMemory(self.images_N3HW, self.labels_N)
+
 
 class FromDisk:
     """Images decoded, cropped and flipped by worker processes, each from the generator of its sample.
@@ -104,6 +111,10 @@ class FromDisk:
         )
         for images, labels in loader:
             yield images.to(self._device, non_blocking=True).float().div_(255), labels.to(self._device)
+
+    def unaugmented(self) -> FromDisk:
+        """The same images as they are."""
+        return FromDisk(self._dataset, self._canonical, None, self._device, self._workers)
 
 
 class _Decoding:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from nversion.core import UserError
 from nversion.losses import Loss, TrainingBatch, total
 from nversion.losses.base import Terms
-from nversion.models.state import load_state
+from nversion.models.state import copied_state, load_state
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .images import Images
@@ -107,7 +107,7 @@ def train_stage(run: StageRun) -> None:
     wrapped, optimizer = run.fabric.setup(run.members, optimizer)
     state = _resume(run, optimizer)
     if table.when_diverged == "keep" and state.good is None:  # what is kept if it diverges in its first steps
-        state.good = {key: value.detach().cpu().clone() for key, value in run.members.state_dict().items()}
+        state.good = copied_state(run.members)
     try:
         while state.epoch < table.epochs:
             _train_epoch(run, wrapped, optimizer, base_rates, schedule, layout, state)
@@ -129,8 +129,7 @@ def train_stage(run: StageRun) -> None:
     if table.keep == "best" and state.best is not None:
         load_state(run.members, state.best)
     if run.fabric.world_size > 1:  # statistics of batch norm are each device's own, and so is the best epoch
-        weights = {key: value.cpu() for key, value in run.members.state_dict().items()}
-        load_state(run.members, run.fabric.broadcast(weights))
+        load_state(run.members, run.fabric.broadcast(copied_state(run.members)))
     run.members.eval()
 
 
@@ -179,7 +178,7 @@ def _resume(run: StageRun, optimizer: Any) -> _State:
 
 
 def _save(run: StageRun, optimizer: Any, state: _State) -> None:
-    members = {key: value.detach().cpu().clone() for key, value in run.members.state_dict().items()}
+    members = copied_state(run.members)
     if not all(value.isfinite().all() for value in members.values() if value.is_floating_point()):
         return  # the terms were finite and the weights no longer are: the next check of the terms tells
     state.good = members
@@ -274,10 +273,9 @@ def _finish_epoch(run: StageRun, optimizer: Any, state: _State) -> None:
         value = validate(run, state)
         if value < state.best_value and table.keep == "best":
             state.best_value = value
-            state.best = {k: v.detach().cpu().clone() for k, v in run.members.state_dict().items()}
+            state.best = copied_state(run.members)
     if run.stage.snapshots and state.epoch % (table.epochs // run.stage.snapshots) == 0:
-        weights = run.members.networks[0].state_dict()
-        run.snapshots.append({key: value.detach().cpu().clone() for key, value in weights.items()})
+        run.snapshots.append(copied_state(run.members.networks[0]))
     _save(run, optimizer, state)
     if run.fabric.is_global_zero:
         run.on_record(run.record)

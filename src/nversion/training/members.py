@@ -19,7 +19,7 @@ from nversion.models import Preprocessing, make_classifier
 from nversion.models.sources.file import build_architecture, load_file
 
 from .plain import forked_randomness
-from .recipe import MapsTable, MemberTable, TrainingRecipe
+from .recipe import MapsTable, MemberTable, PreprocessingTable, TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,6 @@ def _built(
     normalisation = recipe.preprocessing
     size = recipe.canonical.size
     if normalisation is not None or loaded.preprocessing is None:
-        from .recipe import PreprocessingTable
-
         normalisation = normalisation or PreprocessingTable()
         preprocessing = Preprocessing(size, normalisation.mean, normalisation.std)
     else:

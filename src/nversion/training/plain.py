@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nversion.core import UserError, spans
+from nversion.losses.distillation import imitation
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits_NC, labels_N, images_N3HW in [0, 1]) to a scalar."""
@@ -96,10 +97,9 @@ def distillation(teacher: nn.Module, *, temperature: float = 3.0, weight: float 
 
     def loss(logits_NC: Tensor, labels_N: Tensor, images_N3HW: Tensor) -> Tensor:
         with torch.no_grad():
-            teacher_NC = F.log_softmax(teacher(images_N3HW) / temperature, dim=1)
-        student_NC = F.log_softmax(logits_NC / temperature, dim=1)
-        imitation = F.kl_div(student_NC, teacher_NC, reduction="batchmean", log_target=True)
-        return weight * temperature**2 * imitation + (1 - weight) * F.cross_entropy(logits_NC, labels_N)
+            teacher_NC = teacher(images_N3HW)
+        imitated = imitation(logits_NC, teacher_NC, temperature)
+        return weight * imitated + (1 - weight) * F.cross_entropy(logits_NC, labels_N)
 
     return loss
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from nversion.corruptions.severities import SMALL_IMAGE
 from nversion.data import Canonical, Dataset, open_dataset
 from nversion.losses import make_loss
 from nversion.models import Lineage, load_classifier, save_weights
-from nversion.models.state import load_state
+from nversion.models.state import copied_state, load_state
 
-from .checkpoints import load_checkpoint
+from .checkpoints import load_checkpoint, save_checkpoint
 from .images import Images, open_images
 from .loop import Progress, StageRun, rights, train_stage
 from .members import MemberFacts, Members, build_members
@@ -31,7 +32,7 @@ from .recipe import TrainingRecipe
 from .record import Record
 from .scalars import Board
 from .self_supervised import Backbone, pretrained
-from .strategies import STRATEGIES, Context, Facts, Outcome, Stage, needs_outcome, stages
+from .strategies import STRATEGIES, Context, Facts, Outcome, Stage, stages
 
 SUMMARY = "training.json"
 
@@ -251,7 +252,9 @@ def _train(
     assert training is not None
     num_classes = data.train.label_space.num_classes
     modules, facts = build_members(recipe, num_classes, seed, base)
-    backbone = _backbone(recipe, data, num_classes, base, backbones, fabric, lambda p: on_progress(seed, p))
+    backbone = _backbone(
+        recipe, data, training, num_classes, base, backbones, fabric, lambda p: on_progress(seed, p)
+    )
     if backbone is not None:
         for module in modules:
             backbone.give_to(module)
@@ -261,10 +264,11 @@ def _train(
     board = Board(place / "tensorboard") if recipe.train.tensorboard and fabric.is_global_zero else None
     done: list[tuple[MemberFacts, dict[str, Tensor]]] = []
     diverged: list[str] = []
+    loss, teacher = make_loss(recipe.loss), _teacher(recipe, base, fabric.device)
     plan, outcome = stages(context), None
     number = 0
     while (stage := _next(plan, outcome)) is not None:
-        _check_outputs([modules[i] for i in stage.members], facts, num_classes, recipe)
+        _check_outputs([modules[i] for i in stage.members], [facts[i] for i in stage.members], num_classes)
         members = Members(
             [modules[i] for i in stage.members], [facts[i].preprocessing for i in stage.members], recipe.maps
         )
@@ -276,10 +280,10 @@ def _train(
             seed=seed,
             members=members,
             names=[facts[i].name for i in stage.members],
-            loss=make_loss(recipe.loss),
+            loss=loss,
             training=training,
             validation=validation,
-            teacher=_teacher(recipe, base, fabric.device),
+            teacher=teacher,
             checkpoint=checkpoint,
             fingerprint=identity,
             record=record,
@@ -298,17 +302,13 @@ def _train(
             train_stage(run)
             if fabric.is_global_zero:
                 _keep_stage(run, finished, identity)
-        outcome = Outcome(
-            rights(members, training_plain(recipe, data, fabric.device), recipe.train)
-            if needs_outcome(recipe.strategy.name)
-            else None
-        )
+        outcome = Outcome(partial(rights, members, training.unaugmented(), recipe.train))
         if run.diverged:
             diverged.append(run.diverged)
         if stage.snapshots:
             own = facts[stage.members[0]]
             done += [
-                (_renamed(own, f"{own.name}-cycle{cycle}"), weights)
+                (replace(own, name=f"{own.name}-cycle{cycle}"), weights)
                 for cycle, weights in enumerate(run.snapshots)
             ]
         else:
@@ -327,6 +327,7 @@ def _train(
 def _backbone(
     recipe: TrainingRecipe,
     data: TrainingData,
+    training: Images,
     num_classes: int,
     base: Path,
     folder: Path,
@@ -340,9 +341,7 @@ def _backbone(
         modules, facts = build_members(recipe, num_classes, table.seed, base)
         return modules[0].requires_grad_(True), facts[0]
 
-    def images() -> Images:
-        return training_plain(recipe, data, fabric.device)
-
+    images = training.unaugmented()
     return pretrained(recipe, folder, network, images, data.train.fingerprint, fabric, on_progress)
 
 
@@ -355,21 +354,14 @@ def _next(plan: Any, outcome: Outcome | None) -> Stage | None:
 
 
 def _keep_stage(run: StageRun, path: Path, identity: str) -> None:
-    from .checkpoints import save_checkpoint
-
-    members = {key: value.detach().cpu() for key, value in run.members.state_dict().items()}
     save_checkpoint(
         path,
         {
-            **{"recipe": identity, "members": members, "record": run.record.rows},
+            **{"recipe": identity, "members": copied_state(run.members), "record": run.record.rows},
             **{"snapshots": run.snapshots, "diverged": run.diverged},
         },
     )
     run.checkpoint.unlink(missing_ok=True)
-
-
-def _renamed(facts: MemberFacts, name: str) -> MemberFacts:
-    return MemberFacts(name, facts.table, facts.architecture, facts.preprocessing, facts.seed)
 
 
 def _launched(recipe: TrainingRecipe) -> Any:
@@ -382,9 +374,7 @@ def _launched(recipe: TrainingRecipe) -> Any:
             next_step='install it with: pip install "nversion[train]"',
         ) from error
     table = recipe.train
-    accelerator = {"auto": "auto", "cpu": "cpu"}.get(
-        table.device, "cuda" if "cuda" in table.device else table.device
-    )
+    accelerator = "cuda" if "cuda" in table.device else table.device
     fabric = Fabric(accelerator=accelerator, devices=table.devices, precision=table.precision)
     fabric.launch()
     return fabric
@@ -399,13 +389,6 @@ def _opened(recipe: TrainingRecipe, data: TrainingData, device: torch.device) ->
     return training, open_images(data.validation, canonical, None, device, workers)
 
 
-def training_plain(recipe: TrainingRecipe, data: TrainingData, device: torch.device) -> Images:
-    """The training images without augmentation."""
-    return open_images(
-        data.train, Canonical(**recipe.canonical.model_dump()), None, device, recipe.train.workers
-    )
-
-
 def _teacher(recipe: TrainingRecipe, base: Path, device: torch.device) -> Callable[[Tensor], Tensor] | None:
     if not recipe.teacher:
         return None
@@ -418,10 +401,8 @@ def _teacher(recipe: TrainingRecipe, base: Path, device: torch.device) -> Callab
     return logits
 
 
-def _check_outputs(
-    modules: list[torch.nn.Module], facts: list[MemberFacts], num_classes: int, recipe: TrainingRecipe
-) -> None:
-    for module, fact in zip(modules, facts, strict=False):
+def _check_outputs(modules: list[torch.nn.Module], facts: list[MemberFacts], num_classes: int) -> None:
+    for module, fact in zip(modules, facts, strict=True):
         size = fact.preprocessing.input_size
         device = next(module.parameters()).device
         was_training = module.training

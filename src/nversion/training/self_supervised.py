@@ -80,7 +80,7 @@ def pretrained(
     recipe: TrainingRecipe,
     folder: Path,
     networks: Callable[[], tuple[nn.Module, MemberFacts]],
-    images: Callable[[], Images],
+    images: Images,
     data_fingerprint: str,
     fabric: Any,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -93,7 +93,7 @@ def pretrained(
         recipe: with a `[pretraining]` table.
         folder: of backbones.
         networks: gives an untrained network, the same each time.
-        images: gives the training images without augmentation; called only to train.
+        images: to learn from, without augmentation.
         data_fingerprint: of the training data.
         fabric: Lightning's, launched.
         on_progress: called now and then.
@@ -122,7 +122,7 @@ def pretrained(
         if first:
             remove_leftovers(folder)
         if not fabric.broadcast(path.is_file()):  # all processes train, or none
-            run = _Run(recipe, table, images(), fabric, path.with_suffix(".pt"), identity, on_progress)
+            run = _Run(recipe, table, images, fabric, path.with_suffix(".pt"), identity, on_progress)
             state, record = _train(run, network, networks()[0], facts.preprocessing)
             if first:
                 _write(path, state, name)

@@ -43,11 +43,11 @@ class Outcome:
     """What a stage gave.
 
     Attributes:
-        right_N: whether the stage's first member is right on each training image, without augmentation; None
-            unless the strategy asked for it.
+        rights: measures, when called, whether the stage's first member is right on each training image
+            without augmentation, (N,).
     """
 
-    right_N: NDArray[np.bool_] | None = None
+    rights: Callable[[], NDArray[np.bool_]]
 
 
 @dataclass
@@ -85,11 +85,6 @@ def stages(context: Context) -> Stages:
         STRATEGIES[table.name], table.settings, f"the strategy {table.name!r}", context=context
     )
     return made
-
-
-def needs_outcome(name: str) -> bool:
-    """Whether a strategy looks at what its stages got right."""
-    return name == "boosting"
 
 
 @STRATEGIES.register("joint")
@@ -149,8 +144,7 @@ def _boosting(context: Context) -> Stages:
     weights_N = np.full(num_samples, 1.0 / num_samples)
     for position in range(context.recipe.num_members):
         outcome = yield Stage((position,), f"member {position}", probability_N=weights_N)
-        assert outcome.right_N is not None, "boosting asks for outcomes"
-        vote, weights_N = reweighted(weights_N, outcome.right_N, context.num_classes)
+        vote, weights_N = reweighted(weights_N, outcome.rights(), context.num_classes)
         context.facts.vote_weights[position] = vote
 
 
