@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -70,6 +70,31 @@ def call_with_settings(function: Callable[..., T], settings: Mapping[str, Any], 
             found=repr(settings[name]),
             next_step=f"correct it: {message}",
         ) from error
+
+
+def named_settings(spec: Mapping[str, Any], what: str, known: Iterable[str]) -> tuple[str, dict[str, Any]]:
+    """The `name` that a table of settings gives, and its other settings.
+
+    Args:
+        spec: what the user wrote.
+        what: the thing that is set, as it reads in an error ("the optimizer").
+        known: names, of which an error lists all.
+
+    Raises:
+        UserError: no name.
+
+    >>> named_settings({"name": "sgd", "momentum": 0.9}, "the optimizer", ["sgd"])
+    ('sgd', {'momentum': 0.9})
+    """
+    settings = dict(spec)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(
+            expected=f"the setting 'name' of {what}",
+            found="none" if name is None else repr(name),
+            next_step=f'add `name = "..."`, one of {", ".join(known)}',
+        )
+    return name, settings
 
 
 def resolve(path: Path, base: Path) -> Path:

@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
+from nversion.core.tables import Table
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -18,6 +20,15 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+class CanonicalTable(Table):
+    """`[canonical]`: the uint8 image that every corruption and model sees; see `Canonical`."""
+
+    size: int = Field(224, ge=1, le=4096)
+    mode: Literal["crop", "squash"] = "crop"
+    resize: int | None = Field(None, ge=1)
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from nversion.core import Registry, UserError
-from nversion.core.settings import call_with_settings
+from nversion.core.settings import call_with_settings, named_settings
 
 Terms = dict[str, Tensor]
 """Scalars by name; their sum is the loss. Diversity terms carry their sign and weight."""
@@ -71,14 +71,7 @@ def make_loss(spec: Mapping[str, Any]) -> Loss:
     >>> make_loss({"name": "gncl", "weight": 0.2, "consensus": "median"}).consensus
     'median'
     """
-    settings = dict(spec)
-    name = settings.pop("name", None)
-    if not isinstance(name, str):
-        raise UserError(
-            expected="the setting 'name' of a loss",
-            found="none" if name is None else repr(name),
-            next_step=f'add `name = "..."`, one of {", ".join(LOSSES)}',
-        )
+    name, settings = named_settings(spec, "a loss", LOSSES)
     return call_with_settings(LOSSES[name], settings, f"the loss {name!r}")
 
 

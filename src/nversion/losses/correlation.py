@@ -36,6 +36,7 @@ def curvature_in_logits(logits_MNC: Tensor, ensemble_NC: Tensor) -> Tensor:
     D = diag(q) − q q' with q = softmax(f), so d'Dd = Σ q d² − (Σ q d)²: the variance of d under q, computed
     as Σ q (d − Σ q d)², O(C) and without cancellation; the C×C matrix is never built.
 
+    >>> import torch
     >>> curvature_in_logits(torch.tensor([[[1.0, 0.0]], [[-1.0, 0.0]]]), torch.zeros(1, 2)).tolist()
     [[0.25], [0.25]]
     """

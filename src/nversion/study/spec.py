@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from nversion.core import UserError, did_you_mean
+from nversion.core import did_you_mean
+from nversion.core.tables import FileKind, Table, read_toml
+from nversion.data.canonical import CanonicalTable
+
+Spec = TypeVar("Spec", bound=Table)
+
+STUDY = FileKind("study", "a whole example comes from: nversion study new")
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Spec = TypeVar("Spec", bound=_Table)
-
-
-class StudyTable(_Table):
+class StudyTable(Table):
     """`[study]`: its name and the question it answers."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -27,16 +25,7 @@ class StudyTable(_Table):
     baseline: str | None = None  # the model that figures compare with
 
 
-class CanonicalTable(_Table):
-    """`[canonical]`: the uint8 image that every corruption and model sees."""
-
-    size: int = Field(224, ge=1, le=4096)
-    mode: Literal["crop", "squash"] = "crop"
-    resize: int | None = Field(None, ge=1)
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
-
-
-class StoredTable(_Table):
+class StoredTable(Table):
     """`[conditions.stored.NAME]`: corrupted images on disk, read as they are."""
 
     path: str
@@ -45,7 +34,7 @@ class StoredTable(_Table):
     severities: list[float] | None = None
 
 
-class ConditionsTable(_Table):
+class ConditionsTable(Table):
     """`[conditions]`: clean, corruptions with one or several severities, and corrupted images on disk."""
 
     clean: bool = True
@@ -80,7 +69,7 @@ class ConditionsTable(_Table):
         return stored
 
 
-class EnsemblesTable(_Table):
+class EnsemblesTable(Table):
     """`[ensembles]`: sizes, consensus rules, and all of them or a seeded sample."""
 
     sizes: list[int] = Field([3], min_length=1)
@@ -100,7 +89,7 @@ class EnsemblesTable(_Table):
         return sorted(set(sizes))
 
 
-class AttributionTable(_Table):
+class AttributionTable(Table):
     """`[attribution]`: methods, targets, normalisations, and on how many images of which conditions."""
 
     methods: list[str] = Field(["saliency"], min_length=1)
@@ -112,7 +101,7 @@ class AttributionTable(_Table):
     conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
 
 
-class RepresentationTable(_Table):
+class RepresentationTable(Table):
     """`[representation]`: centered kernel alignment between the layers of all models."""
 
     layers: list[str] = Field(default_factory=list)  # name patterns; empty: stages or blocks, found by itself
@@ -122,7 +111,7 @@ class RepresentationTable(_Table):
     conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
 
 
-class ReliabilityTable(_Table):
+class ReliabilityTable(Table):
     """`[reliability]`: the design-diversity model and what is suspected to be a wrong label."""
 
     group_by: list[Literal["family", "training", "architecture", "initial_weights", "training_data"]] = Field(
@@ -133,21 +122,21 @@ class ReliabilityTable(_Table):
     suspect_agreement: float = Field(0.5, ge=0, le=1)  # … and that agree on one wrong class
 
 
-class HazardsTable(_Table):
+class HazardsTable(Table):
     """`[hazards]`: files with groups of classes and with the cost of taking one class for another."""
 
     groups: str | None = None
     costs: str | None = None
 
 
-class BenchmarkTable(_Table):
+class BenchmarkTable(Table):
     """`[benchmark]`: whose errors corruption errors are relative to."""
 
     baseline: str | None = None  # a model of the study, "alexnet", or a row of `published`
     published: str | None = None  # a CSV file of rows: name, clean, and a column for each corruption
 
 
-class RunTable(_Table):
+class RunTable(Table):
     """`[run]`: how models run; the answers do not depend on it beyond rounding."""
 
     device: str = "auto"
@@ -158,7 +147,7 @@ class RunTable(_Table):
     unreadable: Literal["stop", "exclude"] = "stop"
 
 
-class ReportTable(_Table):
+class ReportTable(Table):
     """`[report]`: which pictures are shown."""
 
     images: int = Field(4, ge=0, le=32)  # sample images, under every condition
@@ -168,7 +157,7 @@ class ReportTable(_Table):
     map_models: list[str] = Field(default_factory=list)  # empty: up to six, one of each family first
 
 
-class ImagesSpec(_Table):
+class ImagesSpec(Table):
     """What images a study sees: the part of its file that needs no models."""
 
     data: dict[str, dict[str, Any]] = Field(min_length=1)
@@ -191,7 +180,7 @@ class PoolSpec(ImagesSpec):
     run: RunTable = RunTable()
 
 
-class CalibrationTable(_Table):
+class CalibrationTable(Table):
     """`[calibration]` of a file of calibrated severities: what they rest on."""
 
     model: str
@@ -208,7 +197,7 @@ class CalibrationTable(_Table):
     nversion: str
 
 
-class CalibratedSpec(_Table):
+class CalibratedSpec(Table):
     """A file of calibrated severities; studies read its `[corruptions]`."""
 
     corruptions: dict[str, list[float]]
@@ -235,7 +224,7 @@ def read_spec(path: Path) -> StudySpec:
     Raises:
         UserError: the file is missing, is no TOML, or says something that a study does not know.
     """
-    return parse_spec(_read_toml(path), str(path))
+    return parse_spec(_read_study(path), str(path))
 
 
 def read_images_spec(path: Path) -> ImagesSpec:
@@ -258,7 +247,7 @@ def read_pool_spec(path: Path) -> PoolSpec:
 
 def parse_spec(content: dict[str, Any], origin: str) -> StudySpec:
     """Check the content of a study file; `origin` names it in errors."""
-    return _checked(StudySpec, content, origin)
+    return STUDY.checked(StudySpec, content, origin)
 
 
 def read_calibrated(path: Path) -> CalibratedSpec:
@@ -268,72 +257,18 @@ def read_calibrated(path: Path) -> CalibratedSpec:
         UserError: the file is missing, is no TOML, or says something that such a file does not hold.
     """
     missing = "write it with: nversion corruptions calibrate STUDY.toml --model NAME --drop 0.1 --out "
-    content = _read_toml(path, "a file of calibrated severities", missing + path.name)
-    return _checked(CalibratedSpec, content, str(path))
+    content = read_toml(path, "a file of calibrated severities", missing + path.name)
+    return STUDY.checked(CalibratedSpec, content, str(path))
 
 
 def _read_part(kind: type[Spec], path: Path) -> Spec:
-    content, known = _read_toml(path), list(StudySpec.model_fields)
+    content, known = _read_study(path), list(StudySpec.model_fields)
     for table in content:
         if table not in known:
-            raise _unknown_key(table, str(path), did_you_mean(table, known))
+            raise STUDY.unknown_key(table, str(path), did_you_mean(table, known))
     part = {table: value for table, value in content.items() if table in kind.model_fields}
-    return _checked(kind, part, str(path))
+    return STUDY.checked(kind, part, str(path), whole=StudySpec)
 
 
-def _read_toml(path: Path, what: str = "a study file", missing: str = "") -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise UserError(
-            expected=f"UTF-8 text in {path}", found="other bytes", next_step="save the file as UTF-8"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            expected=what,
-            found=f"{path}, which cannot be read ({error.strerror})",
-            next_step=missing or f"write one with: nversion study new {path.name}",
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(
-            expected="TOML", found=f"{path}: {error}", next_step="mend that line and run again"
-        ) from error
-
-
-def _checked(kind: type[Spec], content: dict[str, Any], origin: str) -> Spec:
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        # A table that is missing may be there under a name with a slip, which then says more.
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        place = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            known = _known_keys(StudySpec if issubclass(kind, ImagesSpec) else kind, first["loc"])
-            raise _unknown_key(place, origin, did_you_mean(str(first["loc"][-1]), known)) from error
-        if first["type"] == "missing":
-            raise UserError(
-                expected=f"{place} in {origin}",
-                found="nothing",
-                next_step="add it; a whole example comes from: nversion study new",
-            ) from error
-        message = first["msg"].removeprefix("Value error, ")
-        raise UserError(
-            expected=f"a sound value of {place} in {origin}",
-            found=f"{first['input']!r} ({message})",
-            next_step="mend it and run again",
-        ) from error
-
-
-def _unknown_key(place: str, origin: str, next_step: str) -> UserError:
-    return UserError(expected=f"keys that a study knows in {origin}", found=place, next_step=next_step)
-
-
-def _known_keys(kind: type[_Table], location: tuple[int | str, ...]) -> list[str]:
-    table: Any = kind
-    for step in location[:-1]:
-        if str(step) not in table.model_fields:  # a name that the user gave: [conditions.stored.NAME]
-            continue
-        annotation = table.model_fields[str(step)].annotation
-        options = getattr(annotation, "__args__", (annotation,))
-        table = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return list(table.model_fields)
+def _read_study(path: Path) -> dict[str, Any]:
+    return read_toml(path, "a study file", f"write one with: nversion study new {path.name}")

@@ -14,6 +14,7 @@ from nversion.core import generator, spans
 from nversion.data import Canonical, Dataset
 
 from .augment import augmented, crop_boxes
+from .plain import shift
 from .recipe import AugmentTable
 
 BYTES_IN_MEMORY = 4 << 30
@@ -148,9 +149,6 @@ class _Decoding:
         pixels = np.asarray(picture)
         if rng.uniform() < self.settings.flip:
             pixels = pixels[:, ::-1]
-        moved = rng.integers(-self.settings.max_shift, self.settings.max_shift + 1, size=2)
-        if moved.any():
-            rows = np.clip(np.arange(size[0]) - moved[0], 0, size[0] - 1)
-            columns = np.clip(np.arange(size[1]) - moved[1], 0, size[1] - 1)
-            pixels = pixels[rows][:, columns]
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), label
+        image_13HW = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+        down, right = rng.integers(-self.settings.max_shift, self.settings.max_shift + 1, size=(2, 1))
+        return shift(image_13HW, torch.from_numpy(down), torch.from_numpy(right))[0], label

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nversion.core import Registry, UserError
-from nversion.core.settings import call_with_settings
+from nversion.core import Registry
+from nversion.core.settings import call_with_settings, named_settings
 
 OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry("optimizer", "nversion.optimizers")
 
@@ -29,7 +29,7 @@ def make_optimizer(
     Raises:
         UserError: an unknown name or setting, or a value of the wrong type.
     """
-    name, settings = _named(spec, "optimizer", OPTIMIZERS)
+    name, settings = named_settings(spec, "the optimizer", OPTIMIZERS)
     return call_with_settings(
         OPTIMIZERS[name], settings, f"the optimizer {name!r}", parameters=list(parameters)
     )
@@ -42,20 +42,8 @@ def make_schedule(spec: Mapping[str, Any]) -> Schedule:
     >>> schedule(29.9, 100), schedule(30.0, 100)
     (1.0, 0.1)
     """
-    name, settings = _named(spec, "schedule", SCHEDULES)
+    name, settings = named_settings(spec, "the schedule", SCHEDULES)
     return call_with_settings(SCHEDULES[name], settings, f"the schedule {name!r}")
-
-
-def _named(spec: Mapping[str, Any], kind: str, registry: Registry[Any]) -> tuple[str, dict[str, Any]]:
-    settings = dict(spec)
-    name = settings.pop("name", None)
-    if not isinstance(name, str):
-        raise UserError(
-            expected=f"the setting 'name' of the {kind}",
-            found="none" if name is None else repr(name),
-            next_step=f'add `name = "..."`, one of {", ".join(registry)}',
-        )
-    return name, settings
 
 
 @OPTIMIZERS.register("sgd")

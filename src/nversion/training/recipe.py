@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from nversion.core import UserError, did_you_mean
+from nversion.core import UserError
+from nversion.core.tables import FileKind, Table, read_toml
+from nversion.data.canonical import CanonicalTable
+
+RECIPE = FileKind("recipe", "see recipes/ for examples")
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TrainTable(_Table):
+class TrainTable(Table):
     """`[train]`: how long, in which batches, from which seeds, on what."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -39,16 +38,7 @@ class TrainTable(_Table):
     tensorboard: bool = False  # the diary as scalars, too
 
 
-class CanonicalTable(_Table):
-    """`[canonical]`: the uint8 image of the training, as in a study."""
-
-    size: int = Field(224, ge=1, le=4096)
-    mode: Literal["crop", "squash"] = "crop"
-    resize: int | None = Field(None, ge=1)
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
-
-
-class AugmentTable(_Table):
+class AugmentTable(Table):
     """`[augment]`: what is done to a training image each time it is seen (Table iii when left out)."""
 
     crop_scale: tuple[float, float] | None = (0.08, 1.0)  # share of the area; None: no random crop
@@ -66,7 +56,7 @@ class AugmentTable(_Table):
         return self
 
 
-class MemberTable(_Table):
+class MemberTable(Table):
     """`[[members]]`: an architecture, and how many members have it."""
 
     arch: str  # "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION"
@@ -81,7 +71,7 @@ class MemberTable(_Table):
     # but the classifier's
 
 
-class StrategyTable(_Table):
+class StrategyTable(Table):
     """`[strategy]`: which members are trained together, on which samples, one after which."""
 
     name: str = "joint"
@@ -98,7 +88,7 @@ class StrategyTable(_Table):
         return value
 
 
-class MapsTable(_Table):
+class MapsTable(Table):
     """`[maps]`: the attribution maps that a loss asks for, gradients of the input that keep their graph."""
 
     method: Literal["saliency", "input_x_gradient"] = "saliency"
@@ -108,7 +98,7 @@ class MapsTable(_Table):
     images: int | None = Field(None, ge=1)  # of each batch; None: all
 
 
-class PretrainingTable(_Table):
+class PretrainingTable(Table):
     """`[pretraining]`: the backbone learns without labels first, by DINO (Caron et al. 2021).
 
     What has a default has that of its authors' code, but for the weights' decay, which does not grow.
@@ -153,14 +143,14 @@ class PretrainingTable(_Table):
         return self
 
 
-class PreprocessingTable(_Table):
+class PreprocessingTable(Table):
     """`[preprocessing]`: normalisation of pixels in [0, 1], for architectures without their own."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
-class TrainingRecipe(_Table):
+class TrainingRecipe(Table):
     """A whole recipe; of one variant once `variants` are taken apart."""
 
     train: TrainTable
@@ -208,18 +198,7 @@ def read_recipe(path: Path) -> dict[str, TrainingRecipe]:
     Raises:
         UserError: the file is missing, is no TOML, or says something that a recipe does not know.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            expected="a recipe file",
-            found=f"no {path}",
-            next_step="correct the path; see recipes/ for examples",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            expected="TOML", found=f"{path}: {error}", next_step="mend it and run again"
-        ) from error
+    content = read_toml(path, "a recipe file", f"correct the path; {RECIPE.example}")
     return parse_recipe(content, str(path))
 
 
@@ -228,7 +207,7 @@ def parse_recipe(content: Mapping[str, Any], origin: str) -> dict[str, TrainingR
     common = dict(content)
     variants = common.pop("variants", None)
     if variants is None:
-        recipe = _checked(common, origin)
+        recipe = RECIPE.checked(TrainingRecipe, common, origin)
         return {recipe.train.name: recipe}
     found: dict[str, TrainingRecipe] = {}
     for position, variant in enumerate(variants):
@@ -245,41 +224,5 @@ def parse_recipe(content: Mapping[str, Any], origin: str) -> dict[str, TrainingR
             own = {**whole.get(table, {}), **value} if table == "train" else value
             whole[table] = own
         whole["train"] = {**whole.get("train", {}), "name": name}
-        found[name] = _checked(whole, f"{origin}, variant {name!r}")
+        found[name] = RECIPE.checked(TrainingRecipe, whole, f"{origin}, variant {name!r}")
     return found
-
-
-def _checked(content: Mapping[str, Any], origin: str) -> TrainingRecipe:
-    try:
-        return TrainingRecipe.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            raise UserError(
-                expected=f"keys that a recipe knows in {origin}",
-                found=place,
-                next_step=did_you_mean(str(first["loc"][-1]), _known_keys(first["loc"])),
-            ) from error
-        if first["type"] == "missing":
-            raise UserError(
-                expected=f"{place} in {origin}",
-                found="nothing",
-                next_step="add it; see recipes/ for examples",
-            ) from error
-        raise UserError(
-            expected=f"a sound value of {place} in {origin}",
-            found=f"{first['input']!r} ({first['msg'].removeprefix('Value error, ')})",
-            next_step="mend it and run again",
-        ) from error
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    table: Any = TrainingRecipe
-    for step in location[:-1]:
-        if isinstance(step, int):
-            continue
-        annotation = table.model_fields[step].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        table = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return list(table.model_fields)
