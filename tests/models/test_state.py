@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nversion.models import Preprocessing, load_classifier, save_weights
-from nversion.models.sources.file import build_architecture
+from nversion.models.weights import build_architecture
 from nversion.models.state import load_state
 
 

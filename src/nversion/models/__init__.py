@@ -6,7 +6,7 @@ from .classifier import Classifier, fingerprint_of, make_classifier
 from .listing import Listing, list_models
 from .loading import MODEL_SOURCES, Loaded, check_label_space, default_name, expand_pool, load_classifier
 from .preprocessing import Preprocessing, read_preprocessing
-from .sources.file import save_weights
+from .weights import save_weights
 
 __all__ = [
     "MODEL_SOURCES",

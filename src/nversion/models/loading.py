@@ -207,6 +207,8 @@ def default_name(spec: Mapping[str, Any]) -> str:
         return Path(reference).stem
     if prefix == "python":
         return reference.rpartition(":")[2]
+    if prefix == "supernet":
+        return reference.partition("#")[2] or "largest"
     return reference.rpartition("/")[2]
 
 
