@@ -1,4 +1,4 @@
-"""The keys of a BootstrapNAS configuration (NNCF 2.19), their defaults, and what supernets here do not have."""
+"""Keys of a BootstrapNAS configuration (NNCF 2.19), their defaults, and what supernets here do not have."""
 
 from __future__ import annotations
 
