@@ -137,6 +137,9 @@ class ElasticNetwork(nn.Module):
         Args:
             subnet: of the space.
             batches: normalised images (N, 3, H, W), at least 2 each; batches of one size weigh alike.
+
+        Raises:
+            ValueError: no batch.
         """
         was_training = self.training
         self.eval()
@@ -147,6 +150,8 @@ class ElasticNetwork(nn.Module):
             for images_N3HW in batches:
                 self(images_N3HW)
                 shared.counted += 1
+            if shared.counted == 0:
+                raise ValueError("expected at least one batch for the statistics of a subnet, found none")
         finally:
             collected, shared.collected, shared.counted = shared.collected, {}, None
             self.train(was_training)
@@ -155,13 +160,16 @@ class ElasticNetwork(nn.Module):
 
     @torch.no_grad()
     def reorganise(self, importance: Importance = "readers") -> None:
-        """Sort channels so that the first are the most important; outputs stay but for rounding.
+        """Sort channels, the most important first; the largest subnet's outputs stay but for rounding.
+
+        Other subnets become others, and statistics that were collected before fit none any more.
 
         Args:
             importance: "filters": the sum of absolute weights that make a channel (as NNCF's default);
                 "readers": of those that read it, times the scale of the channel's batch norm.
         """
         structure, by_name = self.structure, self._modules_by_name
+        self._shared.statistics = None
         for stream in range(structure.num_streams):
             writers, readers = structure.writers(stream), structure.readers(stream)
             order = _order(

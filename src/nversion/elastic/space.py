@@ -68,12 +68,16 @@ class Space:
     def _corner(self, place: int) -> Subnet:
         return Subnet(*(tuple(choices[place] for choices in getattr(self, name)) for name in DIMENSIONS))
 
-    def __len__(self) -> int:
-        """How many different subnets there are."""
+    @property
+    def num_subnets(self) -> int:
+        """How many different subnets there are; any number, where `len` ends at 2⁶³."""
         total = math.prod(len(choices) for choices in self.width)
         for choices, expansions in zip(self.depth, self._by_stage(self.expansion), strict=True):
             total *= sum(math.prod(len(e) for e in expansions[:kept]) for kept in choices)
         return total
+
+    def __len__(self) -> int:
+        return self.num_subnets
 
     def __iter__(self) -> Iterator[Subnet]:
         """All of them, each once; for small spaces."""
@@ -155,13 +159,16 @@ class Space:
         values: dict[str, str] = {}
         for part in filter(None, text.split(",")):
             name, _, value = part.partition("=")
-            if name.strip() not in DIMENSIONS or not value:
+            name = name.strip()
+            if name not in DIMENSIONS or not value:
                 raise UserError(
                     expected="a subnet such as depth=3-4-6-2,width=0.8,expansion=64-0.6-…",
                     found=repr(part),
                     next_step="dimensions: " + ", ".join(DIMENSIONS),
                 )
-            values[name.strip()] = value
+            if name in values:
+                raise _error(name, "values once", f"{part!r} as well")
+            values[name] = value
         return self.subnet(values)
 
     def subnet(self, values: Mapping[str, str | Sequence[int | float]]) -> Subnet:
@@ -235,11 +242,13 @@ def rounded_choices(
 
 def _value(name: str, text: str, choices: tuple[int, ...]) -> int:
     try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
         number = float(text)
     except ValueError:
         raise _error(name, "numbers between dashes", repr(text)) from None
-    if "." not in text:
-        return int(number)
     if not 0 < number <= 1:
         raise _error(name, "a ratio above 0 and at most 1", text)
     return min(choices, key=lambda choice: (abs(choice - number * choices[0]), -choice))

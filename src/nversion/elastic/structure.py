@@ -133,12 +133,10 @@ def read_structure(network: nn.Module) -> Structure:
 
 def _block(modules: dict[str, nn.Module], name: str, stream: int, later: bool, stage: int) -> Block:
     count = 3 if hasattr(modules[name], "conv3") else 2
-    units = tuple(_unit(modules, f"{name}.conv{i}", f"{name}.bn{i}") for i in range(1, count + 1))
-    inner = range(1, count - 1)  # the convolutions that may be grouped
-    for place, unit in enumerate(units):
-        conv: Any = modules[unit.conv]
-        if conv.groups > 1 and (place not in inner or conv.in_channels != conv.out_channels):
-            raise _error(f"groups in the middle of a bottleneck only, found at {unit.conv!r}", f"{conv}")
+    units = tuple(
+        _unit(modules, f"{name}.conv{i}", f"{name}.bn{i}", may_group=1 < i < count)
+        for i in range(1, count + 1)
+    )
     shortcut = None
     known = {part for unit in units for part in (unit.conv, unit.norm)}
     others = [m for m in modules if m.startswith(f"{name}.") and _own_tensors(modules[m]) and m not in known]
@@ -150,20 +148,29 @@ def _block(modules: dict[str, nn.Module], name: str, stream: int, later: bool, s
                 f"nothing with weights in {name!r} but convolutions, batch norms and a shortcut",
                 f"{odd!r}, a {type(modules[odd]).__name__}",
             )
-        shortcut = _unit(modules, *others)
+        shortcut = _unit(modules, others[0], others[1])
     new = shortcut is not None
     return Block(name, units, shortcut, stream, stream + new, stage + (new or not later))
 
 
-def _unit(modules: dict[str, nn.Module], conv: str, norm: str) -> Unit:
+def _unit(modules: dict[str, nn.Module], conv: str, norm: str, may_group: bool = False) -> Unit:
     for name, kind in ((conv, nn.Conv2d), (norm, nn.BatchNorm2d)):
         if type(modules.get(name)) is not kind:
             found = type(modules[name]).__name__ if name in modules else "no such layer"
             raise _error(f"a plain {kind.__name__} at {name!r}", f"a {found}" if name in modules else found)
-    if modules[conv].padding_mode != "zeros" or not modules[norm].track_running_stats:
+    conv_: Any = modules[conv]
+    norm_: Any = modules[norm]
+    if conv_.padding_mode != "zeros" or not norm_.track_running_stats:
         raise _error(
-            f"padding by zeros at {conv!r} and running statistics at {norm!r}",
-            f"{modules[conv]} and {modules[norm]}",
+            f"padding by zeros at {conv!r} and running statistics at {norm!r}", f"{conv_} and {norm_}"
+        )
+    if conv_.groups > 1 and not (may_group and conv_.in_channels == conv_.out_channels):
+        raise _error(f"no groups at {conv!r}, as only the middle of a bottleneck has them", f"{conv_}")
+    # Blocks that normalise before they convolve define the batch norm first.
+    names = list(modules)
+    if norm_.num_features != conv_.out_channels or names.index(norm) < names.index(conv):
+        raise _error(
+            f"the batch norm {norm!r} behind {conv!r}, of its {conv_.out_channels} channels", f"{norm_}"
         )
     return Unit(conv, norm)
 
