@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from nversion.cli import main
@@ -216,6 +217,26 @@ def test_broken_files_are_told(folder, size):
         path.write_bytes(path.read_bytes()[:size])
         with pytest.raises(UserError, match=f"expected .* in {path}, found .*; "):
             load(folder, "middle")
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {"nversion": "{"}, {"nversion": "{}"}, {"nversion": '{"subnet": ""}'}]
+)
+def test_statistics_that_do_not_say_of_what_are_told(folder, metadata):
+    path = folder / "supernet.subnets" / "tiny.safetensors"
+    save_file(load_file(path), path, metadata=metadata)
+    with pytest.raises(
+        UserError, match=f"statistics of a subnet in {path}, found .*; remove the file and cal"
+    ):
+        load(folder, "middle")
+
+
+@pytest.mark.parametrize("name", ["largest", "width=0.5", "a/b", "../a", "", "a#b"])
+def test_statistics_get_names_that_sources_find_again(trained, tmp_path, name):
+    _, supernet = trained
+    with pytest.raises(ValueError, match="as a subnet's name, not 'largest', found"):
+        save_statistics(tmp_path / "s.safetensors", "f", name, supernet.space.smallest, {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_saving_a_supernet_takes_all_of_it_whatever_is_active(trained, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from .weights import build_architecture, lineage_of, load_strictly, read_weights
 LARGEST = "largest"
 _METADATA_KEY = "nversion"
 _MEAN, _VARIANCE = ".running_mean", ".running_var"
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,17 @@ def save_statistics(
         name: of the subnet.
         subnet: of the supernet's space.
         statistics: of its batch norms.
+
+    Raises:
+        ValueError: a name that a source would not find again.
     """
     from safetensors.torch import save_file
 
+    if name == LARGEST or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"expected letters, digits, dots, dashes and underscores as a subnet's name, not {LARGEST!r}, "
+            f"found {name!r}"
+        )
     path = subnets_folder(supernet) / f"{name}.safetensors"
     tensors = {}
     for norm, (mean, variance) in statistics.items():
@@ -238,11 +248,17 @@ def _facts(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            expected=f"statistics of a subnet in {path}",
-            found=str(error),
-            next_step="remove the file and calibrate anew: nversion supernet train SPEC.toml",
-        ) from error
-    return facts
+            facts: dict[str, Any] = json.loads((file.metadata() or {})[_METADATA_KEY])
+            return {key: facts[key] for key in ("subnet", "supernet")}
+    except KeyError as error:
+        raise _broken(path, f"no {error}") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _broken(path, str(error)) from error
+
+
+def _broken(path: Path, found: str) -> UserError:
+    return UserError(
+        expected=f"statistics of a subnet in {path}",
+        found=found,
+        next_step="remove the file and calibrate anew: nversion supernet train SPEC.toml",
+    )
