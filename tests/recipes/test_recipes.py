@@ -1,6 +1,7 @@
 """Recipes say what a study knows, and name models that exist."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,35 @@ from nversion.data import read_costs, read_groups
 from nversion.models import expand_pool, list_models
 from nversion.study import read_spec
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes"
+FILES = sorted(path.name for path in RECIPES.iterdir() if path.is_file())
 
 
 PAPER = {"plasma_noise": [4.0], "checkerboard_cutout": [4.0], "water_drop": [7.0], "lines": [1.6]}
+
+
+def named_recipes(text):
+    """Paths below recipes/ in a text."""
+    return set(re.findall(r"(?<![\w/])recipes/([\w-]+(?:\.\w+)+)", text))
+
+
+@pytest.mark.parametrize("folder", ["src/nversion", "docs", "recipes", "."])
+def test_every_recipe_that_help_or_documentation_names_is_there(folder):
+    texts = (ROOT / folder).glob("*.md" if folder == "." else "**/*.*")
+    named = {
+        (path.name, recipe)
+        for path in texts
+        if path.suffix in (".md", ".py", ".toml")
+        for recipe in named_recipes(path.read_text(encoding="utf-8"))
+    }
+    assert named, "the search finds no recipe at all"
+    assert {pair for pair in named if pair[1] not in {*FILES, "NAME.toml"}} == set()
+
+
+def test_the_list_of_recipes_has_each_of_them_and_no_others():
+    listed = set(re.findall(r"`([\w-]+\.(?:toml|py|csv))`", (RECIPES / "README.md").read_text()))
+    assert {name for name in FILES if name.endswith((".toml", ".csv"))} <= listed <= set(FILES)
 
 
 @pytest.mark.parametrize(

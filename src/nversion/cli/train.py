@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
-            "nversion train recipes/digits-enforcement.toml",
+            "nversion train recipes/enforcement-digits.toml",
             "nversion train recipe.toml --only balanced --folder runs/balanced",
         )
     )(train)

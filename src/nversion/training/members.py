@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from nversion.core import UserError, fingerprint
 from nversion.losses.base import Needs
 from nversion.models import Preprocessing, make_classifier
-from nversion.models.sources.file import build_architecture, load_file
+from nversion.models.sources.file import load_file
+from nversion.models.weights import build_architecture
 
 from .plain import forked_randomness
 from .recipe import MapsTable, MemberTable, PreprocessingTable, TrainingRecipe
@@ -81,14 +82,15 @@ def build_members(
         for copy in range(table.count):
             position = len(modules)
             own = seed_of("initial weights", seed, position)
-            module, architecture, preprocessing = _built(table, recipe, num_classes, base, own)
+            module, preprocessing = _built(table, recipe, num_classes, base, own)
             _freeze(module, table.frozen)
-            stem = table.name or architecture.rsplit(":", 1)[-1]
-            name = f"{stem}-{copy}" if table.count > 1 or _repeated(stem, recipe) else stem
+            stem = _stem(table)
+            repeated = sum(_stem(other) == stem for other in recipe.members) > 1
+            name = f"{stem}-{copy}" if table.count > 1 or repeated else stem
             if name in {fact.name for fact in facts}:
                 name = f"{name}-{position}"
             modules.append(module)
-            facts.append(MemberFacts(name, table, architecture, preprocessing, own))
+            facts.append(MemberFacts(name, table, _architecture(table), preprocessing, own))
     return modules, facts
 
 
@@ -116,13 +118,13 @@ def _freeze(module: nn.Module, patterns: Sequence[str]) -> None:
             parameter.requires_grad_(False)
 
 
-def _repeated(stem: str, recipe: TrainingRecipe) -> bool:
-    return sum((table.name or table.arch.rsplit(":", 1)[-1]) == stem for table in recipe.members) > 1
+def _stem(table: MemberTable) -> str:
+    return table.name or table.arch.rpartition(":")[2]
 
 
 def _built(
     table: MemberTable, recipe: TrainingRecipe, num_classes: int, base: Path, seed: int
-) -> tuple[nn.Module, str, Preprocessing]:
+) -> tuple[nn.Module, Preprocessing]:
     where = f"the member {table.name or table.arch!r}"
     # A function of the user's takes what it takes; the libraries' architectures are told the classes.
     classes = None if table.arch.startswith("python:") else num_classes
@@ -147,7 +149,25 @@ def _built(
     else:
         own = loaded.preprocessing
         preprocessing = Preprocessing(size, own.mean, own.std, own.interpolation)
-    return loaded.module, loaded.architecture or loaded.name, preprocessing
+    return loaded.module, preprocessing
+
+
+def _architecture(table: MemberTable) -> str:
+    """What a card calls the network; one function of the user's may build many, told apart by a name.
+
+    >>> _architecture(MemberTable(arch="timm:resnet50"))
+    'resnet50'
+    >>> _architecture(MemberTable(arch="python:zoo.py:build", args={"name": "deit"}))
+    'deit'
+    >>> _architecture(MemberTable(arch="python:../nets/zoo.py:build"))
+    'zoo.build'
+    """
+    source, _, reference = table.arch.partition(":")
+    if source != "python":
+        return reference
+    where, _, function = reference.rpartition(":")
+    module = Path(where).stem if where.endswith(".py") else where
+    return str(table.args.get("name") or f"{module}.{function}")
 
 
 class Members(nn.Module):

@@ -125,13 +125,16 @@ def step(*, every: float, factor: float = 0.1) -> Schedule:
 
 
 @SCHEDULES.register("cosine")
-def cosine(*, warm_up: float = 0.0, floor: float = 0.0) -> Schedule:
-    """Linear growth over `warm_up` epochs, then half a cosine down to `floor` of the rate."""
+def cosine(*, warm_up: float = 0.0, floor: float = 0.0, over: float | None = None) -> Schedule:
+    """Linear growth over `warm_up` epochs, then half a cosine down to `floor` of the rate.
+
+    The cosine ends with the last epoch, or after `over` epochs.
+    """
 
     def factor(epoch: float, epochs: int) -> float:
         if epoch < warm_up:
             return epoch / warm_up
-        done = min(1.0, (epoch - warm_up) / max(epochs - warm_up, 1e-9))
+        done = min(1.0, (epoch - warm_up) / max((over or epochs) - warm_up, 1e-9))
         return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
 
     return factor

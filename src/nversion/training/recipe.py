@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from nversion.core import UserError
 from nversion.core.tables import FileKind, Table, read_toml
@@ -27,7 +27,7 @@ class TrainTable(Table):
     clip: float | None = Field(None, gt=0)  # greatest norm of each member's gradient
     label_space: str | None = None
     empty_classes: bool = False  # whether classes without an image are meant
-    device: str = "auto"
+    device: str = Field("auto", pattern=r"^([a-z]+|cuda:[0-9]+)$")  # "cuda:1": the second of them
     devices: int = Field(1, ge=1)  # more than one: distributed data parallel
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     workers: int = Field(2, ge=0)  # processes that decode images that do not fit in memory
@@ -36,6 +36,14 @@ class TrainTable(Table):
     when_diverged: Literal["stop", "keep"] = "stop"  # keep: the last good weights become the result
     checkpoint_steps: int = Field(500, ge=1)  # and at the end of every epoch
     tensorboard: bool = False  # the diary as scalars, too
+
+    @field_validator("devices")
+    @classmethod
+    def _one_where_it_is_named(cls, devices: int, info: ValidationInfo) -> int:
+        device = info.data.get("device", "")
+        if devices > 1 and ":" in device:
+            raise ValueError(f'{device} is one device; several are counted from the first, with "cuda"')
+        return devices
 
 
 class AugmentTable(Table):

@@ -45,11 +45,13 @@ class TrainedMember:
         name: unique in its run.
         path: its weights file, which a study takes as `source = "file:…"`.
         vote_weight: of boosting; None for other strategies.
+        family: of its architecture, as the recipe says.
     """
 
     name: str
     path: Path
     vote_weight: float | None
+    family: str = "other"
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def train_recipe(
     make_loss(recipe.loss), make_schedule(recipe.schedule), STRATEGIES[recipe.strategy.name]
     images: dict[str, Images | None] = {}
     trained = []
-    fabric = None if recipe.train.devices == 1 else _launched(recipe)
+    fabric = None if recipe.train.devices == 1 else launched(recipe)
     first = fabric is None or fabric.is_global_zero
     for seed in recipe.train.seeds:
         place = folder / f"seed-{seed}"
@@ -144,7 +146,7 @@ def train_recipe(
                     remove_leftovers(place)
                 finished = _finished(recipe, place, identity, seed)
             if finished is None:
-                fabric = fabric or _launched(recipe)
+                fabric = fabric or launched(recipe)
                 finished = _train(
                     fabric,
                     recipe,
@@ -169,7 +171,9 @@ def study_tables(ensemble: TrainedEnsemble, base: Path) -> list[dict[str, Any]]:
         inside = path.is_relative_to(base.resolve())
         shown = path.relative_to(base.resolve()) if inside else path
         name = f"{ensemble.recipe}-s{ensemble.seed}-{member.name}"
-        tables.append({"source": f"file:{shown.as_posix()}", "name": name})
+        # What the recipe does not say the study guesses from the architecture.
+        family = {"family": member.family} if member.family != "other" else {}
+        tables.append({"source": f"file:{shown.as_posix()}", "name": name, **family})
     return tables
 
 
@@ -230,7 +234,7 @@ def _finished(recipe: TrainingRecipe, place: Path, identity: str, seed: int) -> 
             weights.unlink(missing_ok=True)
             path.unlink()
             return None  # trained again: never silently another file
-        members.append(TrainedMember(member["name"], weights, member["vote_weight"]))
+        members.append(TrainedMember(member["name"], weights, member["vote_weight"], member["family"]))
     return TrainedEnsemble(recipe.train.name, seed, place, tuple(members), summary["diverged"])
 
 
@@ -364,9 +368,15 @@ def _keep_stage(run: StageRun, path: Path, identity: str) -> None:
     run.checkpoint.unlink(missing_ok=True)
 
 
-def _launched(recipe: TrainingRecipe) -> Any:
+def launched(recipe: TrainingRecipe) -> Any:
+    """Lightning Fabric on the recipe's devices.
+
+    Raises:
+        UserError: the package is missing, or this machine has no such devices.
+    """
     try:
         from lightning_fabric import Fabric
+        from lightning_fabric.utilities.exceptions import MisconfigurationException
     except ImportError as error:
         raise UserError(
             expected="Lightning Fabric for training",
@@ -374,8 +384,16 @@ def _launched(recipe: TrainingRecipe) -> Any:
             next_step='install it with: pip install "nversion[train]"',
         ) from error
     table = recipe.train
-    accelerator = "cuda" if "cuda" in table.device else table.device
-    fabric = Fabric(accelerator=accelerator, devices=table.devices, precision=table.precision)
+    kind, _, index = table.device.partition(":")
+    devices = [int(index)] if index else table.devices
+    try:
+        fabric = Fabric(accelerator=kind, devices=devices, precision=table.precision)
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
+        raise UserError(
+            expected="a device that this machine has",
+            found=f"device = {table.device!r}, devices = {table.devices}",
+            next_step='set device = "auto" or "cpu", or fewer devices; see: nversion doctor',
+        ) from error
     fabric.launch()
     return fabric
 
@@ -437,11 +455,7 @@ def _write(
         module = modules[min(position, len(modules) - 1)]
         load_state(module, state)
         path = place / f"{fact.name}.safetensors"
-        classes = (
-            {}
-            if fact.table.arch.startswith("python:")
-            else {"num_classes": data.train.label_space.num_classes}
-        )
+        of_python = fact.table.arch.startswith("python:")
         save_weights(
             path,
             module,
@@ -457,7 +471,7 @@ def _write(
                 training_data=data.train.name,
                 seed=seed,
             ),
-            **classes,
+            num_classes=None if of_python else data.train.label_space.num_classes,
         )
         members.append(
             {

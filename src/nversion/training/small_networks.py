@@ -57,6 +57,19 @@ def resnext_16_4(num_classes: int) -> nn.Module:
     return _resnext(num_classes, cardinality=4, group_width=2, layers=(3, 4, 6, 3))
 
 
+@SMALL_NETWORKS.register("resnet50")
+def resnet50(num_classes: int) -> nn.Module:
+    """ResNet50's bottlenecks, [3, 4, 6, 3] of them, with an eighth of its channels; 5.1 million MACs."""
+    from torchvision.models.resnet import Bottleneck
+
+    blocks: list[tuple[Any, int, dict[str, Any]]] = [
+        (Bottleneck, planes, {})
+        for planes, count in zip((8, 16, 32, 64), (3, 4, 6, 3), strict=True)
+        for _ in range(count)
+    ]
+    return _residual(num_classes, blocks)
+
+
 @SMALL_NETWORKS.register("squeezenet")
 def squeezenet(num_classes: int) -> nn.Module:
     """SqueezeNet 1.1 with half the channels and without its first pooling; 5.8 million MACs."""
