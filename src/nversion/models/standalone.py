@@ -31,7 +31,7 @@ def subnet(
 
     >>> network = subnet(arch="timm:resnet18", subnet="depth=1", elasticity={"max_skips": 1}, num_classes=3)
     >>> sum(p.numel() for p in network.parameters())
-    4905027
+    4907331
     """
     built = build_architecture(arch, num_classes, arch_args, f"the subnet {subnet}", Path(), None)
     network = ElasticNetwork(built.module, Elasticity.model_validate(elasticity))

@@ -1,0 +1,340 @@
+"""Progressive shrinking: a supernet is trained stage by stage, each with more of its subnets.
+
+The stages run on the training loop, whose checkpoints they share: killed at any step, the training resumes to
+the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nversion.core import UserError, fingerprint, fingerprint_file, only_run, remove_leftovers, write_text
+from nversion.data import Canonical, Condition
+from nversion.elastic import ElasticNetwork, Space, Subnet
+from nversion.models import Lineage, Preprocessing
+from nversion.models.state import copied_state, load_state
+from nversion.models.supernets import (
+    SupernetFile,
+    known_subnets,
+    read_supernet,
+    save_statistics,
+    save_supernet,
+    subnets_folder,
+)
+from nversion.models.weights import build_architecture, load_strictly, read_weights
+from nversion.training import TrainingData, open_data
+from nversion.training.checkpoints import load_checkpoint, save_checkpoint
+from nversion.training.images import open_images
+from nversion.training.loop import Progress, StageRun, train_stage
+from nversion.training.recipe import RECIPE, MemberTable, TrainingRecipe
+from nversion.training.record import Record
+from nversion.training.run import launched
+from nversion.training.strategies import Stage
+
+from .examiner import Calibration, Examiner
+from .sandwich import Sandwich, SandwichLoss, TaughtSandwichLoss
+from .spec import StageTable, SubnetTable, SupernetSpec
+from .table_ii import from_table_ii
+
+SUPERNET = "supernet.safetensors"
+SMALLEST = "smallest"
+
+
+@dataclass(frozen=True)
+class TrainedSupernet:
+    """A finished supernet.
+
+    Attributes:
+        path: of its weights file; studies take its subnets as "supernet:PATH#NAME".
+        subnets: with statistics, by name.
+    """
+
+    path: Path
+    subnets: Mapping[str, Subnet]
+
+
+def train_supernet(
+    spec: SupernetSpec,
+    folder: Path,
+    *,
+    base: Path = Path(),
+    data: TrainingData | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> TrainedSupernet:
+    """Train the supernet of a specification and calibrate its `[[subnets]]`; what is finished is kept.
+
+    `folder` gets `supernet.safetensors`, `supernet.subnets/` with the statistics of the smallest and the
+    named subnets, `metrics.parquet` and `supernet.json`.
+
+    Args:
+        spec: of the supernet.
+        folder: of the results.
+        base: from which relative paths of the specification start.
+        data: opened before; None: opened here.
+        on_progress: called now and then.
+
+    Raises:
+        UserError: the parts do not fit, the folder holds another supernet, or the training diverges.
+    """
+    data = data or open_data(_recipe(spec, spec.stages[0]), base)
+    with only_run(folder):
+        remove_leftovers(folder)
+        path = folder / SUPERNET
+        identity = _identity(spec, data, base)
+        summary = folder / "supernet.json"
+        if summary.is_file() and json.loads(summary.read_text())["identity"] != identity:
+            raise UserError(
+                expected=f"the supernet of this specification and data in {folder}",
+                found="another",
+                next_step="give this run another --folder, or remove the old one",
+            )
+        shrinking = Shrinking(spec, folder, base, data, identity, on_progress)
+        if not (summary.is_file() and path.is_file()):
+            shrinking.run()
+        return TrainedSupernet(path, shrinking.calibrate())
+
+
+@dataclass
+class Shrinking:
+    """One training, from its first stage to the statistics of its subnets."""
+
+    spec: SupernetSpec
+    folder: Path
+    base: Path
+    data: TrainingData
+    identity: str
+    on_progress: Callable[[Progress], None]
+
+    def __post_init__(self) -> None:
+        self.fabric = launched(_recipe(self.spec, self.spec.stages[0]))
+        canonical = Canonical(**self.spec.canonical.model_dump())
+        workers = _recipe(self.spec, self.spec.stages[0]).train.workers
+        self.training = open_images(
+            self.data.train, canonical, self.spec.augment, self.fabric.device, workers
+        )
+        size = _recipe(self.spec, self.spec.stages[0]).train.batch_size
+        self.calibration = Calibration(
+            self.training.unaugmented(), self.spec.supernet.calibration_samples, size, self.fabric.device
+        )
+        self.examiner = None
+        if (validation := self.data.validation) is not None:
+            clean = [Condition(validation.name)]
+            self.examiner = Examiner(validation, canonical, clean, max(size, 256), self.fabric.device)
+
+    def run(self) -> None:
+        """Train all stages that are not finished, and write the supernet."""
+        spec, record = self.spec, Record()
+        supernet, preprocessing, architecture = build_supernet(spec, self.data, self.base)
+        supernet.to(self.fabric.device)
+        teacher = self._teacher(preprocessing)
+        for number, stage in enumerate(spec.stages):
+            space = supernet.space.limited(stage.dims, max_skips=stage.max_skips, num_widths=stage.num_widths)
+            finished = self.folder / f"stage-{number}.pt"
+            sandwich = Sandwich(supernet, preprocessing, space, spec.supernet.random_subnets)
+            if (saved := load_checkpoint(finished, self.identity)) is not None:
+                load_state(sandwich, saved["members"])
+                record.rows[:] = saved["record"]
+                continue
+            if stage.reorganise:
+                supernet.reorganise(spec.supernet.importance)
+            run = StageRun(
+                fabric=self.fabric,
+                recipe=_recipe(spec, stage),
+                stage=Stage(tuple(range(len(sandwich))), f"stage {number}"),
+                number=number,
+                seed=spec.supernet.seed,
+                members=sandwich,
+                names=sandwich.names,
+                loss=self._loss(),
+                training=self.training,
+                validation=None,  # subnets are calibrated before they are judged: below
+                teacher=teacher,
+                checkpoint=self.folder / "checkpoint.pt",
+                fingerprint=self.identity,
+                record=record,
+                on_progress=self.on_progress,
+            )
+            train_stage(run)
+            self._judge(run, supernet, space, preprocessing)
+            if self.fabric.is_global_zero:
+                state = copied_state(sandwich)
+                content = {"recipe": self.identity, "members": state, "record": record.rows}
+                save_checkpoint(finished, content)
+                run.checkpoint.unlink(missing_ok=True)
+        if self.fabric.is_global_zero:
+            self._write(supernet, preprocessing, architecture, record)
+        self.fabric.barrier()
+
+    def calibrate(self) -> dict[str, Subnet]:
+        """Statistics of the smallest and the named subnets that have none; all subnets by name."""
+        supernet = read_supernet(self.folder / SUPERNET, self.base)
+        wanted = {SMALLEST: supernet.network.space.smallest}
+        wanted |= {table.name: subnet_of(table, supernet.network.space) for table in self.spec.subnets}
+        return calibrate(supernet, wanted, self.calibration)
+
+    def _loss(self) -> SandwichLoss:
+        table = self.spec.supernet
+        kind = SandwichLoss if table.teacher == "largest" else TaughtSandwichLoss
+        return kind(weight=table.distillation, temperature=table.temperature)
+
+    def _teacher(self, preprocessing: Preprocessing) -> Callable[[Tensor], Tensor] | None:
+        if self.spec.supernet.teacher == "largest":
+            return None
+        start, _, _ = build_supernet(self.spec, self.data, self.base)
+        start.to(self.fabric.device).eval().requires_grad_(False)
+
+        def logits(images_N3HW: Tensor) -> Tensor:
+            with torch.no_grad():
+                answer: Tensor = start(preprocessing(images_N3HW))
+            return answer
+
+        return logits
+
+    def _judge(
+        self, run: StageRun, supernet: ElasticNetwork, space: Space, preprocessing: Preprocessing
+    ) -> None:
+        """Rows for the accuracy of largest and smallest subnet on the validation images."""
+        if self.examiner is None:
+            return
+        epoch = float(run.recipe.train.epochs)
+        for name, subnet in {"largest": space.largest, SMALLEST: space.smallest}.items():
+            if name == "largest":
+                supernet.activate(subnet)
+            else:
+                self.calibration.statistics(supernet, subnet, preprocessing)
+            logits_DNC = self.examiner.logits(supernet, preprocessing)
+            value = self.examiner.accuracies(logits_DNC)[0]
+            run.record.add(run.number, epoch, 0, "validation", "accuracy", value, name)
+        supernet.activate(supernet.space.largest)
+
+    def _write(
+        self, supernet: ElasticNetwork, preprocessing: Preprocessing, architecture: str, record: Record
+    ) -> None:
+        table, data = self.spec.supernet, self.data
+        of_python = table.arch.startswith("python:")
+        path = self.folder / SUPERNET
+        for old in subnets_folder(path).glob("*.safetensors"):
+            old.unlink()  # statistics of other weights
+        save_supernet(
+            path,
+            supernet,
+            elasticity=self.spec.elasticity,
+            arch=table.arch,
+            preprocessing=preprocessing,
+            label_space=data.train.label_space.name,
+            num_classes=None if of_python else data.train.label_space.num_classes,
+            args=table.args,
+            lineage=Lineage(
+                architecture,
+                initial_weights=table.weights or "",
+                training_data=data.train.name,
+                seed=table.seed,
+            ),
+        )
+        record.write(self.folder / "metrics.parquet")
+        summary = {"identity": self.identity, "spec": self.spec.model_dump(mode="json")}
+        write_text(self.folder / "supernet.json", json.dumps(summary, indent=2) + "\n")
+        for leftover in (*self.folder.glob("stage-*.pt"), self.folder / "checkpoint.pt"):
+            leftover.unlink(missing_ok=True)
+
+
+def calibrate(
+    supernet: SupernetFile, wanted: Mapping[str, Subnet], calibration: Calibration
+) -> dict[str, Subnet]:
+    """Write the statistics of the wanted subnets that the supernet's folder lacks; all of them by name.
+
+    Raises:
+        UserError: a name is there for another subnet.
+    """
+    known = known_subnets(supernet)
+    network = supernet.network.to(calibration.device)
+    for name, subnet in wanted.items():
+        if known.get(name, subnet) != subnet:
+            raise UserError(
+                expected=f"the subnet {subnet} under the name {name!r}",
+                found=str(known[name]),
+                next_step=f"take another name, or remove {subnets_folder(supernet.path) / name}.safetensors",
+            )
+        if name not in known:
+            statistics = calibration.statistics(network, subnet, supernet.preprocessing)
+            save_statistics(supernet.path, supernet.fingerprint, name, subnet, statistics)
+    network.to("cpu").activate(network.space.largest)
+    return known_subnets(supernet)
+
+
+def subnet_of(table: SubnetTable, space: Space) -> Subnet:
+    """The subnet that a `[[subnets]]` table describes.
+
+    Raises:
+        UserError: a value outside the space.
+    """
+    if table.table_ii is not None:
+        return from_table_ii(space, **table.table_ii)
+    values = {name: getattr(table, name) for name in ("depth", "width", "expansion")}
+    return space.subnet({name: value for name, value in values.items() if value is not None})
+
+
+def build_supernet(
+    spec: SupernetSpec, data: TrainingData, base: Path
+) -> tuple[ElasticNetwork, Preprocessing, str]:
+    """The supernet before its training, what its images go through, and its architecture.
+
+    Raises:
+        UserError: the architecture cannot be built or made elastic, or the weights do not fit.
+    """
+    from nversion.training.recipe import PreprocessingTable
+
+    table = spec.supernet
+    classes = None if table.arch.startswith("python:") else data.train.label_space.num_classes
+    built = build_architecture(
+        table.arch, classes, table.args, f"the supernet {table.name!r}", base, None, table.seed
+    )
+    if table.weights is not None:
+        state, _ = read_weights(base / table.weights)
+        load_strictly(built.module, state, base / table.weights, table.arch)
+    size, own = spec.canonical.size, built.preprocessing
+    if spec.preprocessing is not None or own is None:
+        normalisation = spec.preprocessing or PreprocessingTable()
+        preprocessing = Preprocessing(size, normalisation.mean, normalisation.std)
+    else:
+        preprocessing = Preprocessing(size, own.mean, own.std, own.interpolation)
+    built.module.requires_grad_(True)
+    architecture = table.architecture or built.architecture or built.name
+    return ElasticNetwork(built.module, spec.elasticity), preprocessing, architecture
+
+
+def _recipe(spec: SupernetSpec, stage: StageTable) -> TrainingRecipe:
+    """The stage as the training loop takes it."""
+    table = spec.supernet
+    optimizer, schedule = dict(spec.optimizer), dict(spec.schedule)
+    if stage.learning_rate is not None:
+        optimizer["learning_rate"] = stage.learning_rate
+    if stage.epochs_lr is not None:
+        schedule = {"name": "cosine", "over": stage.epochs_lr}
+    content: dict[str, Any] = {
+        "train": {**spec.train, "name": table.name, "epochs": stage.epochs, "seeds": [table.seed]},
+        "data": {name: value for name, value in spec.data.items() if name != "selection"},
+        "members": [MemberTable(arch=table.arch, args=table.args, weights=table.weights)],
+        "canonical": spec.canonical,
+        "augment": spec.augment,
+        "optimizer": optimizer,
+        "schedule": schedule,
+    }
+    return RECIPE.checked(TrainingRecipe, content, f"the supernet {table.name!r}")
+
+
+def _identity(spec: SupernetSpec, data: TrainingData, base: Path) -> str:
+    content = spec.model_dump(mode="json", exclude={"subnets", "search"})
+    for setting in ("device", "devices", "workers", "checkpoint_steps"):
+        content["train"].pop(setting, None)  # which the weights do not depend on, beyond rounding
+    del content["data"]  # known by what is in it, not by its place
+    start = fingerprint_file(base / spec.supernet.weights) if spec.supernet.weights else ""
+    validation = data.validation.fingerprint if data.validation else ""
+    return fingerprint([content, start, data.train.fingerprint, validation])
