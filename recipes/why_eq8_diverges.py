@@ -11,12 +11,14 @@ between the two gradients (−1: what one gains the other loses).
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from PIL import Image
 from torch import Tensor
 
 from nversion.core import generator
@@ -87,13 +89,15 @@ def figure(table: pl.DataFrame) -> Any:
     import altair as alt
 
     def panel(metric: str) -> Any:
-        scale = alt.Scale(type="linear" if "cosine" in metric else "log")
+        is_log = "cosine" not in metric
+        shown = table.filter(pl.col(metric) > 0) if is_log else table  # the cosine's gradient may be 0
+        scale = alt.Scale(type="log" if is_log else "linear")
         return (
-            alt.Chart(alt.Data(values=table.to_dicts()))
+            alt.Chart(alt.Data(values=shown.to_dicts()))
             .mark_line(strokeWidth=1.5)
             .encode(
                 x=alt.X("step:Q", title="step"),
-                y=alt.Y(f"{metric}:Q", title=None, scale=scale),
+                y=alt.Y(f"{metric}:Q", title=None, scale=scale, axis=alt.Axis(tickCount=4)),
                 color=alt.Color("loss:N", title=None, sort=list(LOSSES)),
             )
             .properties(width=330, height=180, title=metric)
@@ -122,7 +126,9 @@ def main() -> None:
     table = pl.DataFrame(rows)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     table.write_parquet(given.out.with_suffix(".parquet"))
-    figure(table).save(given.out.with_suffix(".png"), ppi=110)
+    drawn = io.BytesIO()
+    figure(table).save(drawn, format="png", ppi=80)
+    Image.open(drawn).convert("RGB").quantize(64).save(given.out.with_suffix(".png"), optimize=True)
     print(table.group_by("loss", maintain_order=True).agg(pl.all().last()))
 
 
