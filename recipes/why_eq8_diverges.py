@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ LOSSES = {
 BATCH = 64
 
 
-def gradients(term: Tensor, parameters: list[Tensor]) -> Tensor:
+def gradients(term: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """The gradient of a term over all parameters, flat; 0 where a parameter does not matter."""
     found = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
     return torch.cat(
@@ -79,7 +80,7 @@ def trace(spec: dict[str, Any], images_N3HW: Tensor, labels_N: Tensor, steps: in
             break
         rows.append(row)
         optimizer.zero_grad()
-        (own + penalty).backward()
+        torch.autograd.backward(own + penalty)
         optimizer.step()
     return rows
 
