@@ -1,16 +1,20 @@
 """What enforcing diversity bought.
 
-    python recipes/enforcement_results.py --trained DIR --tracks NPZ --out PAGE.md
+    python recipes/enforcement_results.py --trained runs/gtsrb/enforcement --tracks runs/gtsrb/tracks.npz \\
+        --heterogeneous runs/gtsrb/heterogeneous --weights runs/gtsrb/weights --out PAGE.md
 
 Every trained ensemble of enforcement-gtsrb-reduced.toml under clean images and the paper's four corruptions
 at their strengths for 32 pixels: accuracy of the average, gain over its best member, Shannon equitability of
 the members' answers (Eq. 5, S = members) where the ensemble is right and where it is wrong, disagreement
-(Eq. 4), and attribution diversity (Eq. 7, saliency of the predicted class, raw and for maps of unit length).
+(Eq. 4), attribution diversity (Eq. 7, saliency of the predicted class, raw and for maps of unit length) and
+CKA (Eq. 6) of what enters the classifier layer. With `--heterogeneous`, the same of the triples of
+heterogeneous-gtsrb-reduced.toml: all of them, and the one whose average is best on the clean tracks of
+"select". With `--weights`, accuracies on the tracks of "select", by which weights of losses are chosen.
 
 Differences from independent members are paired: same initial weights, same batches, same images. Their
 intervals are percentiles over 2000 resamples of the seeds and of the tracks (frames of one track are nearly
 alike), so they cover another training and other signs. The test set has no tracks: a
-point estimate, on a seeded part of 1000.
+point estimate, on a seeded part of 1000. Evaluations are kept beside the weights and read again.
 """
 
 from __future__ import annotations
@@ -22,18 +26,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from enforcement_measures import Inside, look_inside, of_answers, of_inside, predict
 from torch import Tensor
 
 from nversion.core import generator
 from nversion.corruptions import PAPER_STRENGTHS_CIFAR
 from nversion.data import Condition
-from nversion.losses.attribution import attribution_variances
+from nversion.ensembles import Ensembles
 from nversion.models import Classifier, load_classifier
 
 BASELINE = "independent"
+BEST, ALL = "heterogeneous, best on select", "heterogeneous, all triples"
+TABLE_2 = (BASELINE, "gncl-average", "balanced", "eq8-0.001", "cosine", BEST, ALL)
 RESAMPLES = 2000
-NUM_MAPS = 64  # images of each condition whose maps are compared
 NUM_TEST = 1000  # of the test set, a seeded part
+Numbers = dict[tuple[str, str, str], list[dict[str, float]]]
+Right = dict[tuple[str, str, str], list[Any]]
 
 
 def conditions(name: str) -> list[Condition]:
@@ -44,44 +52,66 @@ def conditions(name: str) -> list[Condition]:
     ]
 
 
-def shannon_equitability(predicted_MN: Tensor) -> Tensor:
-    """Eq. 5 of each image's M answers with S = M, (N,)."""
-    num_members = len(predicted_MN)
-    votes_MN = torch.stack([(predicted_MN == answer).sum(0) for answer in predicted_MN]).double()
-    return -(votes_MN / num_members).log().sum(0) / num_members / np.log(num_members)
+def rendered(part: str, x_NHW3: Any) -> dict[str, Tensor]:
+    """The images of a part under each condition, float in [0, 1]."""
+    images = torch.from_numpy(x_NHW3).permute(0, 3, 1, 2).contiguous()
+    ids = [f"{part}/{i:06d}" for i in range(len(images))]
+    return {c.name.split("/")[1]: c.render(images, ids).float() / 255 for c in conditions(part)}
 
 
-def maps(classifier: Classifier, images_N3HW: Tensor) -> Tensor:
-    """Saliency of the predicted class, (N, P)."""
-    images = images_N3HW.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(classifier(images).amax(1).sum(), images)
-    return gradient.abs().flatten(1)
+def members_of(run: Path) -> list[Classifier]:
+    """The trained networks of a run, by its training.json."""
+    return [
+        load_classifier({"source": f"file:{run.parent / m['file']}", "name": m["name"]})
+        for m in json.loads(run.read_text())["members"]
+    ]
 
 
-def measure(members: list[Classifier], images_N3HW: Tensor, labels_N: Tensor) -> tuple[dict[str, float], Any]:
-    """Numbers of an ensemble under one condition, and which images its average gets right."""
-    with torch.no_grad():
-        logits = torch.stack(
-            [torch.cat([member(part) for part in images_N3HW.split(512)]) for member in members]
-        )
-    predicted_MN, ensemble_N = logits.argmax(-1), logits.mean(0).argmax(-1)
-    right_MN, right_N = predicted_MN == labels_N, ensemble_N == labels_N
-    entropy_N = shannon_equitability(predicted_MN)
-    first, second = torch.triu_indices(len(members), len(members), 1)
-    some = images_N3HW[:NUM_MAPS]
-    maps_MNP = torch.stack([maps(member, some) for member in members])
-    unit_MNP = maps_MNP / maps_MNP.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-    numbers = {
-        "accuracy": right_N.double().mean().item(),
-        "gain": (right_N.double().mean() - right_MN.double().mean(1).max()).item(),
-        "mean member": right_MN.double().mean().item(),
-        "disagreement": (right_MN[first] ^ right_MN[second]).double().mean().item(),
-        "equitability where right": entropy_N[right_N].mean().item(),
-        "equitability where wrong": entropy_N[~right_N].mean().item(),
-        "attribution diversity": attribution_variances(maps_MNP).mean().item(),
-        "attribution diversity, unit length": attribution_variances(unit_MNP).mean().item(),
-    }
-    return numbers, right_N.numpy()
+def evaluated(
+    run: Path, part: str, condition: str, images: Tensor, labels_N: Tensor
+) -> tuple[dict[str, float], Any]:
+    """Numbers of an ensemble and which images its average gets right; kept beside its weights."""
+    kept = run.parent / f"evaluation-{part}-{condition}.npz"
+    one = Ensembles.all_of(3, 3)
+    if not kept.is_file():
+        found, right_EN = of_answers(predict(members_of(run), images), labels_N, one)
+        numbers = {name: value.item() for name, value in found.items()}
+        np.savez(kept, right_N=right_EN[0].numpy(), numbers=json.dumps(numbers))
+    with np.load(kept) as file:
+        numbers, right_N = json.loads(str(file["numbers"])), file["right_N"]
+    numbers = {name: value for name, value in numbers.items() if not name.startswith("attribution")}
+    if part == "evaluate":
+        inside = seen_inside(run.parent / f"inside-{part}-{condition}.npz", lambda: members_of(run), images)
+        numbers |= {name: value.item() for name, value in of_inside(inside, one).items()}
+    return numbers, right_N
+
+
+def seen_inside(kept: Path, models: Any, images: Tensor) -> Inside:
+    """`look_inside`, kept in a file."""
+    if not kept.is_file():
+        np.savez(kept, **{name: value.numpy() for name, value in vars(look_inside(models(), images)).items()})
+    with np.load(kept) as file:
+        return Inside(**{name: torch.from_numpy(file[name]) for name in file.files})
+
+
+def add_heterogeneous(
+    folder: Path, numbers: Numbers, images: dict[str, Tensor], labels_N: Tensor, select: tuple[Tensor, Tensor]
+) -> str:
+    """The rows BEST and ALL of a part's numbers; returns the runs of the best triple, one model each."""
+    runs = sorted(folder.glob("*/seed-*/training.json"))
+    models = [model for run in runs for model in members_of(run)]
+    triples = Ensembles.all_of(len(models), 3)
+    on_select, _ = of_answers(predict(models, select[0]), select[1], triples)
+    best = int(on_select["accuracy"].argmax())
+    for condition, of_condition in images.items():
+        found, _ = of_answers(predict(models, of_condition), labels_N, triples)
+        kept = folder / f"inside-evaluate-{condition}.npz"
+        found |= of_inside(seen_inside(kept, lambda: models, of_condition), triples)
+        rows = [dict(zip(found, row, strict=True)) for row in torch.stack([*found.values()]).T.tolist()]
+        numbers["evaluate", condition, ALL] = rows
+        numbers["evaluate", condition, BEST] = [rows[best]]
+        print("heterogeneous", condition, flush=True)
+    return ", ".join("/".join(runs[m].parts[-3:-1]) for m in triples.members_EK[best].tolist())
 
 
 def paired_interval(
@@ -107,6 +137,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trained", type=Path, required=True)
     parser.add_argument("--tracks", type=Path, required=True)
+    parser.add_argument("--heterogeneous", type=Path)
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--test", action="store_true", help="look at the test set, too: once, at the end")
     given = parser.parse_args()
@@ -116,46 +148,52 @@ def main() -> None:
     parts = {"evaluate": (file["x_evaluate"], file["y_evaluate"])}
     if given.test:
         parts["test"] = (file["x_test"][some], file["y_test"][some])
-    track_N = file["track_evaluate"]
+    select = file["x_select"], torch.from_numpy(file["y_select"])
+    numbers: Numbers = {}
+    right: Right = {}
+    diverged: dict[str, int] = {}
     runs = sorted(given.trained.glob("*/seed-*/training.json"))
-    numbers: dict[tuple[str, str, str], list[dict[str, float]]] = {}
-    right: dict[tuple[str, str, str], list[Any]] = {}
-    diverged: dict[str, list[str]] = {}
+    for run in runs:
+        diverged[run.parts[-3]] = diverged.get(run.parts[-3], 0) + bool(
+            json.loads(run.read_text())["diverged"]
+        )
+    best = ""
     for part, (x_NHW3, y_N) in parts.items():
-        images = torch.from_numpy(x_NHW3).permute(0, 3, 1, 2).contiguous()
-        ids = [f"{part}/{i:06d}" for i in range(len(images))]
-        for condition in conditions(part):
-            rendered = condition.render(images, ids).float() / 255
+        images, labels_N = rendered(part, x_NHW3), torch.from_numpy(y_N)
+        for condition, of_condition in images.items():
             for run in runs:
-                summary = json.loads(run.read_text())
-                variant = run.parent.parent.name
-                if summary["diverged"]:
-                    diverged.setdefault(variant, []).append(summary["diverged"])
-                kept = run.parent / f"evaluation-{condition.name.replace('/', '-')}.npz"
-                if not kept.is_file():
-                    members = [
-                        load_classifier({"source": f"file:{run.parent / m['file']}", "name": m["name"]})
-                        for m in summary["members"]
-                    ]
-                    found, right_N = measure(members, rendered, torch.from_numpy(y_N))
-                    np.savez(kept, right_N=right_N, numbers=json.dumps(found))
-                with np.load(kept) as file:
-                    found, right_N = json.loads(str(file["numbers"])), file["right_N"]
-                key = (part, condition.name.split("/")[1], variant)
+                found, right_N = evaluated(run, part, condition, of_condition, labels_N)
+                key = (part, condition, run.parts[-3])
                 numbers.setdefault(key, []).append(found)
                 right.setdefault(key, []).append(right_N)
-            print(part, condition.name, flush=True)
-    given.out.write_text(page(numbers, right, diverged, track_N))
+            print(part, condition, flush=True)
+        if given.heterogeneous and part == "evaluate":
+            clean = next(iter(rendered("select", select[0]).values()))
+            best = add_heterogeneous(given.heterogeneous, numbers, images, labels_N, (clean, select[1]))
+    lines = [*accuracy_tables(numbers, right, diverged, file["track_evaluate"]), *table_2(numbers, best)]
+    lines += metric_tables(numbers)
+    if given.weights:
+        lines += weights_table(given.weights, rendered("select", select[0]), select[1])
+    given.out.write_text("\n".join(lines) + "\n")
     print(given.out)
 
 
-def page(numbers: Any, right: Any, diverged: dict[str, list[str]], track_N: Any) -> str:
-    """The tables as Markdown."""
-    names = list(dict.fromkeys(condition for _, condition, _ in numbers))
-    variants = sorted({variant for _, _, variant in numbers}, key=lambda v: (v != BASELINE, v))
-    lines = ["## Accuracy of the average, held-out tracks: difference from independent members, points\n"]
-    lines += ["| heuristic | seeds | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
-    for variant in variants:
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Markdown."""
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def _names(numbers: Numbers) -> tuple[list[str], list[str]]:
+    variants = sorted({v for part, _, v in numbers if part == "evaluate"}, key=lambda v: (v != BASELINE, v))
+    return list(dict.fromkeys(condition for _, condition, _ in numbers)), variants
+
+
+def accuracy_tables(numbers: Numbers, right: Right, diverged: dict[str, int], track_N: Any) -> list[str]:
+    """Differences from independent members; accuracies on the test set."""
+    names, variants = _names(numbers)
+    rows = []
+    for variant in (v for v in variants if v in diverged):
         cells = []
         for name in names:
             ours = np.stack(right["evaluate", name, variant])
@@ -166,31 +204,75 @@ def page(numbers: Any, right: Any, diverged: dict[str, list[str]], track_N: Any)
             mean, low, high = paired_interval(ours, theirs, track_N)
             mark = " ↑" if low > 0 else " ↓" if high < 0 else ""
             cells.append(f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{mark}")
-        seeds = len(right["evaluate", names[0], variant])
-        note = (
-            f" ({len(diverged[variant]) // (len(names) * len({part for part, *_ in numbers}))} diverged)"
-            if variant in diverged
-            else ""
-        )
-        lines.append(f"| {variant}{note} | {seeds} | " + " | ".join(cells) + " |")
-    tested = ("test", names[0], BASELINE) in numbers
-    if tested:
-        lines.append("\n## Accuracy of the average, test set (point estimates)\n")
-        lines += ["| heuristic | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for variant in variants if tested else ():
-        means = [np.mean([n["accuracy"] for n in numbers["test", name, variant]]) for name in names]
-        lines.append(f"| {variant} | " + " | ".join(f"{mean:.1%}" for mean in means) + " |")
-    for metric in [*next(iter(numbers.values()))[0]][1:]:
-        lines.append(f"\n## {metric.capitalize()}, held-out tracks: mean over seeds ± standard deviation\n")
-        lines += ["| heuristic | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        note = f" ({diverged[variant]} diverged)" if diverged[variant] else ""
+        rows.append([variant + note, str(len(right["evaluate", names[0], variant])), *cells])
+    lines = ["## Accuracy of the average, held-out tracks: difference from independent members, points\n"]
+    lines += table(["heuristic", "seeds", *names], rows)
+    if ("test", names[0], BASELINE) in numbers:
+        rows = [
+            [v, *(f"{np.mean([n['accuracy'] for n in numbers['test', name, v]]):.1%}" for name in names)]
+            for v in variants
+            if v in diverged
+        ]
+        lines += [
+            "## Accuracy of the average, test set (point estimates)\n",
+            *table(["heuristic", *names], rows),
+        ]
+    return lines
+
+
+def table_2(numbers: Numbers, best: str) -> list[str]:
+    """The paper's Table 2, and the same of maps and activations: clean / mean of the corruptions."""
+    names, variants = _names(numbers)
+    metrics = [name for name in next(iter(numbers.values()))[0] if name not in ("gain", "disagreement")]
+    rows = []
+    for variant in (v for v in TABLE_2 if v in variants):
+        cells = [f"{variant} ({best})" if variant == BEST else variant]
+        for metric in metrics:
+            means = [np.nanmean([n[metric] for n in numbers["evaluate", name, variant]]) for name in names]
+            digits = 0 if metric == "attribution diversity" else 3
+            cells.append(f"{means[0]:.{digits}f} / {np.mean(means[1:]):.{digits}f}")
+        rows.append(cells)
+    title = "## Three kinds of diversity (Table 2), held-out tracks: clean / mean of four corruptions\n"
+    return [title, *table(["ensemble", *metrics], rows)]
+
+
+def metric_tables(numbers: Numbers) -> list[str]:
+    """Every number by heuristic and condition."""
+    names, variants = _names(numbers)
+    lines = []
+    for metric in list(next(iter(numbers.values()))[0])[1:]:
+        rows = []
         for variant in variants:
-            cells = []
+            cells = [variant]
             for name in names:
-                values = [n[metric] for n in numbers["evaluate", name, variant]]
-                spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-                cells.append(f"{np.mean(values):.3f}{spread}")
-            lines.append(f"| {variant} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+                values = np.array([n[metric] for n in numbers["evaluate", name, variant]])
+                values = values[np.isfinite(values)]
+                spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+                cells.append(f"{values.mean():.3f}{spread}" if len(values) else "–")
+            rows.append(cells)
+        title = f"## {metric[0].upper()}{metric[1:]}, held-out tracks: mean ± standard deviation"
+        lines += [title + " over seeds (or triples)\n", *table(["heuristic", *names], rows)]
+    return lines
+
+
+def weights_table(folder: Path, images: dict[str, Tensor], labels_N: Tensor) -> list[str]:
+    """Accuracy on the tracks of "select" of every loss and weight that is trained."""
+    rows = []
+    for run in sorted(folder.glob("*/seed-*/training.json")):
+        name, _, weight = run.parts[-3].rpartition("-")
+        found = [
+            evaluated(run, "select", condition, of_condition, labels_N)[0]["accuracy"]
+            for condition, of_condition in images.items()
+        ]
+        state = "diverged" if json.loads(run.read_text())["diverged"] else "finished"
+        rows.append((name, -float(weight), [state, f"{found[0]:.1%}", f"{np.mean(found[1:]):.1%}"]))
+    head = ["loss", "weight", "training", "clean", "mean of four corruptions"]
+    cells = [[name, f"{-weight:g}", *rest] for name, weight, rest in sorted(rows)]
+    return [
+        "## Choice of λ: accuracy of the average on the tracks of select, one seed\n",
+        *table(head, cells),
+    ]
 
 
 if __name__ == "__main__":
