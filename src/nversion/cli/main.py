@@ -9,7 +9,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from . import compare, corruptions, demo, doctor, models, report, select, study, train
+from . import compare, corruptions, demo, doctor, models, report, select, study, supernet, train
 
 INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
@@ -29,6 +29,7 @@ report.add_to(app)
 select.add_to(app)
 compare.add_to(app)
 train.add_to(app)
+app.add_typer(supernet.app, name="supernet")
 doctor.add_to(app)
 
 

@@ -47,7 +47,7 @@ def train(
             next_command(f"nversion train {recipe}" + (f" --folder {folder}" if folder else ""))
         return
     opened: dict[str, Any] = {}
-    with _Display() as display:
+    with TrainingDisplay() as display:
         for name, variant in variants.items():
             key = str(variant.data)
             if key not in opened:
@@ -110,7 +110,7 @@ def _write_study(ensemble: TrainedEnsemble, recipe: TrainingRecipe, base: Path) 
     return path
 
 
-class _Display:
+class TrainingDisplay:
     """One line for the training under way, on a terminal; a line for each finished ensemble."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class _Display:
             Live(console=errors, refresh_per_second=4, transient=True) if errors.is_terminal else None
         )
 
-    def __enter__(self) -> _Display:
+    def __enter__(self) -> TrainingDisplay:
         if self._live:
             self._live.start()
         return self

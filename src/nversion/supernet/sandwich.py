@@ -40,7 +40,7 @@ class Sandwich(Members):
         super().__init__([supernet], [preprocessing], MapsTable())
         self._preprocessing = preprocessing
         self.space = space
-        varied = len(space) > 1
+        varied = space.num_subnets > 1
         self.names = (
             ["largest", "smallest", *(f"random-{i}" for i in range(num_random))] if varied else ["largest"]
         )

@@ -225,10 +225,10 @@ def _check(supernet: SupernetFile, table: SearchTable, examiner: Examiner) -> No
             found=f"{other!r} of the data set {examiner.dataset.name!r}",
             next_step="name images of the same label space under [data.selection]",
         )
-    if len(space) < table.size:
+    if space.num_subnets < table.size:
         raise UserError(
             expected=f"a supernet of at least {table.size} subnets, the size of an ensemble",
-            found=f"{len(space)}",
+            found=f"{space.num_subnets}",
             next_step="lower `size` under [search], or train a supernet of more choices",
         )
     if table.max_macs is not None:

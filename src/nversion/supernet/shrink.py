@@ -41,9 +41,10 @@ from nversion.training.strategies import Stage
 from .examiner import Calibration, Examiner
 from .sandwich import Sandwich, SandwichLoss, TaughtSandwichLoss
 from .spec import StageTable, SubnetTable, SupernetSpec
-from .table_ii import from_table_ii
+from .table_ii import from_table_ii, named_in_table_ii
 
 SUPERNET = "supernet.safetensors"
+SUMMARY = "supernet.json"
 SMALLEST = "smallest"
 
 
@@ -83,22 +84,37 @@ def train_supernet(
     Raises:
         UserError: the parts do not fit, the folder holds another supernet, or the training diverges.
     """
-    data = data or open_data(_recipe(spec, spec.stages[0]), base)
+    data = data or opened(spec, base)
     with only_run(folder):
         remove_leftovers(folder)
-        path = folder / SUPERNET
-        identity = _identity(spec, data, base)
-        summary = folder / "supernet.json"
-        if summary.is_file() and json.loads(summary.read_text())["identity"] != identity:
-            raise UserError(
-                expected=f"the supernet of this specification and data in {folder}",
-                found="another",
-                next_step="give this run another --folder, or remove the old one",
-            )
-        shrinking = Shrinking(spec, folder, base, data, identity, on_progress)
-        if not (summary.is_file() and path.is_file()):
+        finished = check_same(folder, spec, data, base)
+        shrinking = Shrinking(spec, folder, base, data, on_progress)
+        if not finished:
             shrinking.run()
-        return TrainedSupernet(path, shrinking.calibrate())
+        return TrainedSupernet(folder / SUPERNET, shrinking.calibrate())
+
+
+def opened(spec: SupernetSpec, base: Path) -> TrainingData:
+    """The training and validation images of a specification; see `open_data`."""
+    return open_data(recipe_of(spec, spec.stages[0]), base)
+
+
+def check_same(folder: Path, spec: SupernetSpec, data: TrainingData, base: Path) -> bool:
+    """Whether the folder holds the finished supernet of this specification and data.
+
+    Raises:
+        UserError: it holds that of another.
+    """
+    summary = folder / SUMMARY
+    if not summary.is_file():
+        return False
+    if json.loads(summary.read_text())["identity"] != _identity(spec, data, base):
+        raise UserError(
+            expected=f"the supernet of this specification and data in {folder}",
+            found="another",
+            next_step="give this run another --folder, or remove the old one",
+        )
+    return (folder / SUPERNET).is_file()
 
 
 @dataclass
@@ -109,17 +125,17 @@ class Shrinking:
     folder: Path
     base: Path
     data: TrainingData
-    identity: str
-    on_progress: Callable[[Progress], None]
+    on_progress: Callable[[Progress], None] = lambda _: None
 
     def __post_init__(self) -> None:
-        self.fabric = launched(_recipe(self.spec, self.spec.stages[0]))
+        recipe = recipe_of(self.spec, self.spec.stages[0])
+        self.identity = _identity(self.spec, self.data, self.base)
+        self.batch_size = size = recipe.train.batch_size
+        self.fabric = launched(recipe)
+        self.device = self.fabric.device
         canonical = Canonical(**self.spec.canonical.model_dump())
-        workers = _recipe(self.spec, self.spec.stages[0]).train.workers
-        self.training = open_images(
-            self.data.train, canonical, self.spec.augment, self.fabric.device, workers
-        )
-        size = _recipe(self.spec, self.spec.stages[0]).train.batch_size
+        workers = recipe.train.workers
+        self.training = open_images(self.data.train, canonical, self.spec.augment, self.device, workers)
         self.calibration = Calibration(
             self.training.unaugmented(), self.spec.supernet.calibration_samples, size, self.fabric.device
         )
@@ -146,7 +162,7 @@ class Shrinking:
                 supernet.reorganise(spec.supernet.importance)
             run = StageRun(
                 fabric=self.fabric,
-                recipe=_recipe(spec, stage),
+                recipe=recipe_of(spec, stage),
                 stage=Stage(tuple(range(len(sandwich))), f"stage {number}"),
                 number=number,
                 seed=spec.supernet.seed,
@@ -240,7 +256,7 @@ class Shrinking:
         )
         record.write(self.folder / "metrics.parquet")
         summary = {"identity": self.identity, "spec": self.spec.model_dump(mode="json")}
-        write_text(self.folder / "supernet.json", json.dumps(summary, indent=2) + "\n")
+        write_text(self.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
         for leftover in (*self.folder.glob("stage-*.pt"), self.folder / "checkpoint.pt"):
             leftover.unlink(missing_ok=True)
 
@@ -275,8 +291,10 @@ def subnet_of(table: SubnetTable, space: Space) -> Subnet:
     Raises:
         UserError: a value outside the space.
     """
+    if isinstance(table.table_ii, str):
+        return named_in_table_ii(space, table.table_ii)
     if table.table_ii is not None:
-        return from_table_ii(space, **table.table_ii)
+        return from_table_ii(space, **table.table_ii.model_dump())
     values = {name: getattr(table, name) for name in ("depth", "width", "expansion")}
     return space.subnet({name: value for name, value in values.items() if value is not None})
 
@@ -310,7 +328,7 @@ def build_supernet(
     return ElasticNetwork(built.module, spec.elasticity), preprocessing, architecture
 
 
-def _recipe(spec: SupernetSpec, stage: StageTable) -> TrainingRecipe:
+def recipe_of(spec: SupernetSpec, stage: StageTable) -> TrainingRecipe:
     """The stage as the training loop takes it."""
     table = spec.supernet
     optimizer, schedule = dict(spec.optimizer), dict(spec.schedule)

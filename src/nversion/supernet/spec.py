@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from nversion.core import UserError
 from nversion.core.tables import FileKind, Table, read_toml
 from nversion.data.canonical import CanonicalTable
 from nversion.elastic import Dimension, Elasticity, Importance
@@ -47,6 +48,14 @@ class StageTable(Table):
     epochs_lr: int | None = Field(None, ge=1)  # half a cosine over so many epochs; None: the schedule
 
 
+class TableIITable(Table):
+    """A subnet as the paper's Table ii writes it; see `from_table_ii`."""
+
+    depth: list[float]
+    expansion: list[float]
+    width: list[float]
+
+
 class SubnetTable(Table):
     """`[[subnets]]`: a subnet that is calibrated under a name of its own; what is left out is largest."""
 
@@ -54,7 +63,7 @@ class SubnetTable(Table):
     depth: str | list[int] | None = None
     width: str | list[int | float] | None = None
     expansion: str | list[int | float] | None = None
-    table_ii: dict[str, list[float]] | None = None  # instead, in the paper's notation
+    table_ii: TableIITable | str | None = None  # instead, in the paper's notation or by its name there
 
     @model_validator(mode="after")
     def _one_notation(self) -> SubnetTable:
@@ -144,11 +153,12 @@ def read_spec(path: Path) -> SupernetSpec:
         from .bootstrapnas import read_bootstrapnas
 
         given = read_bootstrapnas(path.parent / supernet["bootstrapnas"])
-        content = {**given, **content, "supernet": given["supernet"] | supernet}
+        # Its tables are completed or corrected key by key; stages are either its own or the file's.
+        for name in ("supernet", "elasticity", "search"):
+            content[name] = given.get(name, {}) | content.get(name, {})
+        content = given | content
     spec = SPEC.checked(SupernetSpec, content, str(path))
     if not spec.stages:
-        from nversion.core import UserError
-
         raise UserError(
             expected=f"[[stages]] in {path}", found="none", next_step=f"add one or more; {SPEC.example}"
         )

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nversion.core import UserError
+from nversion.core import UserError, did_you_mean
 from nversion.elastic import Space, Subnet
 
 BASE_DEPTH = (2, 2, 4, 2)
@@ -51,6 +51,22 @@ TABLE_II: dict[str, dict[str, Sequence[float]]] = {
     "ours_w2": {"depth": _DEPTH, "expansion": _E_B_1, "width": [0, 0, 0, 1, 2, 2]},
 }
 """Subnets by the paper's names (`ours_…`: ours), as arguments of `from_table_ii`."""
+
+
+def named_in_table_ii(space: Space, name: str) -> Subnet:
+    """The subnet of a space that Table ii, or we beside it, give this name.
+
+    Raises:
+        UserError: an unknown name, or a value outside the space.
+    """
+    name = {"nB_0": "B_0", "B_1": "nB_1"}.get(name, name)
+    if name not in TABLE_II:
+        raise UserError(
+            expected="a subnet of the paper's Table ii",
+            found=repr(name),
+            next_step=did_you_mean(name, list(TABLE_II)),
+        )
+    return from_table_ii(space, **TABLE_II[name])
 
 
 def from_table_ii(

@@ -1,0 +1,178 @@
+"""`nversion supernet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nversion.core.errors import UserError
+
+from .console import ConsoleReporter, console, examples, next_command, print_rows
+from .train import TrainingDisplay
+
+if TYPE_CHECKING:
+    from nversion.elastic import ElasticNetwork, Subnet
+    from nversion.supernet import SupernetSpec
+
+app = typer.Typer(
+    help="Train a supernet, search its subnets, take them out.",
+    no_args_is_help=True,
+    epilog=examples(
+        "nversion supernet train recipes/supernet-digits.toml",
+        "nversion supernet extract recipes/supernet-digits.toml smallest --to small.safetensors",
+    ),
+)
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC.toml", help="The specification of the supernet.")]
+Folder = Annotated[Path | None, typer.Option(help="Of the supernet; runs/NAME here when left out.")]
+
+
+@app.command(
+    epilog=examples(
+        "nversion supernet show recipes/supernet-digits.toml",
+        "nversion supernet show recipes/supernet-gtsrb-reduced.toml --json",
+    )
+)
+def show(
+    spec: Spec,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the subnets as JSON.")] = False,
+) -> None:
+    """The choices of a supernet, and the size of its named subnets."""
+    from nversion.supernet import build_supernet, opened, read_spec
+
+    content = read_spec(spec)
+    network, preprocessing, _ = build_supernet(content, opened(content, spec.parent), spec.parent)
+    space = network.space
+    if not as_json:
+        for name in ("depth", "width", "expansion"):
+            choices = "  ".join(",".join(map(str, own)) for own in getattr(space, name))
+            console.print(f"{name}: {choices}", soft_wrap=True, markup=False)
+        console.print(f"{space.num_subnets:,} subnets", markup=False)
+    rows = []
+    for name, subnet in _named(content, network).items():
+        cost = network.cost(subnet, preprocessing.input_size)
+        rows.append(
+            {"name": name, "parameters": cost.num_parameters, "MACs": cost.macs, "subnet": str(subnet)}
+        )
+    print_rows(rows, as_json=as_json)
+    if not as_json:
+        next_command(f"nversion supernet train {spec}")
+
+
+@app.command(
+    epilog=examples(
+        "nversion supernet train recipes/supernet-digits.toml",
+        "nversion supernet train recipes/supernet-gtsrb-reduced.toml --folder runs/gtsrb/supernet",
+    )
+)
+def train(spec: Spec, folder: Folder = None) -> None:
+    """Train by progressive shrinking and calibrate the named subnets. Interrupted, it resumes."""
+    from nversion.supernet import read_spec, train_supernet
+
+    content, target = read_spec(spec), _folder(spec, folder)
+    with TrainingDisplay() as display:
+        trained = train_supernet(
+            content,
+            target,
+            base=spec.parent,
+            on_progress=lambda progress: display.on(content.supernet.name)(content.supernet.seed, progress),
+        )
+    typer.echo(f"Trained: {trained.path}, with statistics of {', '.join(trained.subnets)}")
+    next_command(f"nversion supernet search {spec}" + _again(folder))
+
+
+@app.command(
+    epilog=examples(
+        "nversion supernet search recipes/supernet-digits.toml",
+        "nversion supernet search recipes/supernet-gtsrb-reduced.toml --folder runs/gtsrb/supernet",
+    )
+)
+def search(
+    spec: Spec,
+    folder: Folder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
+) -> None:
+    """Look for subnets, or for ensembles of them, with NSGA-II. Interrupted, it resumes."""
+    from nversion.supernet import read_spec, search_supernet
+
+    content, target = read_spec(spec), _folder(spec, folder)
+    with ConsoleReporter() as reporter:
+        reporter.start("candidates", content.search.evaluations)
+        found = search_supernet(content, target, base=spec.parent, on_progress=lambda _: reporter.advance())
+    print_rows(
+        [
+            {
+                "members": " + ".join(names),
+                "accuracy": round(one.accuracy, 4),
+                **({} if one.improvement is None else {"improvement": round(one.improvement, 4)}),
+                **({} if one.disagreement is None else {"disagreement": round(one.disagreement, 4)}),
+                "MACs": one.macs,
+                "parameters": one.num_parameters,
+            }
+            for one, names in zip(found.result.front, found.names, strict=True)
+        ],
+        as_json=as_json,
+    )
+    if as_json:
+        return
+    result = found.result
+    if result.chosen is not None:
+        near = f"more than {content.search.ref_acc} − {content.search.acc_delta} percent"
+        why = (
+            f"the cheapest with {near}"
+            if result.because == "near_reference"
+            else f"the largest: none has {near}"
+        )
+        console.print(f"Chosen: {' + '.join(result.chosen.notations)}, {why}", soft_wrap=True, markup=False)
+    console.print(
+        f"{result.num_evaluated} candidates in {result.table}. Their accuracies are of the images that they "
+        f"were selected on: judge them on others, with the models of {found.models} in a study.",
+        soft_wrap=True,
+        markup=False,
+    )
+    next_command("nversion study new study.toml")
+
+
+@app.command(
+    epilog=examples(
+        "nversion supernet extract recipes/supernet-digits.toml smallest",
+        'nversion supernet extract recipes/supernet-digits.toml "depth=1,width=0.6" --to small.safetensors',
+    )
+)
+def extract(
+    spec: Spec,
+    subnet: Annotated[str, typer.Argument(help="Its name, or its notation depth=…,width=…,expansion=….")],
+    folder: Folder = None,
+    to: Annotated[Path | None, typer.Option(help="The file; SUBNET.safetensors when left out.")] = None,
+) -> None:
+    """Write a subnet as a weights file of its own, which needs the supernet no longer."""
+    from nversion.models.supernets import read_supernet, save_subnet
+    from nversion.supernet import SUPERNET, calibrated, read_spec
+
+    content, target = read_spec(spec), _folder(spec, folder)
+    name = calibrated(content, target, subnet, base=spec.parent)
+    path = to or Path(f"{name}.safetensors")
+    save_subnet(path, read_supernet(target / SUPERNET, spec.parent), name)
+    typer.echo(f"Written: {path}")
+    next_command(f"nversion models show file:{path}")
+
+
+def _named(content: SupernetSpec, network: ElasticNetwork) -> dict[str, Subnet]:
+    from nversion.supernet import subnet_of
+
+    space = network.space
+    named: dict[str, Any] = {"largest": space.largest, "smallest": space.smallest}
+    return named | {table.name: subnet_of(table, space) for table in content.subnets}
+
+
+def _folder(spec: Path, folder: Path | None) -> Path:
+    target = folder or Path("runs") / spec.stem
+    if target.is_file():
+        raise UserError(expected="a folder", found=f"the file {target}", next_step="give another --folder")
+    return target
+
+
+def _again(folder: Path | None) -> str:
+    return f" --folder {folder}" if folder else ""
