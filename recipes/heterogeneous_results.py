@@ -151,7 +151,7 @@ def triples_section(pool: Pool, results: dict[str, ConditionResult]) -> list[str
         "median",
         "greatest",
         "greatest of one half, on the other",
-        "above the best of 12 models",
+        f"above the best of {len(pool.names)} models",
     ]
     title = "## Gain of all triples over their best member, points"
     note = (

@@ -260,8 +260,9 @@ def test_reference_chooses_the_cheapest_near_it(eight, examiner, calibration, tm
     assert (first.chosen, first.because) == (None, None)
     rows = pl.read_parquet(first.table)
     accuracy = 100 * rows["accuracy"].max()
-    near = search(eight, table_of(ref_acc=accuracy, acc_delta=5), examiner, calibration, tmp_path)
-    expected = rows.filter(100 * pl.col("accuracy") > accuracy - 5).sort("macs")["members"][0].to_list()
+    near = search(eight, table_of(ref_acc=accuracy, acc_delta=60), examiner, calibration, tmp_path)
+    expected = rows.filter(100 * pl.col("accuracy") > accuracy - 60).sort("macs")["members"][0].to_list()
+    assert expected != rows.sort("accuracy")["members"][-1].to_list(), "the two rules cannot be told apart"
     assert (near.chosen.notations, near.because, near.num_computed) == (expected, "near_reference", 0)
     assert pl.read_parquet(near.table).filter("chosen")["members"].to_list() == [expected]
     none = search(eight, table_of(ref_acc=100, acc_delta=0), examiner, calibration, tmp_path)
@@ -325,6 +326,18 @@ def test_evolution_finds_the_front_of_a_space_that_it_cannot_enumerate() -> None
     assert best.sum(1).min() <= 1.1 * ideal
     assert best[:, 0].min() < 100
     assert best[:, 1].min() < 100
+
+
+def test_evolution_turns_to_what_breaks_no_constraint() -> None:
+    def share_sound(told: bool) -> float:
+        evolution = Evolution([4] * 10, 20, 1, lambda vector: tuple(vector.tolist()), seed=0)
+        for _ in range(15):
+            asked = np.array(evolution.ask(20))
+            excess = np.maximum(asked.sum(1) - 8.0, 0.0)
+            evolution.tell(-asked.sum(1, keepdims=True).astype(float), excess * told)
+        return float((excess == 0).mean())
+
+    assert share_sound(told=True) > 0.2 > 0.05 > share_sound(told=False)
 
 
 def test_evolution_asks_for_nothing_twice_and_ends() -> None:
