@@ -494,5 +494,5 @@ def test_training_is_guessed_from_the_weights_tag():
 
 
 def test_a_python_source_decides_its_number_of_classes():
-    with pytest.raises(UserError, match="found num_classes = 3; the function decides"):
+    with pytest.raises(UserError, match="found num_classes = 3; the model says itself"):
         load_classifier({"source": "python:x.py:build", "num_classes": 3})

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -28,6 +29,7 @@ from nversion.models.supernets import (
     save_supernet,
     subnets_folder,
 )
+from nversion.models.weights import read_weights
 from nversion.training.small_networks import build
 
 ARCH = "python:nversion.training.small_networks:build"
@@ -298,3 +300,49 @@ def test_a_study_of_three_subnets_stores_their_logits(folder, small_study, monke
         assert len(predictions) == 1 and stored_NC.shape == (12, 3)
         torch.testing.assert_close(stored_NC, expected_NC, rtol=2e-3, atol=2e-3)
     assert pl.read_parquet(folder / "out" / "tables" / "models.parquet")["model"].n_unique() == 3
+
+
+def test_a_search_space_that_is_none_is_told(folder):
+    path = folder / "supernet.safetensors"
+    state, facts = read_weights(path)
+    facts["elasticity"]["width_multipliers"] = [2.0]
+    save_file(state, path, metadata={"nversion": json.dumps(facts)})
+    with pytest.raises(
+        UserError, match=r"a sound value of width_multipliers in .*ratios above 0 and at most 1"
+    ):
+        load_classifier({"source": f"supernet:{path}"})
+
+
+def test_statistics_that_lack_a_tensor_are_told(folder):
+    path = next((folder / "supernet.subnets").glob("*.safetensors"))
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors.pop(next(key for key in tensors if key.endswith("running_var")))
+    save_file(tensors, path, metadata=metadata)
+    with pytest.raises(
+        UserError, match=r"mean and variance of every batch norm of .*, found no .*running_var"
+    ):
+        load_classifier({"source": f"supernet:{folder}/supernet.safetensors#{path.stem}"})
+
+
+def test_an_extracted_subnet_finds_the_user_s_own_architecture(tmp_path, monkeypatch):
+    (tmp_path / "nets.py").write_text(
+        "from nversion.training.small_networks import build\n\ndef net():\n    return build('resnet', 10)\n"
+    )
+    supernet = ElasticNetwork(build("resnet", 10)[0])
+    path = tmp_path / "own.safetensors"
+    save_supernet(
+        path,
+        supernet,
+        elasticity=Elasticity(),
+        arch="python:nets.py:net",
+        preprocessing=PREPROCESSING,
+        label_space="digits",
+    )
+    read = read_supernet(path, tmp_path)
+    save_subnet(tmp_path / "extracted.safetensors", read, "largest")
+    monkeypatch.chdir("/")
+    found = load_classifier({"source": f"file:{tmp_path}/extracted.safetensors"})
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(found(images), load_classifier({"source": f"supernet:{path}"}, tmp_path)(images))

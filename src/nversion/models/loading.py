@@ -125,7 +125,7 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
         raise UserError(
             expected=f"no `num_classes` for a {prefix}: model",
             found=f"num_classes = {settings['num_classes']!r}",
-            next_step="the function decides how many classes there are; name them with `label_space`",
+            next_step="the model says itself how many classes there are; name them with `label_space`",
         )
     what = f"the model {settings.get('name', source)!r}"
     common = call_with_settings(_common, {key: settings[key] for key in _COMMON if key in settings}, what)

@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from nversion.core import UserError, did_you_mean, fingerprint_file, whole_file
+from nversion.core.tables import FileKind
 from nversion.elastic import Elasticity, ElasticNetwork, Statistics, Subnet, extract
 
 from .card import Lineage
@@ -24,6 +25,7 @@ from .preprocessing import Preprocessing, read_preprocessing
 from .weights import build_architecture, lineage_of, load_strictly, read_weights, save_weights
 
 LARGEST = "largest"
+_FILE = FileKind("supernet file", "train it anew: nversion supernet train SPEC.toml")
 _METADATA_KEY = "nversion"
 _MEAN, _VARIANCE = ".running_mean", ".running_var"
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -39,6 +41,7 @@ class SupernetFile:
         preprocessing: that belongs to the weights.
         facts: what the file says about itself.
         fingerprint: of the file's bytes; statistics say to which supernet they belong.
+        base: the folder from which a `python:PATH.py:…` architecture starts.
     """
 
     path: Path
@@ -46,6 +49,7 @@ class SupernetFile:
     preprocessing: Preprocessing
     facts: Mapping[str, Any]
     fingerprint: str
+    base: Path = Path()
 
     @property
     def lineage(self) -> Lineage:
@@ -117,13 +121,14 @@ def _read(path: Path, base: Path, _size: int, _changed: int) -> SupernetFile:
             found="weights without a search space",
             next_step="load it as file:PATH, or train a supernet: nversion supernet train SPEC.toml",
         )
+    elasticity = _FILE.checked(Elasticity, facts["elasticity"], str(path))
     built = build_architecture(
         facts["arch"], facts.get("num_classes"), facts.get("args"), str(path), base, path.stem
     )
     load_strictly(built.module, state, path, facts["arch"])
     network = ElasticNetwork(built.module.eval(), Elasticity.model_validate(facts["elasticity"]))
     preprocessing = read_preprocessing(facts["preprocessing"], str(path))
-    return SupernetFile(path, network.eval(), preprocessing, facts, fingerprint_file(path))
+    return SupernetFile(path, network.eval(), preprocessing, facts, fingerprint_file(path), base)
 
 
 def subnets_folder(path: Path) -> Path:
@@ -205,7 +210,15 @@ def statistics_of(supernet: SupernetFile, name: str) -> tuple[Subnet, Statistics
         return known[name], None
     tensors, _ = read_weights(subnets_folder(supernet.path) / f"{name}.safetensors")
     means = {key.removesuffix(_MEAN): value for key, value in tensors.items() if key.endswith(_MEAN)}
-    return known[name], {norm: (mean, tensors[norm + _VARIANCE]) for norm, mean in means.items()}
+    try:
+        return known[name], {norm: (mean, tensors[norm + _VARIANCE]) for norm, mean in means.items()}
+    except KeyError as error:
+        raise UserError(
+            expected=f"mean and variance of every batch norm of {name!r}",
+            found=f"no {error.args[0]}",
+            next_step=f"remove {subnets_folder(supernet.path) / name}.safetensors and calibrate anew: "
+            "nversion supernet train SPEC.toml",
+        ) from error
 
 
 def subnet_module(supernet: SupernetFile, name: str) -> tuple[Subnet, nn.Module]:
@@ -225,7 +238,7 @@ def save_subnet(path: Path, supernet: SupernetFile, name: str) -> None:
         preprocessing=supernet.preprocessing,
         label_space=facts["label_space"],
         args={
-            "arch": facts["arch"],
+            "arch": _absolute(facts["arch"], supernet.base),
             "num_classes": facts.get("num_classes"),
             "arch_args": facts.get("args") or {},
             "elasticity": facts["elasticity"],
@@ -236,6 +249,12 @@ def save_subnet(path: Path, supernet: SupernetFile, name: str) -> None:
             {"lineage": {**facts.get("lineage", {}), "initial_weights": initial_weights(supernet)}}, Lineage()
         ),
     )
+
+
+def _absolute(arch: str, base: Path) -> str:
+    """The architecture wherever the file that names it will lie."""
+    where, _, function = arch.removeprefix("python:").rpartition(":")
+    return f"python:{(base / where).resolve()}:{function}" if where.endswith(".py") else arch
 
 
 def initial_weights(supernet: SupernetFile) -> str:
