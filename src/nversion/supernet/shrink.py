@@ -220,11 +220,11 @@ class Shrinking:
         if self.examiner is None:
             return
         epoch = float(run.recipe.train.epochs)
-        for name, subnet in {"largest": space.largest, SMALLEST: space.smallest}.items():
+        for name in run.names[:2]:  # where nothing varies, the largest alone
             if name == "largest":
-                supernet.activate(subnet)
+                supernet.activate(space.largest)
             else:
-                self.calibration.statistics(supernet, subnet, preprocessing)
+                self.calibration.statistics(supernet, space.smallest, preprocessing)
             logits_DNC = self.examiner.logits(supernet, preprocessing)
             value = self.examiner.accuracies(logits_DNC)[0]
             run.record.add(run.number, epoch, 0, "validation", "accuracy", value, name)
@@ -305,7 +305,8 @@ def build_supernet(
     """The supernet before its training, what its images go through, and its architecture.
 
     Raises:
-        UserError: the architecture cannot be built or made elastic, or the weights do not fit.
+        UserError: the architecture cannot be built or made elastic, or has not as many outputs as the data
+            have classes; or the weights do not fit.
     """
     from nversion.training.recipe import PreprocessingTable
 
@@ -325,7 +326,15 @@ def build_supernet(
         preprocessing = Preprocessing(size, own.mean, own.std, own.interpolation)
     built.module.requires_grad_(True)
     architecture = table.architecture or built.architecture or built.name
-    return ElasticNetwork(built.module, spec.elasticity), preprocessing, architecture
+    network = ElasticNetwork(built.module, spec.elasticity)
+    outputs = built.module.get_submodule(network.structure.classifier).out_features
+    if outputs != data.train.label_space.num_classes:
+        raise UserError(
+            expected=f"{data.train.label_space.num_classes} outputs of {table.arch!r}, one a class of the data",
+            found=str(outputs),
+            next_step="set the number of classes in `args` under [supernet]",
+        )
+    return network, preprocessing, architecture
 
 
 def recipe_of(spec: SupernetSpec, stage: StageTable) -> TrainingRecipe:
