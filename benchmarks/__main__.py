@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from . import attribution, corruptions, ensembles, failures, representations, training
+from . import attribution, corruptions, ensembles, failures, representations, supernets, training
 from .timing import Row
 
 
@@ -45,7 +45,15 @@ def main() -> None:
     parser.add_argument("--logits", type=Path, help="real logits: .npz with logits_MNC and labels_N")
     parser.add_argument("--zoo", type=Path, help="real classifiers: a file with ZOO and build(name)")
     parser.add_argument("--torch-cka", type=Path, help="folder in which torch_cka is installed")
-    names = ("corruptions", "ensembles", "failures", "attribution", "representations", "training")
+    names = (
+        "corruptions",
+        "ensembles",
+        "failures",
+        "attribution",
+        "representations",
+        "training",
+        "supernets",
+    )
     parser.add_argument("--only", choices=names)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -56,6 +64,7 @@ def main() -> None:
         "attribution": lambda: attribution.run(given.zoo),
         "representations": lambda: representations.run(given.torch_cka),
         "training": training.run,
+        "supernets": supernets.run,
     }
     for name, run in parts.items():
         if given.only in (None, name):
