@@ -14,6 +14,7 @@ from nversion.data import Canonical, open_dataset
 from nversion.losses import TrainingBatch
 from nversion.models import load_classifier
 from nversion.models.supernets import known_subnets, read_supernet, statistics_of
+from nversion.predictions import Inference, place
 from nversion.supernet import build_supernet, opened, train_supernet
 from nversion.supernet.sandwich import Sandwich, SandwichLoss, TaughtSandwichLoss
 from nversion.supernet.shrink import Shrinking
@@ -112,6 +113,30 @@ def test_the_stages_are_judged_on_validation_images(trained):
     largest = load_classifier({"source": f"supernet:{trained / 'supernet.safetensors'}"})
     assert judged["value"][1] == pytest.approx(accuracy(largest), abs=1e-6)
     assert judged["value"][2] == pytest.approx(accuracy(smallest(trained)), abs=1e-6)
+
+
+def bytes_held(classifiers):
+    """Of the weights, each storage counted once."""
+    weights = [own.untyped_storage() for one in classifiers for own in one.module.parameters()]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in weights}.values())
+
+
+def test_subnets_share_their_weights_also_where_others_become_channels_last(trained):
+    path = trained / "supernet.safetensors"
+    names = ["largest", "narrow", "smallest"]
+    subnets = [load_classifier({"source": f"supernet:{path}#{name}"}) for name in names]
+    plain = load_classifier({"source": f"file:{path}"})
+    held, expected = bytes_held(subnets), [one(IMAGES) for one in subnets]
+    place([*subnets, plain], Inference(channels_last=True), torch.device("cpu"))
+    assert bytes_held(subnets) == held == bytes_held([plain]) == bytes_held(subnets[:1])
+    assert all(
+        weight.is_contiguous(memory_format=torch.channels_last)
+        for weight in plain.module.parameters()
+        if weight.ndim == 4
+    )
+    images = IMAGES.contiguous(memory_format=torch.channels_last)
+    for one, logits_NC in zip(subnets, expected, strict=True):
+        torch.testing.assert_close(one(images), logits_NC, rtol=1e-4, atol=1e-5)
 
 
 # Again, and after a kill.

@@ -82,17 +82,15 @@ def describe_condition(dataset: Dataset, canonical: Canonical, condition: Condit
 def place(classifiers: Sequence[Classifier], inference: Inference, device: torch.device) -> None:
     """Move classifiers to the device, in the memory format that they will run in.
 
-    Weights that are views of others, as those of a supernet's subnets, keep their order: to sort them means
-    to copy them.
+    Subnets of a supernet share its weights on the CPU; these keep their order: to sort them means to copy
+    them. That holds for each of them, also where its own weights are whole tensors: its logits must not
+    depend on which other classifiers run beside it.
     """
     for classifier in classifiers:
         classifier.to(device)
-        if inference.channels_last and not any(map(_is_part, classifier.parameters())):
+        shared = device.type == "cpu" and classifier.card.source.startswith("supernet:")
+        if inference.channels_last and not shared:
             classifier.to(memory_format=torch.channels_last)
-
-
-def _is_part(tensor: Tensor) -> bool:
-    return tensor.untyped_storage().nbytes() > tensor.nbytes
 
 
 def as_float(images_N3HW: Tensor, inference: Inference) -> Tensor:

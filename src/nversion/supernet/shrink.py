@@ -328,9 +328,10 @@ def build_supernet(
     architecture = table.architecture or built.architecture or built.name
     network = ElasticNetwork(built.module, spec.elasticity)
     outputs = built.module.get_submodule(network.structure.classifier).out_features
-    if outputs != data.train.label_space.num_classes:
+    num_classes = data.train.label_space.num_classes
+    if outputs != num_classes:
         raise UserError(
-            expected=f"{data.train.label_space.num_classes} outputs of {table.arch!r}, one a class of the data",
+            expected=f"{num_classes} outputs of {table.arch!r}, one a class of the data",
             found=str(outputs),
             next_step="set the number of classes in `args` under [supernet]",
         )
