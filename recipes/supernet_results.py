@@ -4,7 +4,7 @@
     nversion supernet search recipes/supernet-gtsrb-reduced.toml --folder runs/gtsrb/supernet
     python recipes/supernet_results.py --study recipes/supernet-gtsrb-study.toml --folder runs/supernet-gtsrb \\
         --spec recipes/supernet-gtsrb-reduced.toml --supernet runs/gtsrb/supernet --tracks runs/gtsrb/tracks.npz \\
-        --out PAGE.md
+        --out PAGE.md --picture docs/results/supernet-improvement.png
 
 Tables of the study are those of heterogeneous_results.py, tracks being the units of every interval. What the
 search found, and the best of Table ii's triples by the same images and measure, are chosen on the search's
@@ -23,6 +23,7 @@ from heterogeneous_results import (
     correlations_section,
     measured,
     models_section,
+    stack_pictures,
     table,
     triples_section,
 )
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--supernet", type=Path, required=True)
     parser.add_argument("--tracks", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--picture", type=Path, help="a picture out of the report's")
     given = parser.parse_args()
     torch.set_num_threads(1)
     pool, results, related = measured(given)
@@ -146,6 +148,8 @@ def main() -> None:
         *search_section(given, pool.names),
     ]
     given.out.write_text("\n".join(lines))
+    if given.picture:
+        stack_pictures(given.folder / "figures", ["improvement_average", "trend_grid"], given.picture)
     print(given.out)
 
 
