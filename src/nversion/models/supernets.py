@@ -126,7 +126,7 @@ def _read(path: Path, base: Path, _size: int, _changed: int) -> SupernetFile:
         facts["arch"], facts.get("num_classes"), facts.get("args"), str(path), base, path.stem
     )
     load_strictly(built.module, state, path, facts["arch"])
-    network = ElasticNetwork(built.module.eval(), Elasticity.model_validate(facts["elasticity"]))
+    network = ElasticNetwork(built.module.eval(), elasticity)
     preprocessing = read_preprocessing(facts["preprocessing"], str(path))
     return SupernetFile(path, network.eval(), preprocessing, facts, fingerprint_file(path), base)
 
