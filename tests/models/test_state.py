@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from nversion.models import Preprocessing, load_classifier, save_weights
-from nversion.models.weights import build_architecture
 from nversion.models.state import load_state
+from nversion.models.weights import build_architecture
 
 
 def mnasnet(tmp_path, seed):
