@@ -2,8 +2,9 @@
 
     nversion study run recipes/supernet-gtsrb-study.toml --folder runs/supernet-gtsrb
     nversion supernet search recipes/supernet-gtsrb-reduced.toml --folder runs/gtsrb/supernet
-    python recipes/supernet_results.py --study recipes/supernet-gtsrb-study.toml --folder runs/supernet-gtsrb \\
-        --spec recipes/supernet-gtsrb-reduced.toml --supernet runs/gtsrb/supernet --tracks runs/gtsrb/tracks.npz \\
+    python recipes/supernet_results.py --study recipes/supernet-gtsrb-study.toml \\
+        --folder runs/supernet-gtsrb --spec recipes/supernet-gtsrb-reduced.toml \\
+        --supernet runs/gtsrb/supernet --tracks runs/gtsrb/tracks.npz \\
         --out PAGE.md --picture docs/results/supernet-improvement.png
 
 Tables of the study are those of heterogeneous_results.py, tracks being the units of every interval. What the
