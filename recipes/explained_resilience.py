@@ -16,7 +16,11 @@ from scipy import stats
 from nversion.core import generator
 
 RESAMPLES = 2000
-ARCHITECTURE_CLASS = {"MNASNet": "NAS", "DeiT": "ViT"}  # the paper's column of Table 1; all else is CNN
+ARCHITECTURE_CLASS = {
+    "MNASNet": "NAS",
+    "supernet": "NAS",
+    "DeiT": "ViT",
+}  # the paper's column of Table 1; all else is CNN
 Array = np.ndarray[Any, np.dtype[Any]]
 
 

@@ -12,6 +12,7 @@ from nversion.losses import make_loss
 from nversion.losses.base import LOSSES, Loss
 from nversion.models import load_classifier
 from nversion.training import loop, open_data, parse_recipe, study_file, train_recipe
+from nversion.training.checkpoints import load_checkpoint, save_checkpoint
 
 torch.set_num_threads(1)
 
@@ -205,6 +206,14 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, monkeypatch):
         UserError, match=r"a checkpoint of this recipe, seed and data in .*, found one of another"
     ):
         train_recipe(recipe(), tmp_path)
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("nversion.training.checkpoints.FORMAT", 0)
+    save_checkpoint(tmp_path / "checkpoint.pt", {"recipe": "this"})
+    monkeypatch.undo()
+    with pytest.raises(UserError, match=r"this version of nversion in .*\.pt, found one of another"):
+        load_checkpoint(tmp_path / "checkpoint.pt", "this")
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):

@@ -10,6 +10,8 @@ import torch
 
 from nversion.core import UserError, whole_file
 
+FORMAT = 1  # raised when what checkpoints hold changes
+
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain data; a reader sees the old file or the new one.
@@ -19,7 +21,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """
     with whole_file(path) as temporary:
         try:
-            torch.save(content, temporary)
+            torch.save({"format": FORMAT, **content}, temporary)
         except RuntimeError as error:  # torch's writer hides the system's error
             raise UserError(
                 expected=f"room on the disk of {path.parent} for a checkpoint",
@@ -54,4 +56,10 @@ def load_checkpoint(path: Path, recipe: str) -> dict[str, Any] | None:
             found="one of another",
             next_step="give this run another --folder, or remove the old one",
         )
-    return dict(content)
+    if content.get("format") != FORMAT:
+        raise UserError(
+            expected=f"a checkpoint of this version of nversion in {path}",
+            found="one of another version",
+            next_step="remove the file: the stage starts again",
+        )
+    return {key: value for key, value in content.items() if key != "format"}
