@@ -242,7 +242,8 @@ def explained_section(pool: Pool) -> list[str]:
         coefficients.append(cells)
     return [
         "## Share of the variance of resilience that is explained, percent",
-        "Log odds of accuracy by least squares over {len(pool.names)} models. * F test p < 0.05; [95 % over tracks];\n"
+        f"Log odds of accuracy by least squares over {len(pool.names)} models. "
+        "* F test p < 0.05; [95 % over tracks];\n"
         "(least to greatest without each model).\n",
         *table(["by", "columns", *found], shares),
         "## Standardised coefficients: accuracy, size and training together",
