@@ -3,6 +3,7 @@
 import copy
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -186,6 +187,24 @@ def test_the_last_good_weights_of_a_diverged_training_can_be_kept(tmp_path, monk
     assert ensemble.diverged == "penalty = nan at step 7"
     classifier = load_classifier({"source": f"file:{ensemble.members[0].path}"})
     assert all(parameter.isfinite().all() for parameter in classifier.parameters())
+
+
+def test_results_are_kept_when_their_data_move_and_not_when_they_change(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
+
+    def trained(name, x):
+        np.savez(tmp_path / name, x=x, y=np.arange(64) % 10)
+        of = {"name": "d", "label_space": "s", "num_classes": 10}
+        table = {"source": "npz", "path": str(tmp_path / name), **of}
+        return train_recipe(recipe(train={"epochs": 1}, data={"train": table, "validation": table}), tmp_path)
+
+    (first,) = trained("a.npz", images)
+    before = first.members[0].path.stat().st_mtime_ns
+    (moved,) = trained("b.npz", images)
+    assert moved.members[0].path.stat().st_mtime_ns == before
+    with pytest.raises(UserError, match="found those of another"):
+        trained("c.npz", images[::-1])
 
 
 def test_a_folder_of_another_recipe_is_refused(tmp_path):

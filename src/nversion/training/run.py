@@ -204,8 +204,7 @@ def _identity(recipe: TrainingRecipe, data: TrainingData, seed: int, base: Path)
     content = recipe.model_dump(mode="json")
     for setting in ("seeds", "device", "devices", "workers", "checkpoint_steps", "tensorboard"):
         content["train"].pop(setting)  # which the weights do not depend on, beyond rounding
-    if content["pretraining"] is None:
-        del content["pretraining"]  # recipes from before there was one keep their results
+    del content["data"]  # known by what is in it, wherever it lies
     starts = [fingerprint_file(base / table.weights) for table in recipe.members if table.weights]
     # Teachers of other sources are told by their names.
     files = [
@@ -213,7 +212,7 @@ def _identity(recipe: TrainingRecipe, data: TrainingData, seed: int, base: Path)
     ]
     starts += [fingerprint_file(path) for file in files if (path := base / file).is_file()]
     validation = data.validation.fingerprint if data.validation else ""
-    return fingerprint([content, starts, data.train.fingerprint, validation, seed])
+    return fingerprint([content, starts, data.train.name, data.train.fingerprint, validation, seed])
 
 
 def _finished(recipe: TrainingRecipe, place: Path, identity: str, seed: int) -> TrainedEnsemble | None:
