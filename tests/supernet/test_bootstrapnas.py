@@ -260,4 +260,8 @@ def test_a_specification_is_completed_from_the_configuration_and_has_the_last_wo
     spec = read_spec(tmp_path / "spec.toml")
     assert (spec.supernet.calibration_samples, spec.supernet.importance) == (1500, "readers")
     assert [stage.epochs for stage in spec.stages] == [25, 40, 50, 50]
-    assert (spec.elasticity.min_width, spec.search.evaluations, spec.search.ref_acc) == (32, 60, None)
+    assert (spec.elasticity.min_width, spec.search.evaluations, spec.search.ref_acc) == (
+        32,
+        60,
+        93.65,
+    )  # key by key
