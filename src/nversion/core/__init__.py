@@ -9,6 +9,7 @@ from .labels import LabelSpace
 from .lock import only_run
 from .parts import PartedArray
 from .registry import Registry, did_you_mean
+from .sealed import move_aside, read_record, read_sealed, write_record, write_sealed
 from .seeds import generator
 
 __all__ = [
@@ -22,10 +23,15 @@ __all__ = [
     "fingerprint",
     "fingerprint_file",
     "generator",
+    "move_aside",
     "only_run",
+    "read_record",
+    "read_sealed",
     "remove_leftovers",
     "spans",
     "whole_file",
     "write_bytes",
+    "write_record",
+    "write_sealed",
     "write_text",
 ]

@@ -9,7 +9,6 @@ from elsewhere) without any index that could fall out of step with it.
 from __future__ import annotations
 
 import io
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UserError
-from .files import whole_file, write_bytes, write_text
+from .files import whole_file, write_bytes
 from .fingerprint import fingerprint, fingerprint_file
+from .sealed import move_aside, read_record, write_record
 
 _PART = re.compile(r"part-(\d{6})-(\d+)-([0-9a-f]{32})\.npy")
 
@@ -169,22 +169,14 @@ class PartedArray:
 
     def _read_manifest(self) -> dict[str, Any] | None:
         try:
-            manifest = json.loads((self.folder / "manifest.json").read_text())
-        except (OSError, ValueError):
+            manifest = read_record(self.folder / "manifest.json")
+        except (OSError, UserError):
             return None
-        if not isinstance(manifest, dict) or manifest.keys() != {"what", "made_with", "complete", "seal"}:
-            return None
-        seal = manifest.pop("seal")
-        return manifest if seal == fingerprint(manifest) else None
+        return manifest if manifest and manifest.keys() == {"what", "made_with", "complete"} else None
 
     def _write_manifest(self, complete: dict[str, Any] | None) -> None:
-        content: dict[str, Any] = {
-            "what": dict(self.what),
-            "made_with": dict(self.made_with),
-            "complete": complete,
-        }
-        content["seal"] = fingerprint(content)
-        write_text(self.folder / "manifest.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+        content = {"what": dict(self.what), "made_with": dict(self.made_with), "complete": complete}
+        write_record(self.folder / "manifest.json", content)
 
     def _array_matches(self, complete: Mapping[str, Any]) -> bool:
         path = self.folder / "array.npy"
@@ -225,9 +217,4 @@ class PartedArray:
             temporary.unlink()  # what a killed writer left; only the holder of the lock gets here
 
     def _move_aside(self, path: Path) -> None:
-        for number in range(1_000_000):
-            target = path.with_name(f"{path.name}.set-aside-{number}")
-            if not target.exists():
-                path.rename(target)
-                self.set_aside.append(str(target))
-                return
+        self.set_aside.append(str(move_aside(path)))

@@ -1,0 +1,89 @@
+"""Files that know whether they are what was written: a digest is checked before the content is parsed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .files import write_bytes, write_text
+from .fingerprint import fingerprint
+
+_MARK = b"nversion"
+_DIGEST_BYTES = 16
+
+
+def write_sealed(path: Path, content: bytes, *, flush: bool = True) -> None:
+    """Write `content`, its digest and a mark to `path`, whole or not at all; `flush` as for `whole_file`."""
+    write_bytes(path, content + _digest(content) + _MARK, flush=flush)
+
+
+def read_sealed(path: Path, set_aside: list[str] | None = None, *, next_step: str = "") -> bytes | None:
+    """The content of a file of `write_sealed`; None where there is none.
+
+    Args:
+        path: of the file.
+        set_aside: if given, a file that does not match its digest is moved away, its new name is added
+            to this list, and the result is None, as if there were no file.
+        next_step: of the error, where a damaged file is not set aside.
+
+    Raises:
+        UserError: the file does not match its digest, and `set_aside` is None.
+    """
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    body = content[: -_DIGEST_BYTES - len(_MARK)]
+    if content == body + _digest(body) + _MARK:
+        return body
+    _refuse(path, set_aside, next_step)
+    return None
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain data as JSON with a key `seal`, the digest of the rest."""
+    sealed = {**content, "seal": fingerprint(content)}
+    write_text(path, json.dumps(sealed, indent=1, sort_keys=True) + "\n")
+
+
+def read_record(
+    path: Path, set_aside: list[str] | None = None, *, next_step: str = ""
+) -> dict[str, Any] | None:
+    """The content of a file of `write_record` without its seal; arguments and errors as for `read_sealed`."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        seal = content.pop("seal")
+        if isinstance(content, dict) and seal == fingerprint(content):
+            return content
+    # Damaged bytes are JSON of anything: another type, no seal, too deep, numbers with too many digits.
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    _refuse(path, set_aside, next_step)
+    return None
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a file or folder to the first free `NAME.set-aside-NUMBER` beside it; the new path."""
+    number = 0
+    while (target := path.with_name(f"{path.name}.set-aside-{number}")).exists():
+        number += 1
+    return path.rename(target)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+def _refuse(path: Path, set_aside: list[str] | None, next_step: str) -> None:
+    if set_aside is None:
+        raise UserError(
+            expected=f"{path} as it was written",
+            found="other bytes: the file is damaged, edited, or of another version of nversion",
+            next_step=next_step or "restore it, or remove it and run again",
+        )
+    set_aside.append(str(move_aside(path)))
