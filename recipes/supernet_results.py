@@ -32,7 +32,7 @@ from heterogeneous_results import (
 from nversion.core import generator
 from nversion.data import Canonical, open_dataset
 from nversion.ensembles import Ensembles
-from nversion.models.supernets import read_supernet, statistics_of
+from nversion.models.supernets import known_subnets, read_supernet, statistics_of
 from nversion.supernet import SUPERNET, SearchTable, read_spec
 from nversion.supernet.examiner import examiner_of
 
@@ -69,9 +69,8 @@ def search_section(given: argparse.Namespace, table_ii: list[str]) -> list[str]:
     spec = read_spec(given.spec)
     rows = pl.read_parquet(given.supernet / f"search-{spec.search.size}" / "search.parquet")
     supernet = read_supernet(given.supernet / SUPERNET, given.spec.parent)
-    from nversion.models.supernets import known_subnets
-
-    named = {str(subnet): name for name, subnet in known_subnets(supernet).items()}
+    subnets = known_subnets(supernet)
+    named = {str(subnet): name for name, subnet in subnets.items()}
     front = rows.filter("on_front").sort("accuracy")
     triples = [[named[member] for member in row] for row in front["members"].to_list()]
     names = list(dict.fromkeys([*table_ii, "largest", *(name for triple in triples for name in triple)]))
@@ -101,8 +100,7 @@ def search_section(given: argparse.Namespace, table_ii: list[str]) -> list[str]:
         index = [place[name] for name in members]
         right_DN = right_of(logits, labels, index)
         cost = sum(
-            supernet.network.cost(known_subnets(supernet)[name], supernet.preprocessing.input_size).macs
-            for name in members
+            supernet.network.cost(subnets[name], supernet.preprocessing.input_size).macs for name in members
         )
         chosen_on = right_of(chosen, select[1], index).mean()
         own_MDN = np.stack([right_of(logits, labels, [i]) for i in index])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,7 +78,7 @@ def train(spec: Spec, folder: Folder = None) -> None:
             content,
             target,
             base=spec.parent,
-            on_progress=lambda progress: display.on(content.supernet.name)(content.supernet.seed, progress),
+            on_progress=partial(display.on(content.supernet.name), content.supernet.seed),
         )
     typer.echo(f"Trained: {trained.path}, with statistics of {', '.join(trained.subnets)}")
     next_command(f"nversion supernet search {spec}" + _again(folder))
@@ -138,7 +139,7 @@ def search(
 @app.command(
     epilog=examples(
         "nversion supernet extract recipes/supernet-digits.toml smallest",
-        'nversion supernet extract recipes/supernet-digits.toml "depth=1,width=0.6" --to small.safetensors',
+        'nversion supernet extract recipes/supernet-digits.toml "width=0.6" --to small.safetensors',
     )
 )
 def extract(

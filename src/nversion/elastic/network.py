@@ -258,11 +258,6 @@ class ElasticNetwork(nn.Module):
             kept[input_size] = found
         return kept[input_size]
 
-    def eval(self) -> ElasticNetwork:
-        """As torch's."""
-        self.train(False)
-        return self
-
     def _make_elastic(self) -> None:
         # Classes are exchanged in place: names, weights, hooks and the order of modules stay as they are.
         for name, module in self._modules_by_name.items():
@@ -284,10 +279,13 @@ class ElasticNetwork(nn.Module):
         width = tuple(
             rounded_choices(
                 by_name[structure.writers(stream)[0].conv].out_channels,
-                elasticity.width_multipliers, step=step, least=least, most=most,
+                elasticity.width_multipliers,
+                step=step,
+                least=least,
+                most=most,
             )
             for stream in range(structure.num_streams)
-        )  # fmt: skip
+        )
         ratios = elasticity.expansion_multipliers or elasticity.width_multipliers
         expansion = tuple(
             rounded_choices(

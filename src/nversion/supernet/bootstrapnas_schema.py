@@ -25,7 +25,7 @@ def _only(value: Any, why: str) -> AfterValidator:
 
 
 _DEPTH = "blocks are found by the structure of the network: leave it out"
-_GENETIC = "the search has NNCF's default: leave it out"
+_GENETIC = "the search has operators of its own: leave it out"
 _RNSGA2 = "of RNSGA2; the search is NSGA-II: leave it out"
 _SCOPES = "all layers of the network are elastic: leave it out"
 _WIDTH = "all widths come from width_multipliers: leave it out"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nversion.core import UserError, fingerprint, write_text
 from nversion.core.toml import to_toml
-from nversion.data import Canonical, open_dataset
+from nversion.data import open_dataset
 from nversion.elastic import Subnet
 from nversion.models.supernets import SupernetFile, known_subnets, read_supernet, statistics_of
 
@@ -68,10 +68,8 @@ def search_supernet(
     data = opened(spec, base)
     check_same(folder, spec, data, base)
     shrinking = Shrinking(spec, folder, base, data)
-    canonical = Canonical(**spec.canonical.model_dump())
-    examiner = examiner_of(
-        spec.search, open_dataset(table, base), canonical, max(shrinking.batch_size, 256), shrinking.device
-    )
+    dataset, batch_size = open_dataset(table, base), max(shrinking.batch_size, 256)
+    examiner = examiner_of(spec.search, dataset, shrinking.canonical, batch_size, shrinking.device)
     place = folder / f"search-{spec.search.size}"
     result = search(supernet, spec.search, examiner, shrinking.calibration, place, on_progress)
     names = _named(result.front, supernet, shrinking.calibration, f"search-{spec.search.size}")
@@ -125,7 +123,7 @@ def _named(
     front: list[Candidate], supernet: SupernetFile, calibration: Calibration, stem: str
 ) -> list[list[str]]:
     """Calibrate the members of the front under names of their own."""
-    known = {subnet: name for name, subnet in calibrate(supernet, {}, calibration).items()}
+    known = {subnet: name for name, subnet in known_subnets(supernet).items()}
     wanted: dict[str, Subnet] = {}
     taken = set(known.values())
     for candidate in front:

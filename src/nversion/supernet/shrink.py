@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from nversion.training import TrainingData, open_data
 from nversion.training.checkpoints import load_checkpoint, save_checkpoint
 from nversion.training.images import open_images
 from nversion.training.loop import Progress, StageRun, train_stage
-from nversion.training.recipe import RECIPE, MemberTable, TrainingRecipe
+from nversion.training.members import preprocessing_of
+from nversion.training.recipe import RECIPE, WITHOUT_EFFECT, MemberTable, TrainingRecipe
 from nversion.training.record import Record
 from nversion.training.run import launched
 from nversion.training.strategies import Stage
@@ -130,19 +132,24 @@ class Shrinking:
     def __post_init__(self) -> None:
         recipe = recipe_of(self.spec, self.spec.stages[0])
         self.identity = _identity(self.spec, self.data, self.base)
-        self.batch_size = size = recipe.train.batch_size
+        self.batch_size = recipe.train.batch_size
         self.fabric = launched(recipe)
         self.device = self.fabric.device
-        canonical = Canonical(**self.spec.canonical.model_dump())
-        workers = recipe.train.workers
-        self.training = open_images(self.data.train, canonical, self.spec.augment, self.device, workers)
-        self.calibration = Calibration(
-            self.training.unaugmented(), self.spec.supernet.calibration_samples, size, self.fabric.device
+        self.canonical = Canonical(**self.spec.canonical.model_dump())
+        self.training = open_images(
+            self.data.train, self.canonical, self.spec.augment, self.device, recipe.train.workers
         )
-        self.examiner = None
-        if (validation := self.data.validation) is not None:
-            clean = [Condition(validation.name)]
-            self.examiner = Examiner(validation, canonical, clean, max(size, 256), self.fabric.device)
+        self.calibration = Calibration(
+            self.training.unaugmented(), self.spec.supernet.calibration_samples, self.batch_size, self.device
+        )
+
+    @cached_property
+    def examiner(self) -> Examiner | None:
+        """Of the clean validation images, if there are any."""
+        if (validation := self.data.validation) is None:
+            return None
+        clean, batch_size = [Condition(validation.name)], max(self.batch_size, 256)
+        return Examiner(validation, self.canonical, clean, batch_size, self.device)
 
     def run(self) -> None:
         """Train all stages that are not finished, and write the supernet."""
@@ -308,8 +315,6 @@ def build_supernet(
         UserError: the architecture cannot be built or made elastic, or has not as many outputs as the data
             have classes; or the weights do not fit.
     """
-    from nversion.training.recipe import PreprocessingTable
-
     table = spec.supernet
     classes = None if table.arch.startswith("python:") else data.train.label_space.num_classes
     built = build_architecture(
@@ -318,12 +323,7 @@ def build_supernet(
     if table.weights is not None:
         state, _ = read_weights(base / table.weights)
         load_strictly(built.module, state, base / table.weights, table.arch)
-    size, own = spec.canonical.size, built.preprocessing
-    if spec.preprocessing is not None or own is None:
-        normalisation = spec.preprocessing or PreprocessingTable()
-        preprocessing = Preprocessing(size, normalisation.mean, normalisation.std)
-    else:
-        preprocessing = Preprocessing(size, own.mean, own.std, own.interpolation)
+    preprocessing = preprocessing_of(built.preprocessing, spec.preprocessing, spec.canonical.size)
     built.module.requires_grad_(True)
     architecture = table.architecture or built.architecture or built.name
     network = ElasticNetwork(built.module, spec.elasticity)
@@ -360,8 +360,8 @@ def recipe_of(spec: SupernetSpec, stage: StageTable) -> TrainingRecipe:
 
 def _identity(spec: SupernetSpec, data: TrainingData, base: Path) -> str:
     content = spec.model_dump(mode="json", exclude={"subnets", "search"})
-    for setting in ("device", "devices", "workers", "checkpoint_steps"):
-        content["train"].pop(setting, None)  # which the weights do not depend on, beyond rounding
+    for setting in WITHOUT_EFFECT:
+        content["train"].pop(setting, None)
     del content["data"]  # known by what is in it, not by its place
     start = fingerprint_file(base / spec.supernet.weights) if spec.supernet.weights else ""
     validation = data.validation.fingerprint if data.validation else ""

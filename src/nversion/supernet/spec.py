@@ -138,6 +138,9 @@ class SupernetSpec(Table):
         for key in ("name", "epochs", "seeds", "keep"):
             if key in train:
                 raise ValueError(f"{key} is not set here: stages have epochs, [supernet] has name and seed")
+        for key in ("tensorboard", "when_diverged", "label_space"):
+            if key in train:
+                raise ValueError(f"supernets have no {key}")
         return train
 
 

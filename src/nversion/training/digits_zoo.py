@@ -243,9 +243,7 @@ def _plan(task: _Task) -> dict[str, Any]:
         "learning_rate": recipe.learning_rate,
         "max_shift": recipe.max_shift,
         "data": task.data,
-        "code": fingerprint(
-            [fingerprint_file(Path(m.__file__ or "")) for m in (digits_networks, plain, distillation_loss)]
-        ),
+        "code": fingerprint([fingerprint_file(Path(module.__file__ or "")) for module in _CODE]),
         "versions": {package: version(package) for package in ("torch", "torchvision", "timm")},
     }
 

@@ -141,15 +141,15 @@ def _built(
         else build_architecture(table.arch, classes, table.args, where, base, None, seed)
     )
     loaded.module.requires_grad_(True).train()
-    normalisation = recipe.preprocessing
-    size = recipe.canonical.size
-    if normalisation is not None or loaded.preprocessing is None:
-        normalisation = normalisation or PreprocessingTable()
-        preprocessing = Preprocessing(size, normalisation.mean, normalisation.std)
-    else:
-        own = loaded.preprocessing
-        preprocessing = Preprocessing(size, own.mean, own.std, own.interpolation)
-    return loaded.module, preprocessing
+    return loaded.module, preprocessing_of(loaded.preprocessing, recipe.preprocessing, recipe.canonical.size)
+
+
+def preprocessing_of(own: Preprocessing | None, table: PreprocessingTable | None, size: int) -> Preprocessing:
+    """What images of `size` pixels go through: as the table says, or else as the architecture's own."""
+    if table is not None or own is None:
+        table = table or PreprocessingTable()
+        return Preprocessing(size, table.mean, table.std)
+    return Preprocessing(size, own.mean, own.std, own.interpolation)
 
 
 def _architecture(table: MemberTable) -> str:

@@ -16,6 +16,10 @@ from nversion.data.canonical import CanonicalTable
 RECIPE = FileKind("recipe", "see recipes/ for examples")
 
 
+WITHOUT_EFFECT = ("device", "devices", "workers", "checkpoint_steps", "tensorboard")
+"""Settings of `[train]` on which the weights do not depend, beyond rounding."""
+
+
 class TrainTable(Table):
     """`[train]`: how long, in which batches, from which seeds, on what."""
 

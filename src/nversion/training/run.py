@@ -28,7 +28,7 @@ from .images import Images, open_images
 from .loop import Progress, StageRun, rights, train_stage
 from .members import MemberFacts, Members, build_members
 from .optimizers import make_schedule
-from .recipe import TrainingRecipe
+from .recipe import WITHOUT_EFFECT, TrainingRecipe
 from .record import Record
 from .scalars import Board
 from .self_supervised import Backbone, pretrained
@@ -202,8 +202,8 @@ def study_file(ensemble: TrainedEnsemble, recipe: TrainingRecipe, base: Path) ->
 
 def _identity(recipe: TrainingRecipe, data: TrainingData, seed: int, base: Path) -> str:
     content = recipe.model_dump(mode="json")
-    for setting in ("seeds", "device", "devices", "workers", "checkpoint_steps", "tensorboard"):
-        content["train"].pop(setting)  # which the weights do not depend on, beyond rounding
+    for setting in ("seeds", *WITHOUT_EFFECT):
+        content["train"].pop(setting)
     del content["data"]  # known by what is in it, wherever it lies
     starts = [fingerprint_file(base / table.weights) for table in recipe.members if table.weights]
     # Teachers of other sources are told by their names.
