@@ -90,6 +90,7 @@ def write_study(folder: Path, shape: Shape = Shape()) -> Path:
         tables["suspects"] = extra.suspects(world, dot, shape.num_suspects)
         if shape.selection:
             tables["front"] = extra.front(world)
+            tables["selection_splits"] = extra.selection_splits(world)
         first = tables["ensembles"]["ensemble"].head(1).to_list()
         shown = [names.split(" + ")[::-1] for names in first]
         tables["ensembles"] = tables["ensembles"].with_columns(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 _TEXT, _WHOLE, _REAL, _FLAG, _BYTES = pl.String(), pl.Int64(), pl.Float64(), pl.Boolean(), pl.Binary()
+_TEXTS = pl.List(pl.String())
 
 Schema = dict[str, pl.DataType]
 
@@ -101,7 +102,9 @@ SELECTION: Schema = {
 }
 
 
-def _schema(text: str = "", real: str = "", whole: str = "", flag: str = "", binary: str = "") -> Schema:
+def _schema(
+    text: str = "", real: str = "", whole: str = "", flag: str = "", binary: str = "", texts: str = ""
+) -> Schema:
     """Names of columns, parted by blanks, by what they hold."""
     named: tuple[tuple[str, pl.DataType], ...] = (
         (text, _TEXT),
@@ -109,6 +112,7 @@ def _schema(text: str = "", real: str = "", whole: str = "", flag: str = "", bin
         (whole, _WHOLE),
         (flag, _FLAG),
         (binary, _BYTES),
+        (texts, _TEXTS),
     )
     return {name: kind for names, kind in named for name in names.split()}
 
@@ -205,6 +209,12 @@ EXTRA: dict[str, Schema] = {
         real="chosen_top1 top1 top1_low top1_high unseen_top1 unseen_low unseen_high",
         whole="size params macs",
         flag="is_single",
+    ),
+    "selection_splits": _schema(
+        text="ensemble consensus best_single_model",
+        texts="members",
+        whole="split size",
+        real="gain_chosen gain_held_out gain_unseen",
     ),
 }
 """Tables that a study may lack, as one of an earlier version does."""

@@ -118,3 +118,10 @@ SEVERITIES: Schema = {
     "dataset": _S, "corruption": _S, "stored": _S, "ensemble": _S, "size": _I, "consensus": _S,
     "quantity": _S, "value": _F, "low": _F, "high": _F, "first": _F, "last": _F, "levels": _I, "note": _S,
 }  # fmt: skip
+SELECTION_SPLITS: Schema = {
+    "split": _I, "ensemble": _S, "members": pl.List(_S), "size": _I, "consensus": _S, "best_single_model": _S,
+    "gain_chosen": _F, "gain_held_out": _F, "gain_unseen": _F,
+}  # fmt: skip
+"""A row for each repeated split of the images into halves. Chosen on one half: the contender of the rule
+(`consensus` is null for a single model) and the best single model. `gain_*`: the criterion of the first less
+that of the second, on the half that chose, on the other, and there under the unseen conditions."""
