@@ -50,6 +50,33 @@ def load(base, **spec):
     )
 
 
+# --- family and training
+
+NET = {"source": SMALL, "pretrained": False}
+
+
+@pytest.mark.parametrize(
+    ("spec", "family", "training"),
+    [
+        (NET, ("NAS", False), ("untrained", True)),
+        (NET | {"family": "NAS", "training": "mine"}, ("NAS", True), ("mine", True)),
+        ({"source": "python:nets.py:build"}, ("other", False), ("unspecified", False)),
+        ({"source": "python:nets.py:build", "training": "swag"}, ("other", False), ("swag", True)),
+    ],
+)
+def test_a_card_says_whether_family_and_training_were_declared(code, spec, family, training):
+    card = load_classifier(spec | {"name": "x", "label_space": "l"}, code).card
+    assert (card.family, card.family_declared) == family
+    assert (card.training, card.training_declared) == training
+
+
+def test_the_training_of_published_weights_is_guessed_from_their_name(tmp_path, monkeypatch):
+    network = timm.create_model("mobilenetv3_small_050")
+    monkeypatch.setattr(timm, "create_model", lambda *args, **kwargs: network)
+    card = load_classifier({"source": SMALL + ".lamb_in1k"}, tmp_path).card
+    assert (card.training, card.training_declared) == ("supervised", False)
+
+
 # --- settings
 
 

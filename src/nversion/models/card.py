@@ -39,6 +39,8 @@ class Card:
         label_space: what its logits mean.
         source: from where it was loaded ("timm:resnet50").
         input_size: pixels per side that the network sees.
+        family_declared, training_declared: whether settings, weights file or library state it; False where it
+            was guessed from a name ("CNN") or nobody says it ("other", "unspecified").
         architecture, initial_weights, teacher, training_data, seed: see `Lineage`; empty or None is
             unknown. They describe and do not enter the fingerprint.
     """
@@ -51,6 +53,8 @@ class Card:
     label_space: LabelSpace
     source: str
     input_size: int
+    family_declared: bool = False
+    training_declared: bool = False
     architecture: str = ""
     initial_weights: str = ""
     teacher: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -71,6 +72,7 @@ def make_classifier(
     num_classes: int | None = None,
     code: str = "",
     lineage: Lineage | None = None,
+    guessed: Collection[str] = (),
 ) -> Classifier:
     """A classifier from a module: puts it in eval mode, runs it once, counts, fingerprints.
 
@@ -86,6 +88,7 @@ def make_classifier(
         num_classes: what the settings say, checked against the module's output.
         code: fingerprint of the user's code that built the module.
         lineage: from what it descends, as far as that is known.
+        guessed: which of "family" and "training" were guessed from a name; the card says so.
 
     Raises:
         UserError: the module does not run on its input size, gives no finite (1, C) logits, or
@@ -113,6 +116,8 @@ def make_classifier(
         label_space=space,
         source=source,
         input_size=preprocessing.input_size,
+        family_declared="family" not in guessed and family != "other",
+        training_declared="training" not in guessed and training != "unspecified",
         **asdict(lineage or Lineage()),
     )
     return Classifier(module, preprocessing, card, fingerprint_of(module, preprocessing, code))

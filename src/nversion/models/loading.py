@@ -29,6 +29,7 @@ class Loaded:
         name: of the classifier, where the settings give none.
         architecture: from which the family is guessed; None: from the name.
         training: how it was trained.
+        training_guessed: from a name.
         label_space: of its logits, where the source knows.
         code: fingerprint of the user's code that built it.
         lineage: from what it descends, as far as the source knows for certain.
@@ -39,6 +40,7 @@ class Loaded:
     name: str
     architecture: str | None = None
     training: str = "unspecified"
+    training_guessed: bool = False
     label_space: str | None = None
     code: str = ""
     lineage: Lineage = field(default_factory=Lineage)
@@ -135,6 +137,7 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
         opener, settings, what, reference=reference, name=common.name, base=base or Path()
     )
     name = common.name or loaded.name
+    guessed = {"family": common.family is None, "training": not common.training and loaded.training_guessed}
     return make_classifier(
         loaded.module,
         _preprocessing(loaded.preprocessing, common.preprocessing, name),
@@ -145,6 +148,7 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
         label_space=common.label_space or loaded.label_space,
         code=loaded.code,
         lineage=replace(loaded.lineage, **common.lineage),
+        guessed=[fact for fact, is_guessed in guessed.items() if is_guessed],
     )
 
 

@@ -8,9 +8,10 @@ _S, _I, _F = pl.String, pl.Int64, pl.Float64
 Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 MODELS: Schema = {
-    "model": _S, "family": _S, "training": _S, "architecture": _S, "initial_weights": _S, "teacher": _S,
-    "training_data": _S, "params": _I, "macs": _I, "condition": _S, "n": _I, "top1": _F, "top1_low": _F,
-    "top1_high": _F, "top5": _F, "nll": _F, "brier": _F, "ece": _F, "ece_debiased": _F, "changed_top1": _I,
+    "model": _S, "family": _S, "training": _S, "family_declared": pl.Boolean, "training_declared": pl.Boolean,
+    "architecture": _S, "initial_weights": _S, "teacher": _S, "training_data": _S, "params": _I, "macs": _I,
+    "condition": _S, "n": _I, "top1": _F, "top1_low": _F, "top1_high": _F, "top5": _F, "nll": _F, "brier": _F,
+    "ece": _F, "ece_debiased": _F, "changed_top1": _I,
 }  # fmt: skip
 ENSEMBLES: Schema = {
     "ensemble": _S, "members": pl.List(_S), "size": _I, "consensus": _S, "condition": _S, "top1": _F,

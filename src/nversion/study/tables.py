@@ -54,6 +54,8 @@ def models_table(
                     "model": card.name,
                     "family": card.family,
                     "training": card.training,
+                    "family_declared": card.family_declared,
+                    "training_declared": card.training_declared,
                     "architecture": card.architecture,
                     "initial_weights": card.initial_weights,
                     "teacher": card.teacher,

@@ -62,6 +62,7 @@ def load_timm(
         _preprocessing(timm.data.resolve_model_data_config(module), reference),
         name=reference,
         training=guess_training(f"{architecture}.{tag}") if pretrained else "untrained",
+        training_guessed=pretrained,
         lineage=lineage_of_timm(built, tag) if pretrained else Lineage(built, seed=seed),
     )
 

@@ -81,6 +81,7 @@ def load_torchvision(
         _preprocessing(chosen.transforms()),
         name=reference,
         training="supervised" if pretrained else "untrained",
+        training_guessed=pretrained,
         lineage=lineage_of_torchvision(reference, chosen.name)
         if pretrained
         else Lineage(reference, seed=seed),
