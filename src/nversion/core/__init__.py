@@ -7,6 +7,7 @@ from .files import remove_leftovers, whole_file, write_bytes, write_text
 from .fingerprint import fingerprint, fingerprint_file
 from .labels import LabelSpace
 from .lock import only_run
+from .names import inside, plain_name
 from .parts import PartedArray
 from .registry import Registry, did_you_mean
 from .sealed import move_aside, read_record, read_sealed, write_record, write_sealed
@@ -23,8 +24,10 @@ __all__ = [
     "fingerprint",
     "fingerprint_file",
     "generator",
+    "inside",
     "move_aside",
     "only_run",
+    "plain_name",
     "read_record",
     "read_sealed",
     "remove_leftovers",
