@@ -6,9 +6,11 @@ is where the others are known to be there.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -38,6 +40,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The folder with real images and weights."""
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def mutations() -> ModuleType:
+    """The module `tests/mutations.py`: documents with slips and damage."""
+    spec = importlib.util.spec_from_file_location("mutations", Path(__file__).with_name("mutations.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(autouse=True, scope="session")

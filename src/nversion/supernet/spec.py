@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from nversion.core import UserError
+from nversion.core.settings import resolve
 from nversion.core.tables import FileKind, Table, read_toml
 from nversion.data.canonical import CanonicalTable
 from nversion.elastic import Dimension, Elasticity, Importance
@@ -151,18 +153,31 @@ def read_spec(path: Path) -> SupernetSpec:
         UserError: the file is missing, is no TOML, or says something that a specification does not know.
     """
     content = read_toml(path, "a supernet specification", f"correct the path; {SPEC.example}")
-    supernet = content.get("supernet", {})
+    return parse_spec(content, str(path), path.parent)
+
+
+def parse_spec(content: Mapping[str, Any], origin: str, base: Path = Path()) -> SupernetSpec:
+    """The specification of a file's content; see `read_spec`.
+
+    Args:
+        content: as TOML gives it.
+        origin: names the file in errors.
+        base: the folder from which the path `bootstrapnas` starts.
+    """
+    whole = dict(content)
+    supernet = whole.get("supernet", {})
     if isinstance(supernet, dict) and isinstance(supernet.get("bootstrapnas"), str):
         from .bootstrapnas import read_bootstrapnas
 
-        given = read_bootstrapnas(path.parent / supernet["bootstrapnas"])
+        given = read_bootstrapnas(resolve(Path(supernet["bootstrapnas"]), base))
         # Its tables are completed or corrected key by key; stages are either its own or the file's.
         for name in ("supernet", "elasticity", "search"):
-            content[name] = given.get(name, {}) | content.get(name, {})
-        content = given | content
-    spec = SPEC.checked(SupernetSpec, content, str(path))
+            if isinstance(own := whole.get(name, {}), Mapping):  # what is no table is refused below
+                whole[name] = given.get(name, {}) | own
+        whole = given | whole
+    spec = SPEC.checked(SupernetSpec, whole, origin)
     if not spec.stages:
         raise UserError(
-            expected=f"[[stages]] in {path}", found="none", next_step=f"add one or more; {SPEC.example}"
+            expected=f"[[stages]] in {origin}", found="none", next_step=f"add one or more; {SPEC.example}"
         )
     return spec

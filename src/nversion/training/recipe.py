@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from nversion.core import UserError
 from nversion.core.tables import FileKind, Table, read_toml
@@ -216,25 +216,41 @@ def read_recipe(path: Path) -> dict[str, TrainingRecipe]:
 
 def parse_recipe(content: Mapping[str, Any], origin: str) -> dict[str, TrainingRecipe]:
     """The variants of a recipe's content; `origin` names it in errors."""
-    common = dict(content)
-    variants = common.pop("variants", None)
-    if variants is None:
+    whole = RECIPE.checked(_Variants, content, origin)
+    common: dict[str, Any] = {**(whole.model_extra or {})}
+    if "train" in whole.model_fields_set:
+        common["train"] = whole.train
+    if whole.variants is None:
         recipe = RECIPE.checked(TrainingRecipe, common, origin)
         return {recipe.train.name: recipe}
     found: dict[str, TrainingRecipe] = {}
-    for position, variant in enumerate(variants):
-        changed = dict(variant)
-        name = changed.pop("name", None)
-        if not isinstance(name, str) or name in found:
+    for position, variant in enumerate(whole.variants):
+        if variant.name is None or variant.name in found:
             raise UserError(
                 expected=f"a name of its own for every variant in {origin}",
-                found=f"{name!r} for variant {position}",
+                found=f"{variant.name!r} for variant {position}",
                 next_step='add `name = "..."`',
             )
-        whole = copy.deepcopy(common)
-        for table, value in changed.items():
-            own = {**whole.get(table, {}), **value} if table == "train" else value
-            whole[table] = own
-        whole["train"] = {**whole.get("train", {}), "name": name}
-        found[name] = RECIPE.checked(TrainingRecipe, whole, f"{origin}, variant {name!r}")
+        changed = copy.deepcopy(common) | (variant.model_extra or {})
+        changed["train"] = {**whole.train, **variant.train, "name": variant.name}
+        place = f"{origin}, variant {variant.name!r}"
+        found[variant.name] = RECIPE.checked(TrainingRecipe, changed, place)
     return found
+
+
+class _Variant(Table):
+    """`[[variants]]`: a name, and tables that are checked as part of the recipe that they make."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = None
+    train: dict[str, Any] = Field(default_factory=dict)
+
+
+class _Variants(Table):
+    """A recipe before its variants are taken apart."""
+
+    model_config = ConfigDict(extra="allow")
+
+    train: dict[str, Any] = Field(default_factory=dict)
+    variants: list[_Variant] | None = Field(None, min_length=1)
