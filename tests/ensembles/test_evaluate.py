@@ -219,7 +219,7 @@ def test_a_tied_vote_counts_its_expected_accuracy() -> None:
     result = evaluate(
         chunked(logits_MNC, torch.tensor([1, 2, 0, 2]), 1), Ensembles.all_of(3, 3), ["vote"], 1
     )["vote"]
-    assert result.correct_BE.tolist() == [[1 + 1 / 3 + 0 + 1]]
+    assert result.correct_BE.tolist() == [[7 / 3]]
     assert result.num_ties_E.tolist() == [1]
     assert result.near_ties == []
 

@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 
 from nversion.corruptions import published
 from nversion.data import Condition
+from nversion.ensembles import CREDITS
 from nversion.study.benchmark import benchmark_tables
 from nversion.study.published import Baseline, PublishedErrors
 from nversion.study.severities import severities_table
@@ -35,6 +36,7 @@ def seen(strengths, side=32, clean=True, seed=0):
         images[condition.name] = rng.random((NUM_IMAGES, 5)) < chance_X
     right = {
         name: torch.from_numpy(np.stack([of[blocks_N == b].sum(0) for b in range(NUM_BLOCKS)])).double()
+        * CREDITS
         for name, of in images.items()
     }
     count_B = torch.from_numpy(np.bincount(blocks_N)).double()

@@ -9,6 +9,7 @@ import torch
 
 from nversion.core import UserError
 from nversion.data import Condition
+from nversion.ensembles import CREDITS
 from nversion.predictions import Predictions, block_of_each_sample
 from nversion.reliability import proportion_interval
 from nversion.study import Silent
@@ -204,7 +205,8 @@ def test_the_paired_interval_of_single_images_is_that_of_the_mean_difference():
     rng = np.random.default_rng(2)
     right_XN = rng.random((2, 40)) < np.array([[0.8], [0.6]])
     counts = [
-        Counts("val", torch.tensor(right_XN[x]).double().view(1, 40, 1), torch.ones(1, 40)) for x in (0, 1)
+        Counts("val", torch.tensor(right_XN[x]).double().view(1, 40, 1) * CREDITS, torch.ones(1, 40))
+        for x in (0, 1)
     ]
     value, (low, high) = jackknife_interval(lambda x: x.mean(0)[0] - x.mean(0)[1], [counts], 0)
     difference_N = right_XN[0].astype(float) - right_XN[1]
@@ -214,7 +216,7 @@ def test_the_paired_interval_of_single_images_is_that_of_the_mean_difference():
 
 
 def test_contenders_that_no_image_tells_apart_have_no_interval():
-    right_BX = torch.ones(10, 1, dtype=torch.float64)
+    right_BX = torch.full((10, 1), float(CREDITS), dtype=torch.float64)
     same = Counts("d", torch.stack([right_BX, right_BX]), torch.full((2, 10), 3.0, dtype=torch.float64))
     value, (low, high) = jackknife_interval(lambda x: x.mean(0)[0] - x.mean(0)[1], [[same, same]], 0)
     assert value == 0.0
@@ -222,7 +224,7 @@ def test_contenders_that_no_image_tells_apart_have_no_interval():
 
 
 def test_variances_of_two_data_sets_add():
-    right = torch.tensor([1.0, 0, 1, 1, 0, 1, 1, 1]).double()
+    right = torch.tensor([1.0, 0, 1, 1, 0, 1, 1, 1]).double() * CREDITS
     rows = [[Counts(name, right.view(1, 8, 1), torch.ones(1, 8))] for name in ("a", "b")]
     _, one = jackknife_interval(lambda x: x.mean(0)[0], rows[:1], 0)
     _, both = jackknife_interval(lambda x: x.mean(0)[0], rows, 0)

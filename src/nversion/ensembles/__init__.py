@@ -7,10 +7,11 @@ from .consensus import CONSENSUS, Consensus, PerClassRule, log_probabilities, pe
 from .evaluate import Evaluator, evaluate, evaluate_sizes
 from .membership import Ensembles, count_all
 from .replicates import Replicated, sum_of_others
-from .tally import Evaluation
+from .tally import CREDITS, Evaluation
 
 __all__ = [
     "CONSENSUS",
+    "CREDITS",
     "CalibrationStatistics",
     "Chunk",
     "Consensus",

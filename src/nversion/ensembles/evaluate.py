@@ -17,7 +17,7 @@ from .decision import shares_ties
 from .membership import Ensembles
 from .monotone import MonotoneWay
 from .plain import PlainWay
-from .tally import Evaluation, Tally
+from .tally import CREDITS, Evaluation, Tally
 from .tile import Tile
 
 DEFAULT_BUDGET_BYTES = 256 << 20
@@ -126,8 +126,9 @@ class Evaluator:
             # Rules that differ only in how they finish have the same winners: computed once, named each.
             part = _deciding_part(rule)
             self._ways[part] = _quickest_way(rule, self.ensembles, device)
+            unit = CREDITS if shares_ties(rule) else 1
             self._tallies[part] = [
-                Tally(len(of_size), of_size.num_models, self.num_blocks, self._keep_winners, device)
+                Tally(len(of_size), of_size.num_models, self.num_blocks, self._keep_winners, device, unit)
                 for of_size in self.ensembles
             ]
 

@@ -12,6 +12,13 @@ from .tile import Tile
 
 MOST_LISTED = 1000
 """So many near ties of a rule are listed; all are counted."""
+CREDITS = 232_792_560
+"""Of a right answer: the least common multiple of 1 to 20.
+
+The label's share of a tie of up to 20 classes is then a whole number, sums over images are exact in float64
+(up to 38 million images), and what is equal in counts is equal in numbers. A share among more classes, which
+takes as many members, is rounded to a whole number.
+"""
 
 
 @dataclass
@@ -20,10 +27,10 @@ class Evaluation:
 
     Attributes:
         consensus: name of the rule.
-        correct_BE: float64 expected number of right samples in each block. An integer unless ties are shared.
+        credits_BE: float64 whole numbers: `CREDITS` times the expected number of right samples in each block.
         count_B: float64 number of samples in each block.
-        right_with_model_EM: float64 expected number of samples on which the ensemble and model m are
-            both right; what either of them gets right alone follows from it.
+        credits_with_model_EM: the same of the samples on which the ensemble and model m are both right;
+            what either of them gets right alone follows from it.
         num_ties_E: int64 samples on which the two highest scores of the ensemble were equal.
         near_ties: (ensemble, sample) pairs decided by less than 1e-5, exact ties among them, at most
             `MOST_LISTED`; empty for a rule that shares ties, whose scores rounding cannot turn.
@@ -33,9 +40,9 @@ class Evaluation:
     """
 
     consensus: str
-    correct_BE: Tensor
+    credits_BE: Tensor
     count_B: Tensor
-    right_with_model_EM: Tensor
+    credits_with_model_EM: Tensor
     num_ties_E: Tensor
     near_ties: list[tuple[int, int]] = field(default_factory=list)
     num_near_ties: int = 0
@@ -43,21 +50,35 @@ class Evaluation:
     winners_NE: Tensor | None = None
 
     @property
+    def correct_BE(self) -> Tensor:
+        """Expected number of right samples in each block: for a sum, add `credits_BE` and divide once."""
+        return self.credits_BE / CREDITS
+
+    @property
+    def right_with_model_EM(self) -> Tensor:
+        """Expected number of samples on which the ensemble and model m are both right."""
+        return self.credits_with_model_EM / CREDITS
+
+    @property
     def accuracy_E(self) -> Tensor:
         """Accuracy of each ensemble; nan when no sample was seen."""
-        return self.correct_BE.sum(0) / self.count_B.sum()
+        return self.credits_BE.sum(0) / (self.count_B.sum() * CREDITS)
 
     @property
     def leave_one_out_BE(self) -> Tensor:
         """Accuracy of each ensemble without the samples of one block; nan when nothing is left."""
-        left_B = self.count_B.sum() - self.count_B
-        return (self.correct_BE.sum(0) - self.correct_BE) / left_B.unsqueeze(1)
+        left_B = (self.count_B.sum() - self.count_B) * CREDITS
+        return (self.credits_BE.sum(0) - self.credits_BE) / left_B.unsqueeze(1)
 
 
 class Tally:
     """The running sums of one rule over E ensembles of one size, on the device of the logits.
 
-    Samples are named by their row in the tile in hand, which `open` announces.
+    Samples are named by their row in the tile in hand, which `open` announces. All sums are of whole
+    numbers, and exact.
+
+    Args:
+        unit: credits of a right answer while adding up: 1 for a rule that shares no ties, else `CREDITS`.
     """
 
     def __init__(
@@ -67,8 +88,10 @@ class Tally:
         num_blocks: int,
         keep_winners: bool,
         device: torch.device,
+        unit: int = CREDITS,
     ) -> None:
-        self.correct_BE = torch.zeros(num_blocks, num_ensembles, dtype=torch.float64, device=device)
+        self.unit = unit
+        self.credits_BE = torch.zeros(num_blocks, num_ensembles, dtype=torch.float64, device=device)
         self.correct_by_all_B = torch.zeros(num_blocks, dtype=torch.float64, device=device)
         self.count_B = torch.zeros(num_blocks, dtype=torch.float64, device=device)
         self.with_model_EM = torch.zeros(num_ensembles, num_models, dtype=torch.float64, device=device)
@@ -90,7 +113,7 @@ class Tally:
     def same_for_all(self, rows_U: Tensor, winners_U: Tensor) -> None:
         """All ensembles agree on these samples, without a tie."""
         right_U = (winners_U == self.tile.labels_N[rows_U]).double()
-        self.correct_by_all_B.index_add_(0, self.tile.blocks_N[rows_U], right_U)
+        self.correct_by_all_B.index_add_(0, self.tile.blocks_N[rows_U], right_U)  # of ones: exact
         self.by_all_with_model_M += right_U @ self.tile.right_NM[rows_U]
         if self.winners is not None:
             self.winners[-1][rows_U] = winners_U.unsqueeze(1)
@@ -98,8 +121,8 @@ class Tally:
     def grid(self, rows_U: Tensor, span: slice, right_UE: Tensor) -> None:
         """The probability to be right of these samples and ensembles; 0 where `pairs` tells it."""
         blocks_U = self.tile.blocks_N[rows_U]
-        right_UE = right_UE.to(torch.float64)
-        self.correct_BE[:, span].index_add_(0, blocks_U, right_UE)
+        right_UE = self._credits(right_UE)
+        self.credits_BE[:, span].index_add_(0, blocks_U, right_UE)
         self.with_model_EM[span] += right_UE.T @ self.tile.right_NM[rows_U]
 
     def grid_winners(self, rows_U: Tensor, span: slice, winners_UE: Tensor) -> None:
@@ -110,8 +133,9 @@ class Tally:
     def pairs(self, rows_R: Tensor, ensembles_R: Tensor, decisions: Decisions, *, list_near: bool) -> None:
         """Single (sample, ensemble) pairs, decided plainly."""
         where = (self.tile.blocks_N[rows_R], ensembles_R)
-        self.correct_BE.index_put_(where, decisions.right_R, accumulate=True)
-        together_RM = decisions.right_R.unsqueeze(1) * self.tile.right_NM[rows_R]
+        credits_R = self._credits(decisions.right_R)
+        self.credits_BE.index_put_(where, credits_R, accumulate=True)
+        together_RM = credits_R.unsqueeze(1) * self.tile.right_NM[rows_R]
         self.with_model_EM.index_add_(0, ensembles_R, together_RM)
         self.num_ties_E.index_add_(0, ensembles_R, decisions.tied_R.long())
         if self.winners is not None:
@@ -123,6 +147,10 @@ class Tally:
             samples = (rows_R[near] + self.tile.start).tolist()
             self.near_ties += zip(ensembles_R[near].tolist(), samples, strict=True)
 
+    def _credits(self, right: Tensor) -> Tensor:
+        right = right.to(torch.float64)
+        return right if self.unit == 1 else (right * self.unit).round_()
+
     def member_ties(self, num_ties_M: Tensor) -> None:
         """Add each model's own ties."""
         seen = self.num_member_ties_M
@@ -131,11 +159,12 @@ class Tally:
     def result(self, name: str) -> Evaluation:
         """The evaluation so far, on the CPU."""
         member_ties = self.num_member_ties_M
+        scale = CREDITS // self.unit
         return Evaluation(
             name,
-            (self.correct_BE + self.correct_by_all_B.unsqueeze(1)).cpu(),
+            (self.credits_BE * scale + self.correct_by_all_B.unsqueeze(1) * CREDITS).cpu(),
             self.count_B.cpu().clone(),
-            (self.with_model_EM + self.by_all_with_model_M).cpu(),
+            (self.with_model_EM * scale + self.by_all_with_model_M * CREDITS).cpu(),
             self.num_ties_E.cpu().clone(),
             sorted(self.near_ties),
             self.num_near_ties,

@@ -193,6 +193,7 @@ def compare_with_best_member(
     members_EK: Tensor,
     *,
     confidence: float = 0.95,
+    unit: int = 1,
 ) -> MemberComparison:
     """Whether each ensemble beats its best member: difference, intervals and tests, for all at once.
 
@@ -208,6 +209,7 @@ def compare_with_best_member(
         both_EM: number of images that an ensemble and a model both get right.
         n: number of images.
         members_EK: the models in each ensemble.
+        unit: what an image counts in the first three, so that shares of a tie can be whole numbers.
 
     Raises:
         UserError: counts that do not fit each other, or a confidence outside (0, 1).
@@ -227,9 +229,8 @@ def compare_with_best_member(
     best_E1 = members_EK.gather(1, first_E)
     both_E = both_EM.double().gather(1, best_E1).squeeze(1)
     best_E = best_E1.squeeze(1)
-    # Sums of thirds differ in the last bit; no images are to be none.
-    only_ensemble_E = (correct_E.double() - both_E).round(decimals=9).clamp(min=0)
-    only_member_E = (right_M.double()[best_E] - both_E).round(decimals=9).clamp(min=0)
+    only_ensemble_E = (correct_E.double() - both_E) / unit
+    only_member_E = (right_M.double()[best_E] - both_E) / unit
     num_compared = len(members_EK)
     low_E, high_E = paired_difference_interval(only_ensemble_E, only_member_E, n, confidence=confidence)
     at_once = 1 - (1 - confidence) / num_compared
@@ -239,7 +240,7 @@ def compare_with_best_member(
         best_E,
         only_ensemble_E,
         only_member_E,
-        (only_ensemble_E - only_member_E) / n,
+        (correct_E.double() - right_M.double()[best_E]) / (n * unit),
         low_E,
         high_E,
         *corrected,

@@ -17,7 +17,7 @@ from torch import Tensor
 from nversion.core import spans
 from nversion.corruptions import published
 from nversion.corruptions.severities import SMALL_IMAGE
-from nversion.ensembles import Replicated
+from nversion.ensembles import CREDITS, Replicated
 from nversion.reliability import (
     constant,
     corruption_errors,
@@ -102,11 +102,16 @@ def _tables_of_set(
             if quantity == compared:
                 for a, other in enumerate(others):
                     of_other = Replicated(of_others.full_E[a], of_others.without_BE[:, a : a + 1])
-                    less = over_images(torch.sub, mean, of_other)
+                    less = over_images(_less, mean, of_other)
                     columns = source | {"quantity": name, "against": contenders.names[other]}
                     rows = valued(who, "difference", less, answers.count_B)
                     rows = rows.filter(pl.col("ensemble") != contenders.names[other])
                     yield "benchmark_differences", rows.with_columns(**literals(columns))
+
+
+def _less(a_X: Tensor, b_X: Tensor) -> Tensor:
+    """The difference of two means over corruptions, rounded so that equals differ by exactly 0."""
+    return (a_X - b_X).round(decimals=12)
 
 
 def _mean(values: Replicated, kept: Sequence[int]) -> Replicated:
@@ -173,21 +178,26 @@ def _first(values: Replicated) -> Replicated:
 
 def _errors(answers: RightAnswers, members: Sequence[Studied], which_X: Tensor) -> Replicated:
     """Mean error over the counted levels of each corruption, (C, X)."""
-    count_B1 = answers.count_B.unsqueeze(1)
     wrong_BCX = torch.stack(
         [
-            sum((count_B1 - answers.right[c.name][:, which_X] for c in one.counted), torch.zeros(1))
-            / len(one.counted)
+            torch.stack([_wrong(answers, answers.credits[c.name][:, which_X]) for c in one.counted]).sum(0)
             for one in members
         ],
         dim=1,
     )
-    return Replicated.mean(wrong_BCX, answers.count_B)
+    levels_C1 = torch.tensor([[len(one.counted)] for one in members], dtype=torch.float64)
+    summed = Replicated.mean(wrong_BCX, answers.count_B * CREDITS)
+    return Replicated(summed.full_E / levels_C1, summed.without_BE / levels_C1)
+
+
+def _wrong(answers: RightAnswers, credits_BX: Tensor) -> Tensor:
+    """Credits that were missed."""
+    return answers.count_B.unsqueeze(1) * CREDITS - credits_BX
 
 
 def _clean_error(answers: RightAnswers, which_X: Tensor) -> Replicated:
     assert answers.clean is not None
-    return Replicated.mean(answers.count_B.unsqueeze(1) - answers.clean[:, which_X], answers.count_B)
+    return Replicated.mean(_wrong(answers, answers.clean[:, which_X]), answers.count_B * CREDITS)
 
 
 def _numbers(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nversion.core import UserError, did_you_mean, generator
-from nversion.ensembles import CONSENSUS, Ensembles
+from nversion.ensembles import CONSENSUS, CREDITS, Ensembles
 from nversion.predictions import Predictions
 from nversion.reliability import (
     bootstrap_difference,
@@ -22,7 +22,7 @@ from nversion.reliability import (
     paired_difference_interval,
 )
 
-from .halves import right_in_blocks
+from .halves import credits_in_blocks
 from .patterns import matching
 from .stored import StoredStudy, open_stored
 
@@ -95,41 +95,45 @@ def compare_in(
     )
     rows = []
     for name in names:
-        right_a_N, right_b_N = right_of_each(study.predictions[name], contenders, consensus)
-        rows.append({"condition": name, **_numbers(right_a_N, right_b_N, generator("bootstrap", name, seed))})
+        credits = credits_of_each(study.predictions[name], contenders, consensus)
+        rows.append({"condition": name, **_numbers(*credits, generator("bootstrap", name, seed))})
     corrected = holm(torch.tensor([row["p_value"] for row in rows], dtype=torch.float64)).tolist()
     rows = [{**row, "p_corrected": p} for row, p in zip(rows, corrected, strict=True)]
     first, second = (_name(study, members) for members in contenders)
     return Comparison(first, second, consensus, rows)
 
 
-def right_of_each(view: Predictions, contenders: Sequence[Sequence[int]], consensus: str) -> list[Tensor]:
-    """How right each contender is on each image, (N,): 1, 0, or a shared tie's expected accuracy."""
+def credits_of_each(
+    view: Predictions, contenders: Sequence[Sequence[int]], consensus: str
+) -> tuple[Tensor, Tensor]:
+    """Credits of two contenders on each image, (N,): `CREDITS` if right, a share of them for a shared tie."""
     ensembles = [list(members) for members in contenders if len(members) > 1]
     num_models = len(view.model_names)
     families = [Ensembles.of([members], num_models) for members in ensembles]
     # With a block for each image, the sums of the blocks are the images'.
     each = replace(view, blocks_N=np.arange(len(view)))
-    right_NX = right_in_blocks(each, families, consensus, len(view))
-    columns = iter(range(num_models, right_NX.shape[1]))
-    return [right_NX[:, members[0] if len(members) == 1 else next(columns)] for members in contenders]
+    credits_NX = credits_in_blocks(each, families, consensus, len(view))
+    columns = iter(range(num_models, credits_NX.shape[1]))
+    a_N, b_N = (credits_NX[:, members[0] if len(members) == 1 else next(columns)] for members in contenders)
+    return a_N, b_N
 
 
-def _numbers(right_a_N: Tensor, right_b_N: Tensor, rng: np.random.Generator) -> dict[str, Any]:
-    n = len(right_a_N)
+def _numbers(credits_a_N: Tensor, credits_b_N: Tensor, rng: np.random.Generator) -> dict[str, Any]:
+    n = len(credits_a_N)
+    right_a_N, right_b_N = credits_a_N / CREDITS, credits_b_N / CREDITS
+    # Sums of credits are exact, so that equal accuracies differ by 0; a product of two shares is not.
+    a, b = credits_a_N.sum(), credits_b_N.sum()
     both = (right_a_N * right_b_N).sum()
-    only_a, only_b = (
-        (right_N.sum() - both).round(decimals=9).clamp(min=0) for right_N in (right_a_N, right_b_N)
-    )
+    only_a, only_b = ((of / CREDITS - both).round(decimals=9).clamp(min=0) for of in (a, b))
     low, high = paired_difference_interval(only_a, only_b, n)
     bootstrap = bootstrap_difference(right_a_N, right_b_N, rng)
     return {
         "n": n,
-        "a_top1": float(right_a_N.mean()),
-        "b_top1": float(right_b_N.mean()),
+        "a_top1": float(a / (n * CREDITS)),
+        "b_top1": float(b / (n * CREDITS)),
         "only_a": float(only_a),
         "only_b": float(only_b),
-        "difference": float(only_a - only_b) / n,
+        "difference": float((a - b) / (n * CREDITS)),
         "low": float(low),
         "high": float(high),
         "bootstrap_low": bootstrap.low,

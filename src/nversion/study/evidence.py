@@ -8,6 +8,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from nversion.ensembles import CREDITS
 from nversion.reliability import compare_with_best_member, joint_failures, proportion_intervals
 
 from .measure import Answers, ConditionResult, EnsembleResult
@@ -23,11 +24,12 @@ def comparisons_table(result: ConditionResult, model_names: Sequence[str]) -> pl
     for size in result.sizes:
         for consensus, evaluation in size.evaluations.items():
             found = compare_with_best_member(
-                evaluation.correct_BE.sum(0),
-                result.models.right_BM.sum(0),
-                evaluation.right_with_model_EM,
+                evaluation.credits_BE.sum(0),
+                result.models.right_BM.sum(0) * CREDITS,
+                evaluation.credits_with_model_EM,
                 result.num_samples,
                 size.ensembles.members_EK,
+                unit=CREDITS,
             )
             columns = {
                 "best_member": [model_names[i] for i in found.best_member_E.tolist()],

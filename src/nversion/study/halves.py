@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from nversion.core import UserError, generator
-from nversion.ensembles import Ensembles, Evaluator
+from nversion.ensembles import CREDITS, Ensembles, Evaluator
 from nversion.predictions import Predictions
 from nversion.reliability import Interval, block_jackknife_stderr, proportion_interval
 
@@ -28,25 +28,30 @@ CRITERIA: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each of X contenders is right under one condition, in each block B of each half H."""
+    """How often each of X contenders is right under one condition, in each block B of each half H.
+
+    Attributes:
+        credits_HBX: `CREDITS` for each right answer.
+        count_HB: images.
+    """
 
     dataset: str
-    right_HBX: Tensor
+    credits_HBX: Tensor
     count_HB: Tensor
 
     def top1_X(self, half: int) -> Tensor:
         """Accuracies on one half."""
-        top1_X: Tensor = self.right_HBX[half].sum(0) / self.count_HB[half].sum()
+        top1_X: Tensor = self.credits_HBX[half].sum(0) / (self.count_HB[half].sum() * CREDITS)
         return top1_X
 
     def of(self, contender: int) -> Counts:
         """One contender alone."""
         # A copy: what it is cut from is to be let go.
-        return replace(self, right_HBX=self.right_HBX[..., contender : contender + 1].clone())
+        return replace(self, credits_HBX=self.credits_HBX[..., contender : contender + 1].clone())
 
     def mean_of(self, contenders: slice) -> Counts:
         """The mean over a run of contenders."""
-        return replace(self, right_HBX=self.right_HBX[..., contenders].mean(-1, keepdim=True))
+        return replace(self, credits_HBX=self.credits_HBX[..., contenders].mean(-1, keepdim=True))
 
 
 def halves(dataset: str, num_samples: int, seed: int) -> NDArray[np.bool_]:
@@ -79,15 +84,15 @@ def count_right(
     num_blocks = view.num_blocks
     # The halves' blocks stand one after another.
     apart = replace(view, blocks_N=view.blocks_N + num_blocks * held_out_N)
-    right_BX = right_in_blocks(apart, families, consensus, 2 * num_blocks)
+    credits_BX = credits_in_blocks(apart, families, consensus, 2 * num_blocks)
     count_B = torch.from_numpy(np.bincount(apart.blocks_N, minlength=2 * num_blocks)).double()
-    return Counts(dataset, right_BX.view(2, num_blocks, -1), count_B.view(2, num_blocks))
+    return Counts(dataset, credits_BX.view(2, num_blocks, -1), count_B.view(2, num_blocks))
 
 
-def right_in_blocks(
+def credits_in_blocks(
     view: Predictions, families: Sequence[Ensembles], consensus: str, num_blocks: int
 ) -> Tensor:
-    """How often all models, then all ensembles are right in each block (B, X); shared ties in expectation."""
+    """Credits of all models, then of all ensembles, in each block (B, X); see `CREDITS`."""
     right_BM = torch.zeros(num_blocks, len(view.model_names), dtype=torch.float64)
     evaluator, further = (Evaluator(families, [consensus], num_blocks) for _ in range(2))
     for chunk in view.chunks():
@@ -97,11 +102,11 @@ def right_in_blocks(
     if families:
         for chunk in view.alternative_chunks():
             further.update(chunk)
-    correct = [
-        first[consensus].correct_BE + more[consensus].correct_BE
+    credits = [
+        first[consensus].credits_BE + more[consensus].credits_BE
         for first, more in zip(evaluator.result(), further.result(), strict=True)
     ]
-    return torch.cat([right_BM, *correct], dim=1)
+    return torch.cat([right_BM * CREDITS, *credits], dim=1)
 
 
 def jackknife_interval(
@@ -125,8 +130,9 @@ def jackknife_interval(
         without_TXB = full_TX[:, :, None].repeat(1, 1, len(count_B))
         for t, row in enumerate(counts):
             if row[0].dataset == dataset:
-                right_XB = torch.cat([c.right_HBX[half] for c in row], dim=1).T
-                without_TXB[t] = (right_XB.sum(1, keepdim=True) - right_XB) / (count_B.sum() - count_B)
+                credits_XB = torch.cat([c.credits_HBX[half] for c in row], dim=1).T
+                left_B = (count_B.sum() - count_B) * CREDITS
+                without_TXB[t] = (credits_XB.sum(1, keepdim=True) - credits_XB) / left_B
         variance += float(block_jackknife_stderr(full, statistic(without_TXB), count_B)) ** 2
         degrees = min(degrees, int((count_B > 0).sum()) - 1)
     if variance == 0:  # no image tells the contenders apart: that is ignorance, not certainty
@@ -152,7 +158,7 @@ def criterion_numbers(
     if is_one and (criterion == "worst" or len(own) == 1):
         worst = min(own, key=lambda c: float(c.top1_X(half)))
         counted = [worst]
-        right, trials = float(worst.right_HBX[half].sum()), float(worst.count_HB[half].sum())
+        right, trials = float(worst.credits_HBX[half].sum()) / CREDITS, float(worst.count_HB[half].sum())
         interval = proportion_interval(right, trials)
     return {
         "n": sum(int(n) for n in {c.dataset: c.count_HB[half].sum() for c in counted}.values()),

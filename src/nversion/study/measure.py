@@ -33,6 +33,7 @@ from nversion.diversity import (
     leave_one_block_out,
 )
 from nversion.ensembles import (
+    CREDITS,
     CalibrationStatistics,
     EnsembleCalibration,
     Ensembles,
@@ -325,8 +326,8 @@ def _with_alternatives(evaluation: Evaluation, alternatives: Evaluation) -> Eval
     """An ensemble is right if any accepted label wins; only one can, so the chances add up."""
     return replace(
         evaluation,
-        correct_BE=evaluation.correct_BE + alternatives.correct_BE,
-        right_with_model_EM=evaluation.right_with_model_EM + alternatives.right_with_model_EM,
+        credits_BE=evaluation.credits_BE + alternatives.credits_BE,
+        credits_with_model_EM=evaluation.credits_with_model_EM + alternatives.credits_with_model_EM,
     )
 
 
@@ -369,7 +370,8 @@ def _of_members(
     failures: FailureCounts,
     votes: VoteStatistics,
 ) -> EnsembleResult:
-    # Differences are taken of counts, not of shares: equal gains are then equal numbers, and tie in ranks.
+    # Differences are taken of whole numbers of credits, not of shares: a gain of nothing is exactly 0, and
+    # equal gains are equal numbers, which tie in ranks.
     count, left_B = _with_and_without(models.count_B)
     right_EK, left_BEK = _with_and_without(models.right_BM)
     right_EK, left_BEK = right_EK[family.members_EK], left_BEK[:, family.members_EK]
@@ -378,10 +380,12 @@ def _of_members(
     none_E = torch.zeros(len(family), dtype=torch.int64)
     accuracy, improvement = {}, {}
     for name, evaluation in evaluations.items():
-        correct_E, left_BE = _with_and_without(evaluation.correct_BE)
+        credits_E, left_credits_BE = _with_and_without(evaluation.credits_BE)
         accuracy[name] = Measured(evaluation.accuracy_E, evaluation.leave_one_out_BE, none_E)
         improvement[name] = Measured(
-            (correct_E - best_E) / count, (left_BE - best_BE) / left_B[:, None], none_E
+            (credits_E - best_E * CREDITS) / (count * CREDITS),
+            (left_credits_BE - best_BE * CREDITS) / (left_B[:, None] * CREDITS),
+            none_E,
         )
     size = family.size
     mean_member = Measured(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nversion.core import spans
 from nversion.corruptions.zero import clean_at_zero
-from nversion.ensembles import Replicated
+from nversion.ensembles import CREDITS, Replicated
 from nversion.reliability import area_under_accuracy, half_severity, image_intervals, over_images
 
 from .schemas import SEVERITIES
@@ -36,7 +36,7 @@ def severities_table(answers: RightAnswers, contenders: Contenders) -> pl.DataFr
 def _of_corruption(answers: RightAnswers, contenders: Contenders, one: Studied) -> list[pl.DataFrame]:
     """Area and half severity of every contender under one corruption."""
     severities = [c.severity or 0.0 for c in one.conditions]
-    rights = [answers.right[c.name] for c in one.conditions]
+    rights = [answers.credits[c.name] for c in one.conditions]
     clean = answers.clean
     if clean is not None and clean_at_zero(one.corruption):
         severities, rights = [0.0, *severities], [clean, *rights]
@@ -44,15 +44,15 @@ def _of_corruption(answers: RightAnswers, contenders: Contenders, one: Studied) 
     count_B, frames = answers.count_B, []
     for start, stop in spans(len(contenders.names), max(1, CELLS // (len(count_B) * len(rights)))):
         who = contenders.frame[start:stop]
-        right_BLX = torch.stack([right_BX[:, start:stop] for right_BX in rights], dim=1)
-        top1 = Replicated.mean(right_BLX, count_B)
+        credits_BLX = torch.stack([credits_BX[:, start:stop] for credits_BX in rights], dim=1)
+        top1 = Replicated.mean(credits_BLX, count_B * CREDITS)
         area = over_images(lambda top1_LX: area_under_accuracy(severity_L, top1_LX), top1)
         frames.append(
             valued(who, "area", area, count_B).with_columns(quantity=pl.lit("area"), note=pl.lit(""))
         )
         if clean is None:
             continue
-        clean_top1 = Replicated.mean(clean[:, start:stop], count_B)
+        clean_top1 = Replicated.mean(clean[:, start:stop], count_B * CREDITS)
         half = over_images(
             lambda top1_LX, clean_X: half_severity(severity_L, top1_LX, clean_X), top1, clean_top1
         )

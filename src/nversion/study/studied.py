@@ -14,7 +14,7 @@ from torch import Tensor
 from nversion.corruptions import published
 from nversion.corruptions.severities import SMALL_IMAGE
 from nversion.data import Condition
-from nversion.ensembles import Replicated
+from nversion.ensembles import CREDITS, Replicated
 from nversion.reliability import image_intervals
 
 from .measure import ConditionResult
@@ -58,20 +58,20 @@ class RightAnswers:
 
     Attributes:
         side: pixels of the canonical images.
-        right: by condition, (B, X) in each block of images.
+        credits: by condition, (B, X) in each block of images; `CREDITS` for each right answer.
         count_B: images of each block.
     """
 
     dataset: str
     side: int
     conditions: Sequence[Condition]
-    right: Mapping[str, Tensor]
+    credits: Mapping[str, Tensor]
     count_B: Tensor
 
     @property
     def clean(self) -> Tensor | None:
-        """Right answers on clean images, (B, X)."""
-        return next((self.right[c.name] for c in self.conditions if c.is_clean), None)
+        """Credits on clean images, (B, X)."""
+        return next((self.credits[c.name] for c in self.conditions if c.is_clean), None)
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class Studied:
 
 
 def right_answers(result: ConditionResult, consensus: str) -> Tensor:
-    """How often all models, then the ensembles of every size are right in each block, (B, X)."""
-    ensembles = [size.evaluations[consensus].correct_BE for size in result.sizes]
-    return torch.cat([result.models.right_BM, *ensembles], dim=1)
+    """Credits of all models, then the ensembles of every size, in each block, (B, X)."""
+    ensembles = [size.evaluations[consensus].credits_BE for size in result.sizes]
+    return torch.cat([result.models.right_BM * CREDITS, *ensembles], dim=1)
 
 
 def studied_corruptions(conditions: Sequence[Condition], side: int) -> list[Studied]:

@@ -64,7 +64,7 @@ def write_tables(
         conditions = study.conditions_of(name)
         first = condition_of_suspects(conditions)
         clean: ConditionResult | None = None
-        right: dict[str, Tensor] = {}
+        credits: dict[str, Tensor] = {}
         # The condition that tells the suspects, clean where there is one, stands first.
         for condition in sorted(conditions, key=lambda c: c is not first):
             view = predictions[condition.name]
@@ -85,9 +85,9 @@ def write_tables(
             for table, frame in found.items():
                 parts.setdefault(table, []).append(frame)
             near_ties[result.condition] = _near_ties(result)
-            right[condition.name] = right_answers(result, _one_rule(study))
+            credits[condition.name] = right_answers(result, _one_rule(study))
             reporter.advance()
-        answered = RightAnswers(name, study.canonical.size, conditions, right, result.models.count_B)
+        answered = RightAnswers(name, study.canonical.size, conditions, credits, result.models.count_B)
         who = _contenders(study)
         found = benchmark_tables(answered, who, study.baseline)
         for table, frame in (found | {"severities": severities_table(answered, who)}).items():
