@@ -60,7 +60,7 @@ def test_killed_at_several_moments_and_run_again_it_ends_in_the_same_bytes(small
     command = "study", "run", "small.toml", "--no-report"
     moments = [
         (1, signal.SIGKILL, -9, ""),
-        (20, signal.SIGKILL, -9, ""),
+        (20, signal.SIGTERM, 143, INTERRUPTED),
         (45, signal.SIGINT, 130, INTERRUPTED),
     ]
     for moment, blow, code, message in moments:

@@ -1,4 +1,4 @@
-"""The entry point: commands, errors in one sentence, exit codes."""
+"""The entry point: all commands."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from nversion.core.errors import UserError
-
 from . import compare, corruptions, demo, doctor, models, report, select, study, supernet, train
-
-INTERRUPTED = 130  # typer's exit code for Ctrl-C
+from .ending import end_well
 
 app = typer.Typer(
     name="nversion",
@@ -51,28 +48,8 @@ def _options(
     pass
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line; a user's mistake is one sentence and exit code 2."""
     debug = "--debug" in sys.argv  # wherever it stands: people add it to the end of what failed
-    try:
-        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
-    except UserError as error:
-        if debug:
-            raise
-        _fail(str(error))
-    except OSError as error:
-        if debug or error.filename is None:
-            raise
-        _fail(
-            f"expected {error.filename} to be a file or folder that can be used, "
-            f"found {error.strerror!r}; correct the path or its permissions"
-        )
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            print("interrupted: what is finished is kept; run the same command to go on", file=sys.stderr)
-        raise
-
-
-def _fail(sentence: str) -> NoReturn:
-    print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(2)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    end_well(lambda: app(args=arguments), debug=debug)

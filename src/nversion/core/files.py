@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import tempfile
@@ -10,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import UserError
+from .machine import machine_error
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # as `whole_file` has mkstemp name them
+_PREFIX_BYTES = 200  # of the name: with what mkstemp adds, the longest names stay below a file system's 255
 
 
 @contextmanager
@@ -28,12 +28,13 @@ def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
             a later record tells that the file is whole, waiting for every single one may be left out.
 
     Raises:
-        UserError: the disk is full.
+        UserError: the machine does not let it: a full disk, a limit on files or memory, no permission.
     """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        start = os.fsencode(path.name)[:_PREFIX_BYTES].decode("ascii", "replace").replace("\ufffd", "_")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{start}.", suffix=".tmp")
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -42,13 +43,11 @@ def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
                 os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                expected=f"room on the disk of {path.parent}",
-                found="a full disk",
-                next_step="free some space and run again: what is finished is kept, the run resumes",
-            ) from error
+    except Exception as error:  # Rust's and torch's writers have types of their own for a full disk
+        named = getattr(error, "filename", None)
+        own = named is None or Path(os.fsdecode(named)).parent == path.parent  # the temporary file's
+        if (reason := machine_error(error, path if own else None)) is not None:
+            raise reason from error
         raise
     finally:
         if temporary is not None:
