@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from types import ModuleType
 
 import polars as pl
 import pytest
+from PIL import Image
 
 from nversion.report import Study, all_figures, build_report, html, read_study
 from nversion.report.html import page
@@ -112,6 +114,22 @@ def test_the_table_bolds_the_best_and_gives_the_interval(hand_made: Callable[...
     text = tell(hand_made())
     assert "<strong>80.0</strong><small>78.0–82.0</small>" in text
     assert '<td data-sort="-0.200000">−20.0</td>' in text
+
+
+def test_accuracies_stand_next_to_the_model_before_what_its_card_says(
+    hand_made: Callable[..., Study],
+) -> None:
+    text = tell(hand_made())
+    row = re.search(r'<tr><th scope="row"><span class="name">a</span></th>(.*?)</tr>', text, re.DOTALL)
+    assert row is not None
+    cells = re.findall(r"<td[^>]*>(?:<strong>)?([^<]*)", row[1])
+    assert cells == ["80.0", "60.0", "−20.0", "CNN", "supervised", f"1{NO_BREAK}M"]
+
+
+def test_top_5_is_a_table_to_choose_that_paper_does_without(hand_made: Callable[..., Study]) -> None:
+    text = tell(hand_made())
+    assert '<div class="option" data-name="Top-1 accuracy on d, %">' in text
+    assert '<div class="option screen-only" data-name="Top-5 accuracy on d, %">' in text
 
 
 def test_correlations_that_exclude_zero_are_bold(hand_made: Callable[..., Study]) -> None:
@@ -254,7 +272,9 @@ def test_the_manifest_is_told_whatever_it_holds(hand_made: Callable[..., Study])
 def test_a_study_that_lacks_something_still_makes_a_page(
     synthetic: ModuleType, tmp_path: Path, shape: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(html, "render", lambda spec, form: b"<svg/>")  # drawing is another test's
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "PNG")
+    monkeypatch.setattr(html, "render", lambda spec, form: buffer.getvalue())  # drawing is another test's
     wanted = {"num_models": 4, "num_images": 60, "datasets": ("d",), "num_corruptions": 1} | shape
     folder = synthetic.write_study(tmp_path, synthetic.Shape(**wanted))
     text = build_report(folder, include_figures=False).read_text(encoding="utf-8")

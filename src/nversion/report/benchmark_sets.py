@@ -108,11 +108,12 @@ def values_of(frame: pl.DataFrame, who: Contender, *keys: str) -> pl.DataFrame:
 
 
 def percent_cell(row: Mapping[str, Any] | None) -> Cell:
-    """A value in percent over its interval; `note` is told to who points at it."""
+    """A value in percent over its interval, or over the spread of the ensembles that it is the mean of."""
     if row is None:
         return Cell("not measured")
-    cell = share_cell(row["value"], row["low"], row["high"], 1)
+    spread = "value_p05" in row
+    cell = share_cell(row["value"], row["low"], row["high"], 1, spread=spread)
     small = cell.small
     if not is_undefined(row["low"]) and row["low"] < 0:  # a minus and a dash would run together
         small = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}".replace("-", "−")
-    return Cell(cell.text.replace("-", "−"), small, note=row["note"])
+    return Cell(cell.text.replace("-", "−"), small, note=row["note"], spread=cell.spread)

@@ -39,7 +39,8 @@ class Drawing:
 class Cell:
     """One entry of a table: its text, what stands small below it, and whose it is.
 
-    `sure` sets it in bold; `name` may break over lines; `note` is told to who points at it.
+    `sure` sets it in bold; `name` may break over lines; `note` is told to who points at it. `spread` says
+    that the small text is no interval but where ensembles lie, and sets it in italics.
     """
 
     text: str
@@ -47,6 +48,14 @@ class Cell:
     sure: bool = False
     name: str = ""
     note: str = ""
+    spread: bool = False
+
+
+SMALL_PRINT = (
+    "Small: 95 % intervals over images, written 1.0–2.0; of a mean over ensembles, in italics, where 5 to "
+    "95 % of the ensembles lie, written 1.0 … 2.0, which is no interval."
+)
+"""How to read what stands small below a number."""
 
 
 @dataclass(frozen=True)
@@ -117,26 +126,36 @@ class Section:
     blocks: Sequence[Block] = field(default_factory=tuple)
 
 
-def share_cell(value: float | None, low: float | None, high: float | None, digits: int | None = None) -> Cell:
+def share_cell(
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    digits: int | None = None,
+    *,
+    spread: bool = False,
+) -> Cell:
     """A fraction in percent over its interval; without `digits`, two below one percent and else one.
 
-    >>> share_cell(0.123, 0.1, 0.15)
-    Cell(text='12.3', small='10.0–15.0', sure=False, name='', note='')
+    Args:
+        spread: `low` and `high` are quantiles over ensembles, no interval; they are written apart.
+
+    >>> share_cell(0.123, 0.1, 0.15).small, share_cell(0.123, 0.1, 0.15, spread=True).small
+    ('10.0–15.0', '10.0 … 15.0')
     """
     if value is None or is_undefined(value):
         return Cell(UNDEFINED)
     digits = (2 if value < 0.01 else 1) if digits is None else digits
     small = ""
     if low is not None and high is not None and not is_undefined(low) and not is_undefined(high):
-        small = f"{100 * low:.{digits}f}–{100 * high:.{digits}f}"
-    return Cell(f"{100 * value:.{digits}f}", small)
+        small = f"{100 * low:.{digits}f}{' … ' if spread else '–'}{100 * high:.{digits}f}"
+    return Cell(f"{100 * value:.{digits}f}", small, spread=spread and bool(small))
 
 
 def points_cell(value: float | None, low: float | None, high: float | None) -> Cell:
     """A difference of fractions in points over its interval; sure where that excludes zero.
 
     >>> points_cell(0.02, 0.01, 0.03)
-    Cell(text='+2.0', small='[+1.0, +3.0]', sure=True, name='', note='')
+    Cell(text='+2.0', small='[+1.0, +3.0]', sure=True, name='', note='', spread=False)
     """
     if is_undefined(value):
         return Cell(UNDEFINED)
@@ -169,7 +188,7 @@ def half_cell(value: float | None, half: float | None, digits: int | None = 2, u
     """A value over the half width of its interval; with as many digits as that is worth for None.
 
     >>> half_cell(0.5, 0.02)
-    Cell(text='0.50', small='± 0.02', sure=False, name='', note='')
+    Cell(text='0.50', small='± 0.02', sure=False, name='', note='', spread=False)
     """
     if value is None or is_undefined(value):
         return Cell(UNDEFINED)

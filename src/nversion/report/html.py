@@ -22,8 +22,7 @@ from .sections.paired import comparison_table
 from .selection import selection
 from .tables import Study
 
-_STATIC_SVG_LIMIT = 160_000  # bytes; a larger drawing is lighter, and quicker on paper, as pixels
-_STATIC_PNG_WIDTH = 1440
+_STILL_WIDTH = 1600  # pixels: more than 200 an inch on A4
 _JOINT = re.compile(r"(?<=\w)(_|[/.:](?=[A-Za-z]))(?=\w)")
 
 
@@ -80,12 +79,13 @@ def page(study: Study, figures: Mapping[str, Figure], drawn: Mapping[str, Mappin
 
 
 def _still(figure: Figure, drawn: Mapping[str, bytes]) -> str:
-    """The figure as an image that stands in the page: for paper, and where no script runs."""
-    spec = figure.complete_spec()
-    svg = drawn.get("svg") or render(spec, "svg")
-    if len(svg) <= _STATIC_SVG_LIMIT:
-        return data_uri(svg, "image/svg+xml")
-    return data_uri(light_png(drawn.get("png") or render(spec, "png"), _STATIC_PNG_WIDTH), "image/png")
+    """The figure as an image that stands in the page: for paper, and where no script runs.
+
+    Pixels: an SVG's texts are measured in one font and set in whatever the reader has, and a wider one cuts
+    labels at the edge and runs legends into each other.
+    """
+    png = drawn.get("png") or render(figure.complete_spec(), "png")
+    return data_uri(light_png(png, _STILL_WIDTH), "image/png")
 
 
 def _template(name: str) -> str:

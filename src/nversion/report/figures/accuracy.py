@@ -36,7 +36,7 @@ def accuracy_by_condition(study: Study) -> Figure:
     y = alt.Y(
         "label:N",
         sort=list(labels.values()),
-        axis=alt.Axis(title=None, grid=True, tickBand="extent", labelLimit=230),
+        axis=alt.Axis(title=None, grid=True, tickBand="extent", labelLimit=300),
     )
     offset = alt.YOffset("order:O")
     tooltip = [

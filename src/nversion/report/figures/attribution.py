@@ -9,7 +9,7 @@ from nversion.report.labels import coefficient, condition_label, plural
 from nversion.report.names import NORMALISE, TARGETS, attribution_parts, method_label
 from nversion.report.tables import Study
 
-from .figure import CATEGORIES, ROWS, SHAPES, Figure, select
+from .figure import CATEGORIES, ROWS, SHAPES, Figure, key, select
 
 MAX_NAMED = 20
 """Pairs of models whose names stand at the axis; more are told by number, and by pointing at them."""
@@ -73,11 +73,11 @@ def attribution_agreement(study: Study) -> Figure | None:
     mean = same["pearson"].fill_nan(None).mean()
     if num <= MAX_NAMED:
         sort = alt.EncodingSortField(field="number", op="min")
-        x = alt.X("pair:N", sort=sort, axis=alt.Axis(title=None, labelAngle=-50, labelLimit=220))
+        x = alt.X("pair:N", sort=sort, axis=alt.Axis(title=None, labelAngle=-50, labelLimit=300))
     else:
         x = alt.X("number:Q", axis=alt.Axis(title="Pairs of models, by the first method", tickCount=6))
     palette = [CATEGORIES[i % len(CATEGORIES)] for i in range(len(methods))]
-    legend = alt.Legend(title=None, orient="top", columns=3, labelLimit=240)
+    legend = key(methods)
     colour = alt.Color(
         "method:N", sort=methods, scale=alt.Scale(domain=methods, range=palette), legend=legend
     )

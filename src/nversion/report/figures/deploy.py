@@ -8,7 +8,7 @@ import polars as pl
 from nversion.report.labels import plural
 from nversion.report.tables import Study
 
-from .figure import ACCENT, CATEGORIES, INK, ROWS, Figure, percent_axis, select
+from .figure import ACCENT, CATEGORIES, INK, ROWS, Figure, key, percent_axis, select
 
 COSTS = {"params": "Parameters", "macs": "Multiply-adds per image"}
 SCOPES = {
@@ -59,7 +59,7 @@ def deployment(study: Study) -> Figure | None:
         axis=alt.Axis(title=f"{COSTS[front_cost(study)]}, logarithmic", format="~s", tickCount=6),
     )
     y = alt.Y("top1:Q", scale=alt.Scale(zero=False), axis=percent_axis("Top-1 where it had no say"))
-    colour = alt.Color("members:N", sort=members, scale=scale, legend=alt.Legend(title=None, orient="top"))
+    colour = alt.Color("members:N", sort=members, scale=scale, legend=key(members))
     spans = base.mark_rule(strokeWidth=1.6).encode(
         x=x, y=alt.Y("low:Q", scale=alt.Scale(zero=False)), y2="high:Q", color=colour
     )

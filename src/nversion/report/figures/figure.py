@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -58,9 +58,23 @@ CONFIG: dict[str, Any] = {
         "domainColor": "#9aa5ab",
         "tickColor": "#9aa5ab",
         "titlePadding": 8,
+        "labelLimit": 300,
     },
-    "header": {"labelFontSize": 13, "labelFontWeight": 600, "labelColor": INK, "titleColor": INK},
-    "legend": {"labelColor": INK, "titleColor": INK, "titleFontWeight": 500, "labelFontSize": 12},
+    "header": {
+        "labelFontSize": 13,
+        "labelFontWeight": 600,
+        "labelColor": INK,
+        "titleColor": INK,
+        "labelExpr": "split(datum.label, ': ')",  # the data set above, what is of it below
+    },
+    "legend": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "titleFontWeight": 500,
+        "labelFontSize": 12,
+        "labelLimit": 640,
+        "layout": {"top": {"direction": "vertical", "anchor": "start"}},
+    },
     "title": {"color": INK, "fontSize": 13.5, "fontWeight": 600, "anchor": "start"},
     "text": {"color": INK},
 }
@@ -190,6 +204,24 @@ def check_formats(formats: tuple[str, ...]) -> None:
                 found=repr(form),
                 next_step="leave it out or name one of these",
             )
+
+
+def key(
+    labels: Sequence[str], title: str | None = None, width: int = EXPORT_WIDTH, **options: Any
+) -> alt.Legend:
+    """A legend above the chart, in as many columns as its longest label leaves room for.
+
+    >>> key(["a", "b"]).columns, key(["squeezenet + convmixer_2 + vit_distilled", "b"], width=400).columns
+    (2, 1)
+    """
+    longest = max((len(label) for label in labels), default=1)
+    columns = max(1, min(len(labels), width // (7 * longest + 34)))
+    return alt.Legend(title=title, orient="top", columns=columns, symbolOpacity=1, **options)
+
+
+def dashed(test: str) -> Any:
+    """Strokes that are dashed where the test holds: where ensembles lie, which is no interval of anything."""
+    return alt.when(test).then(alt.value([3, 3])).otherwise(alt.value([1, 0]))
 
 
 def percent_axis(title: str, **options: Any) -> alt.Axis:

@@ -12,10 +12,12 @@ from nversion.report.frames import NORMAL_QUANTILE
 from nversion.report.labels import condition_label, listed, plural
 from nversion.report.tables import Study
 
-from .figure import ACCENT, CATEGORIES, INK, MUTED, ROWS, Figure, percent_axis, select
+from .figure import ACCENT, CATEGORIES, INK, MUTED, ROWS, Figure, dashed, key, percent_axis, select
 
 MAX_PREDICTED = 80
 """Ensembles that the figure of predictions draws for each condition; the table sums up all."""
+SPREAD, SPREAD_IF = "all ensembles: median, 5 to 95 % of them", "the same if members were independent"
+CHOSEN = "chosen ensemble: 95 % interval over images"
 SYSTEMS = {"all_fail": "All members fail (1-out-of-K)", "majority_fail": "A majority of members fails"}
 
 
@@ -56,13 +58,13 @@ def covariances(study: Study) -> Figure | None:
     order = rows["down"].unique(maintain_order=True).to_list()
     extent = float(rows["value"].fill_nan(None).abs().max() or 0.01)  # type: ignore[arg-type]
     conditions = [c for c in study.condition_names if c in set(rows["condition"])]
-    across = {"labelAngle": 0, "labelLimit": 130}
+    across = {"labelAngle": -40 if sum(map(len, order)) > 60 else 0, "labelLimit": 260}
     base = (
         alt.Chart(ROWS)
         .transform_filter("datum.condition === condition && datum.grouping === grouping")
         .encode(
             x=alt.X("across:N", sort=order, axis=alt.Axis(title=None, orient="top", **across)),
-            y=alt.Y("down:N", sort=order, axis=alt.Axis(title=None, labelLimit=170)),
+            y=alt.Y("down:N", sort=order, axis=alt.Axis(title=None, labelLimit=300)),
         )
     )
     cells = base.mark_rect(stroke="white", strokeWidth=2).encode(
@@ -157,7 +159,7 @@ def predictions(study: Study) -> Figure | None:
         "by:N",
         sort=kinds,
         scale=alt.Scale(domain=kinds, range=[ACCENT, CATEGORIES[1]]),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=key(kinds),
     )
     spans = base.mark_rule(opacity=0.35).encode(
         x="predicted:Q", y=alt.Y("observed_low:Q"), y2="observed_high:Q", color=colour
@@ -224,7 +226,7 @@ def beta_rows(study: Study) -> pl.DataFrame:
             pl.col(column).fill_nan(None).quantile(0.05).alias("low"),
             pl.col(column).fill_nan(None).quantile(0.95).alias("high"),
         )
-        for what, column in (("ensembles, 5–95 %", "beta"), ("if independent, 5–95 %", "beta_independent"))
+        for what, column in ((SPREAD, "beta"), (SPREAD_IF, "beta_independent"))
     ]
     own = chosen(study)
     if own is not None:
@@ -232,7 +234,7 @@ def beta_rows(study: Study) -> pl.DataFrame:
         parts.append(
             table.filter(ensemble=own.ensemble, size=own.size).select(
                 "condition",
-                pl.lit("chosen ensemble, 95 %").alias("what"),
+                pl.lit(CHOSEN).alias("what"),
                 pl.col("beta").alias("value"),
                 (pl.col("beta") - half).clip(0, 1).alias("low"),
                 (pl.col("beta") + half).clip(0, 1).alias("high"),
@@ -249,20 +251,25 @@ def beta(study: Study) -> Figure | None:
     rows = beta_rows(study) if study.default_size else pl.DataFrame()
     if rows.is_empty():
         return None
-    kinds = ["ensembles, 5–95 %", "if independent, 5–95 %", "chosen ensemble, 95 %"]
+    kinds = [SPREAD, SPREAD_IF, CHOSEN]
     kinds = [k for k in kinds if k in set(rows["what"])]
     colours = dict(zip(kinds, (MUTED, CATEGORIES[1], ACCENT), strict=False))
     labels = [condition_label(study, c) for c in study.condition_names]
     scale = alt.Scale(domain=kinds, range=[colours[k] for k in kinds])
-    legend = alt.Legend(title=None, orient="top", columns=2, labelLimit=260)
+    legend = key(kinds)
     colour = alt.Color("what:N", sort=kinds, scale=scale, legend=legend)
-    y = alt.Y("label:N", sort=labels, axis=alt.Axis(title=None, labelLimit=230, grid=True, tickBand="extent"))
+    y = alt.Y("label:N", sort=labels, axis=alt.Axis(title=None, labelLimit=300, grid=True, tickBand="extent"))
     offset = alt.YOffset("what:N", sort=kinds)
     spans = (
         alt.Chart()
         .mark_rule(strokeWidth=2, opacity=0.8)
         .encode(
-            x=alt.X("low:Q", scale=alt.Scale(domain=[0, 1])), x2="high:Q", y=y, yOffset=offset, color=colour
+            x=alt.X("low:Q", scale=alt.Scale(domain=[0, 1])),
+            x2="high:Q",
+            y=y,
+            yOffset=offset,
+            color=colour,
+            strokeDash=dashed(f"datum.what !== '{CHOSEN}'"),
         )
     )
     dots = (
@@ -298,7 +305,7 @@ def beta(study: Study) -> Figure | None:
         title="The share of failures that are common",
         caption="β: of the failures of one member, the share in which another fails with it. It is averaged "
         f"over members and pairs of an ensemble of {study.default_size}; independent members would have "
-        "their own failure rate as β.",
+        "their own failure rate as β. Dashed: where 5 to 95 % of the ensembles lie, which is no interval.",
         alt="Common-cause factor over all ensembles and if members were independent, for each condition; "
         "the numbers are in tables/joint_failures.parquet.",
         chart=chart,

@@ -55,7 +55,7 @@ def layer_heatmap(study: Study) -> Figure | None:
         "pair", "layer_a", "depth_a", "layer_b", "depth_b", "value", "stderr", "n_images", "note"
     )
     options = list(names.values())
-    axis = {"labelLimit": 150, "labelFontSize": 10.5}
+    axis = {"labelLimit": 240, "labelFontSize": 10.5}
     chart = (
         alt.Chart(ROWS)
         .transform_filter("datum.pair === pair")
@@ -126,8 +126,8 @@ def pair_matrix(study: Study, name: str, metric: str, title: str, caption: str) 
         alt.Chart(ROWS)
         .transform_filter("datum.condition === condition")
         .encode(
-            x=alt.X("across:N", sort=order, axis=alt.Axis(title=None, labelAngle=-60, labelLimit=150)),
-            y=alt.Y("down:N", sort=order, axis=alt.Axis(title=None, labelLimit=190)),
+            x=alt.X("across:N", sort=order, axis=alt.Axis(title=None, labelAngle=-60, labelLimit=260)),
+            y=alt.Y("down:N", sort=order, axis=alt.Axis(title=None, labelLimit=300)),
         )
     )
     cells = base.mark_rect().encode(

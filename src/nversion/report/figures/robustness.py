@@ -10,7 +10,7 @@ import polars as pl
 from nversion.report.labels import condition_label, plural
 from nversion.report.tables import Study
 
-from .figure import CATEGORIES, INK, ROWS, SHAPES, Figure
+from .figure import CATEGORIES, INK, ROWS, SHAPES, Figure, key
 
 TICKS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -52,7 +52,6 @@ def effective_robustness(study: Study) -> Figure | None:
     panel_width = 210
     base = alt.Chart().transform_filter("isValid(datum.x) && isValid(datum.y)")
     x, y = _axis(rows, "x", "Clean top-1"), _axis(rows, "y", "Corrupted top-1")
-    legend = {"orient": "top", "columns": 4}
     dots = base.mark_point(filled=True, size=60, opacity=0.9).encode(
         x=alt.X("x:Q", **x),
         y=alt.Y("y:Q", **y),
@@ -60,13 +59,13 @@ def effective_robustness(study: Study) -> Figure | None:
             "family:N",
             sort=families,
             scale=alt.Scale(domain=families, range=[CATEGORIES[i % 9] for i in range(len(families))]),
-            legend=alt.Legend(title="Family", **legend),
+            legend=key(families, "Family"),
         ),
         shape=alt.Shape(
             "training:N",
             sort=trainings,
             scale=alt.Scale(domain=trainings, range=[SHAPES[i % 8] for i in range(len(trainings))]),
-            legend=alt.Legend(title="Training", **legend),
+            legend=key(trainings, "Training"),
         ),
         tooltip=[
             alt.Tooltip("model:N", title="Model"),

@@ -9,7 +9,7 @@ from nversion.report.labels import listed
 from nversion.report.selection import PARTS, ROLES
 from nversion.report.tables import Study
 
-from .figure import ACCENT, CATEGORIES, INK, MUTED, ROWS, SHAPES, Figure, percent_axis
+from .figure import ACCENT, CATEGORIES, INK, MUTED, ROWS, SHAPES, Figure, key, percent_axis
 
 COLOURS = dict(
     zip(ROLES.values(), (ACCENT, CATEGORIES[2], CATEGORIES[3], CATEGORIES[1], MUTED, INK), strict=True)
@@ -36,7 +36,7 @@ def held_out(study: Study) -> Figure | None:
     )
     contenders = [c for c in COLOURS if c in set(rows["contender"])]
     scale = alt.Scale(domain=contenders, range=[COLOURS[c] for c in contenders])
-    legend = alt.Legend(title=None, orient="top", columns=2)
+    legend = key(contenders)
     colour = alt.Color("contender:N", sort=contenders, scale=scale, legend=legend)
     y = alt.Y(
         "part:N",

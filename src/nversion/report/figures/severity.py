@@ -14,7 +14,7 @@ from nversion.report.labels import plural, source_label
 from nversion.report.tables import Study
 
 from .accuracy import baseline
-from .figure import ACCENT, INK, ROWS, WARM, Figure, percent_axis, select
+from .figure import ACCENT, INK, ROWS, WARM, Figure, key, percent_axis, select
 
 OTHERS, FOREGROUND, CHOSEN, MEAN = (
     "other models",
@@ -117,7 +117,7 @@ def accuracy_by_severity(study: Study) -> Figure | None:
         "role:N",
         sort=kinds,
         scale=alt.Scale(domain=kinds, range=[PALETTE[k] for k in kinds]),
-        legend=alt.Legend(title=None, orient="top", columns=2, labelLimit=300, symbolOpacity=1),
+        legend=key(kinds),
     )
     tooltip = [
         alt.Tooltip("who:N", title="Of"),
@@ -132,11 +132,18 @@ def accuracy_by_severity(study: Study) -> Figure | None:
         .mark_line(strokeWidth=1)
         .encode(x=x, y=y, color=colour, detail="who:N")
     )
+    known = front.transform_filter("isValid(datum.low)")
     bands = (
-        front.transform_filter("isValid(datum.low)")
+        known.transform_filter(f"datum.role !== '{MEAN}'")
         .mark_area(opacity=0.16)
         .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour, detail="who:N")
     )
+    edges = [
+        known.transform_filter(f"datum.role === '{MEAN}'")
+        .mark_line(strokeWidth=1, strokeDash=[3, 3])
+        .encode(x=x, y=alt.Y(f"{end}:Q"), color=colour)
+        for end in ("low", "high")
+    ]
     lines = front.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, detail="who:N")
     dots = base.mark_point(filled=True, opacity=1).encode(
         x=x,
@@ -146,7 +153,7 @@ def accuracy_by_severity(study: Study) -> Figure | None:
         tooltip=tooltip,
     )
     chart = (
-        alt.layer(others, bands, lines, dots, data=ROWS)
+        alt.layer(others, bands, *edges, lines, dots, data=ROWS)
         .properties(width=panel_width, height=180)
         .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=3)
         .resolve_scale(x="independent")
@@ -155,10 +162,10 @@ def accuracy_by_severity(study: Study) -> Figure | None:
     return Figure(
         name="accuracy_by_severity",
         title="Accuracy against severity",
-        caption="A line is a model or ensemble. Bands: the 95 % interval over images of the model in blue "
-        "and of the chosen ensemble; 5 to 95 % of the ensembles for their mean. Severity 0 is the clean "
-        "images, where the scale begins with them. Scales of severity differ between corruptions, so slopes "
-        "compare within a panel only.",
+        caption="A line is a model or ensemble. Bands: the 95 % interval over images of the model in the "
+        "foreground and of the chosen ensemble. Dashed: where 5 to 95 % of the ensembles lie, which is no "
+        "interval. Severity 0 is the clean images, where the scale begins with them. Scales of severity "
+        "differ between corruptions, so slopes compare within a panel only.",
         alt=f"Top-1 accuracy against severity for {plural(len(panels), 'corruption')}: "
         f"{plural(len(names), 'model')} and ensembles; area and half severity are in the table below.",
         chart=chart,

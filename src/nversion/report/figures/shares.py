@@ -9,7 +9,7 @@ from nversion.report.frames import share_above_zero
 from nversion.report.labels import condition_label, consensus_label
 from nversion.report.tables import Study
 
-from .figure import ROWS, Figure, percent_axis, select
+from .figure import ROWS, Figure, key, percent_axis, select
 
 # From below to above; both ends stay apart for colour-blind readers and in grey.
 CLASSES = {
@@ -73,7 +73,7 @@ def shares(study: Study) -> Figure | None:
         .mark_bar(height={"band": 0.74})
         .encode(
             y=alt.Y(
-                "label:N", sort=labels, axis=alt.Axis(title=None, labelLimit=230, domain=False, ticks=False)
+                "label:N", sort=labels, axis=alt.Axis(title=None, labelLimit=300, domain=False, ticks=False)
             ),
             x=alt.X(
                 "share:Q",
@@ -85,7 +85,7 @@ def shares(study: Study) -> Figure | None:
                 "outcome:N",
                 sort=list(CLASSES),
                 scale=alt.Scale(domain=list(CLASSES), range=list(CLASSES.values())),
-                legend=alt.Legend(title=None, orient="top", columns=2, labelLimit=300),
+                legend=key(list(CLASSES)),
             ),
             order="order:Q",
             tooltip=[

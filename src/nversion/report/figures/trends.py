@@ -22,7 +22,7 @@ from nversion.report.names import metric_group, metric_label, short_metric_label
 from nversion.report.schemas import MEAN_ACCURACY
 from nversion.report.tables import Study, is_conditioned
 
-from .figure import CATEGORIES, INK, MUTED, ROWS, SHAPES, Figure, one_row, points_axis, select
+from .figure import CATEGORIES, INK, MUTED, ROWS, SHAPES, Figure, key, one_row, points_axis, select
 
 MAX_TOGETHER = 9
 """Metrics that a forest plot shows at a time; more are shown by kin."""
@@ -261,14 +261,14 @@ def forest(study: Study) -> Figure | None:
     metrics.sort(key=lambda m: m != accuracy)
     first = [INK] if metrics[0] == accuracy else []
     palette = [*first, *CATEGORIES]
-    legend = alt.Legend(title=None, orient="top", columns=2, labelLimit=330, symbolOpacity=1)
+    legend = key(metrics)
     # Scales without a domain of their own make two legends of colour and shape: one is enough.
     shape_legend = legend if len(names) == 1 else None
     domain = {"domain": metrics} if len(names) == 1 else {}
     colour = alt.Color(
         "metric_label:N", sort=metrics, scale=alt.Scale(range=palette, **domain), legend=legend
     )
-    y = alt.Y("label:N", sort=labels, axis=alt.Axis(title=None, labelLimit=230, grid=True, tickBand="extent"))
+    y = alt.Y("label:N", sort=labels, axis=alt.Axis(title=None, labelLimit=300, grid=True, tickBand="extent"))
     offset = alt.YOffset("metric_label:N", sort=metrics)
     together = min(len(metrics), MAX_TOGETHER)
     scale = alt.Scale(domain=[-1, 1])

@@ -9,7 +9,7 @@ from nversion.report.contenders import chosen, mean_of_all, of
 from nversion.report.labels import condition_label
 from nversion.report.tables import Study
 
-from .figure import ACCENT, ROWS, WARM, Figure, percent_axis
+from .figure import ACCENT, ROWS, WARM, Figure, dashed, key, percent_axis
 
 OUTCOMES = {"right": ACCENT, "safe_stop": "#c9d1d5", "silent_wrong": WARM}
 OUTCOME_LABELS = {"right": "right", "safe_stop": "safe stop", "silent_wrong": "silently wrong"}
@@ -71,7 +71,7 @@ def voter_outcomes(study: Study) -> Figure | None:
             y=alt.Y(
                 "label:N",
                 sort=[condition_label(study, c) for c in study.condition_names],
-                axis=alt.Axis(title=None, labelLimit=230, domain=False, ticks=False),
+                axis=alt.Axis(title=None, labelLimit=300, domain=False, ticks=False),
             ),
             x=alt.X(
                 "share:Q",
@@ -83,7 +83,7 @@ def voter_outcomes(study: Study) -> Figure | None:
                 "outcome:N",
                 sort=kinds,
                 scale=alt.Scale(domain=kinds, range=list(OUTCOMES.values())),
-                legend=alt.Legend(title=None, orient="top"),
+                legend=key(kinds),
             ),
             order="order:Q",
             tooltip=[
@@ -148,14 +148,18 @@ def risk_coverage(study: Study) -> Figure | None:
         "who:N",
         sort=kinds,
         scale=alt.Scale(domain=kinds, range=[palette[k] for k in kinds]),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=key(kinds),
     )
     base = alt.Chart().transform_filter("isValid(datum.risk)")
     x = alt.X("coverage:Q", axis=percent_axis("Coverage", tickCount=3), scale=alt.Scale(zero=False))
     y = alt.Y("risk:Q", axis=percent_axis("Risk", tickCount=4))
     lines = base.mark_line(strokeWidth=1.6).encode(x=x, y=y, color=colour, order="agreeing:Q")
     spans = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-        x="coverage:Q", y=alt.Y("risk_low:Q"), y2="risk_high:Q", color=colour
+        x="coverage:Q",
+        y=alt.Y("risk_low:Q"),
+        y2="risk_high:Q",
+        color=colour,
+        strokeDash=dashed("datum.who === 'mean over ensembles'"),
     )
     dots = base.mark_point(filled=True, size=45, opacity=1).encode(
         x=x,
@@ -183,8 +187,9 @@ def risk_coverage(study: Study) -> Figure | None:
         name="risk_coverage",
         title="Risk against coverage",
         caption="From right to left more members must name one class before their answer is taken: fewer "
-        "images are answered, and fewer of these wrongly. Bars: 95 % interval of the chosen ensemble; 5 to "
-        "95 % of the ensembles for the mean. Scales differ between conditions.",
+        "images are answered, and fewer of these wrongly. Solid bars: the 95 % interval over images of the "
+        "chosen ensemble. Dashed bars: where 5 to 95 % of the ensembles lie, which is no interval. Scales "
+        "differ between conditions.",
         alt="For each condition the error among answered images against the share of answered images, by "
         "the number of members that must agree; the numbers are in the table below.",
         chart=chart,

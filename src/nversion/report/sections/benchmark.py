@@ -13,7 +13,7 @@ from nversion.report.benchmark_sets import (
     percent_cell,
     values_of,
 )
-from nversion.report.blocks import Block, Cell, Grid, Heading, Row, Section, Tables, Words
+from nversion.report.blocks import SMALL_PRINT, Block, Cell, Grid, Heading, Row, Section, Tables, Words
 from nversion.report.contenders import Contender, leaning
 from nversion.report.labels import is_undefined, listed, plural
 from nversion.report.tables import Study
@@ -31,7 +31,6 @@ _HEADS = {
     "partial_mean_error": "Mean error, %",
 }
 _OF_CORRUPTIONS = {"ce": "Corruption error", "relative_ce": "Relative corruption error", "error": "Error"}
-_SMALL = "Small: the 95 % interval over images; for the mean over ensembles, 5 to 95 % of them."
 
 
 def section(study: Study) -> Section | None:
@@ -139,7 +138,7 @@ def standing(one: BenchmarkSet) -> Grid:
         rows,
         corner="Model or ensemble",
         notes=[
-            f"Sorted by {_HEADS[one.sorted_by].removesuffix(', %')}. {_SMALL}",
+            f"Sorted by {_HEADS[one.sorted_by].removesuffix(', %')}. {SMALL_PRINT}",
             "The last column is the difference from the nearest model or single ensemble above, on the same "
             "images; bold where its 95 % interval, for this pair alone, excludes zero. The images tell "
             f"{apart} of {plural(len(differences), 'neighbour')} apart; the others could stand the other way "
@@ -186,7 +185,7 @@ def of_ensembles(one: BenchmarkSet) -> Grid:
             f"Ensembles decide by {_consensus(one)}; the best member is the one of the least "
             f"{_HEADS[one.sorted_by].removesuffix(', %')}. The lowest of many ensembles is partly luck with "
             "these images: it looks better than it will be.",
-            _SMALL,
+            SMALL_PRINT,
         ],
     )
 
@@ -217,7 +216,7 @@ def by_corruption(one: BenchmarkSet) -> list[Grid]:
                 ],
                 rows,
                 corner="Model or ensemble",
-                notes=[_SMALL],
+                notes=[SMALL_PRINT],
             )
         )
     return grids

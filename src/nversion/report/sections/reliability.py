@@ -327,7 +327,8 @@ def joint_tables(study: Study) -> list[Grid]:
                     rows,
                     corner="Condition",
                     notes=[
-                        "In percent of the images; below, 5 to 95 % of the ensembles."
+                        "In percent of the images; in italics, where 5 to 95 % of the ensembles lie, which "
+                        "is no interval."
                         if who.ensemble is None
                         else "In percent of the images, with 95 % intervals; none is known for what "
                         "independence would give, which is computed from the members' own failure rates."
@@ -348,5 +349,5 @@ def _joint_cells(row: Mapping[str, Any], who: Contender) -> list[Cell]:
             low = high = float("nan")
         else:
             low, high = wilson(row[column], row["n"])
-        cells.append(share_cell(row[column], low, high, digits))
+        cells.append(share_cell(row[column], low, high, digits, spread=who.ensemble is None))
     return cells

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from nversion.report.benchmark_sets import models_and_contenders, percent_cell, values_of
-from nversion.report.blocks import Block, Cell, Drawing, Grid, Heading, Row, Tables, Words
+from nversion.report.blocks import SMALL_PRINT, Block, Cell, Drawing, Grid, Heading, Row, Tables, Words
 from nversion.report.contenders import Contender
 from nversion.report.labels import is_undefined, source_label
 from nversion.report.tables import Study
@@ -64,7 +64,7 @@ def severity_tables(study: Study) -> list[Grid]:
                 row = next(iter(values_of(found, who).iter_rows(named=True)), None)
                 cells.append(percent_cell(row) if quantity == "area" else _severity_cell(row, who, found))
             rows.append(Row(label, cells, small=small))
-        notes = ["Small: the 95 % interval over images, for the mean over ensembles 5 to 95 % of them."]
+        notes = [SMALL_PRINT]
         if quantity == "half_severity":
             notes.append(
                 "“Above” the last severity: accuracy stays over half of the clean one. There is no interval "

@@ -57,7 +57,7 @@ def _caption(who: Contender) -> str:
 
 def _note(who: Contender) -> str:
     if who.ensemble is None:
-        return "In percent; below, 5 to 95 % of the ensembles."
+        return "In percent; in italics, where 5 to 95 % of the ensembles lie, which is no interval."
     return "In percent, with 95 % intervals."
 
 
@@ -102,7 +102,7 @@ def _vote_cells(row: Mapping[str, Any] | None, who: Contender) -> list[Cell]:
             low, high = row["silent_wrong_low"], row["silent_wrong_high"]
         else:
             low, high = wilson(row[outcome], row["n"])
-        cells.append(share_cell(row[outcome], low, high))
+        cells.append(share_cell(row[outcome], low, high, spread=who.ensemble is None))
     return cells
 
 
@@ -139,7 +139,7 @@ def _coverage_cells(row: Mapping[str, Any] | None, who: Contender) -> list[Cell]
         return [Cell("not measured")] * 2
     if who.ensemble is None:
         return [
-            share_cell(row[column], row[f"{column}_p05"], row[f"{column}_p95"])
+            share_cell(row[column], row[f"{column}_p05"], row[f"{column}_p95"], spread=True)
             for column in ("coverage", "risk")
         ]
     return [

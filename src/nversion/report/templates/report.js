@@ -32,7 +32,8 @@
     }
     if (narrow) {
       const config = spec.config;
-      config.axis = { ...config.axis, labelFontSize: 11, titleFontSize: 11.5, labelSeparation: 6 };
+      config.axis = { ...config.axis, labelFontSize: 11, titleFontSize: 11.5, labelSeparation: 6, labelLimit: 150 };
+      config.legend = { ...config.legend, labelFontSize: 10.5, labelLimit: width - 60 };
       narrowAxes(spec);
     }
     return spec;
@@ -45,9 +46,8 @@
       Object.assign(node.axis, { labelExpr: node.axis.labelExpr ?? lines, labelLimit: 118, labelFontSize: 9.5, labelLineHeight: 10 });
     }
     if (node.legend) {
-      if (node.legend.columns) node.legend.columns = 1;
+      if (node.legend.columns) node.legend.columns = Math.max(1, Math.floor(node.legend.columns / 2));
       if (node.legend.gradientLength) node.legend.gradientLength = 96;
-      if (node.legend.labelLimit) Object.assign(node.legend, { labelLimit: 230, labelFontSize: 10.5 });
     }
     for (const key in node) if (key !== "config") narrowAxes(node[key]);
   };
