@@ -119,3 +119,11 @@ def test_frost_draws_five_pictures_and_uniform_places():
     assert pictures.tolist() == [0, 1, 2, 3, 4] and stats.chisquare(counts).pvalue > 0.01
     for key in ("x_start", "y_start"):
         assert stats.kstest([draw[key] for draw in draws], "uniform").pvalue > 0.01
+
+
+def test_a_picture_of_another_format_is_refused(files):
+    (files / "frost1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(
+        UserError, match=r"a whole PNG or JPEG picture in .*frost1.png, found cannot identify"
+    ):
+        frost_textures.texture(0)

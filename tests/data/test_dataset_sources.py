@@ -433,9 +433,30 @@ def test_an_unreadable_image_of_torchvision_counts_in_the_fingerprint_and_is_tol
     assert torn.fingerprint != whole
     assert torn.fingerprint == open_dataset(settings).fingerprint
     with pytest.raises(
-        UnreadableImageError, match=r"eurosat-test \(test/000001\), found cannot identify image"
+        UnreadableImageError, match=r"expected a whole image in .*Forest/b.png, found cannot identify image"
     ):
         torn.decode(1)
+
+
+def test_torchvision_opens_only_the_documented_formats(tmp_path):
+    folder = tmp_path / "eurosat" / "2750" / "Forest"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    dataset = open_dataset({"source": "torchvision", "dataset": "EuroSAT", "root": str(tmp_path)})
+    with pytest.raises(UnreadableImageError, match=r"Forest/a.png, found a file of the format EPS"):
+        dataset.decode(0)
+
+
+def test_the_largest_image_is_a_setting_of_every_data_set(tree):
+    folder, _, pixels = tree
+    whole = open_dataset(folder_spec(folder, max_pixels=48))
+    assert np.array_equal(whole.decode(0), pixels[0])
+    part = open_dataset(folder_spec(folder, max_pixels=47, count=2))
+    with pytest.raises(UnreadableImageError, match="8 × 6 pixels, more than max_pixels = 47"):
+        part.decode(0)
+    assert len({open_dataset(folder_spec(folder, **s)).fingerprint for s in ({}, {"max_pixels": 48})}) == 2
+    with pytest.raises(UserError, match="a `max_pixels` of 1 or more of the data set 'shapes', found 0"):
+        open_dataset(folder_spec(folder, max_pixels=0))
 
 
 def test_a_file_that_went_away_after_opening_is_told_when_decoded(tree):

@@ -1,12 +1,17 @@
 """Every kind of image file has one meaning in RGB, or an error that names the file."""
 
+import os
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from nversion.core import UserError
 from nversion.data import UnreadableImageError, decode_image
+from nversion.data.images import decode_bytes
 
 
 def saved(tmp_path, image, name="a.png", **options):
@@ -122,3 +127,90 @@ def test_a_missing_file_is_named(tmp_path):
 def test_the_error_travels_between_processes():
     error = UnreadableImageError("a.png", "no such file")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+# --- what is opened, and how much of it
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("EPS", "EPS"),
+        ("ICO", "ICO"),
+        ("PCX", "PCX"),
+        ("SGI", "SGI"),
+        ("JPEG2000", "JPEG2000"),
+        ("DDS", "DDS"),
+    ],
+)
+def test_a_format_that_is_not_documented_is_named_and_not_opened(tmp_path, kind, found):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (16, 16)).save(path, kind) if kind != "EPS" else path.write_bytes(EPS)
+    message = (
+        rf"whole image in .*a.png, found a file of the format {found}, which is none of JPEG, PNG, BMP, WEBP"
+    )
+    with pytest.raises(UnreadableImageError, match=message):
+        decode_image(path)
+    with pytest.raises(UnreadableImageError, match=f"row 3, found a file of the format {found}"):
+        decode_bytes(path.read_bytes(), "row 3")
+
+
+def test_no_other_program_is_started_for_an_image(tmp_path, monkeypatch):
+    called = tmp_path / "called"
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {called}\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    for name in ("a.png", "a.eps", "a.jpg"):
+        (tmp_path / name).write_bytes(EPS)
+        with pytest.raises(UnreadableImageError, match="format EPS"):
+            decode_image(tmp_path / name)
+    assert not called.exists()
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "TIFF", "PPM", "WEBP", "JPEG", "PNG"])
+def test_a_documented_format_is_read_under_any_name(tmp_path, kind):
+    Image.new("RGB", (16, 12), (255, 255, 255)).save(tmp_path / "a.png", kind)
+    assert decode_image(tmp_path / "a.png").shape == (12, 16, 3)
+
+
+def declaring(width, height):
+    """A PNG whose header declares a size, and which holds no pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+    parts = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("side", [9_500, 20_000, 2**31 - 1])
+def test_a_huge_image_is_refused_by_its_header(tmp_path, side):
+    (tmp_path / "a.png").write_bytes(declaring(side, side))
+    message = rf"a.png, found {side:,} × {side:,} pixels, more than max_pixels = 89,478,485; replace"
+    with pytest.raises(UnreadableImageError, match=message):
+        decode_image(tmp_path / "a.png")
+
+
+def test_the_largest_size_is_a_setting(tmp_path):
+    Image.new("L", (10_000, 9_000)).save(tmp_path / "a.png")
+    assert decode_image(tmp_path / "a.png", 90_000_000).shape == (9_000, 10_000, 3)
+    with pytest.raises(
+        UnreadableImageError, match=r"10,000 × 9,000 pixels, more than max_pixels = 89,999,999"
+    ):
+        decode_image(tmp_path / "a.png", 89_999_999)
+
+
+def test_lack_of_memory_names_the_image_and_is_no_fault_of_it(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+
+    def too_little(image):
+        raise MemoryError
+
+    monkeypatch.setattr("nversion.data.images._upright", too_little)
+    with pytest.raises(UserError, match=r"enough memory to decode .*a.png, found none left; give") as caught:
+        decode_image(tmp_path / "a.png")
+    assert not isinstance(caught.value, UnreadableImageError)

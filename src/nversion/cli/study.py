@@ -31,9 +31,10 @@ question = "Which three of these models make the most resilient ensemble?"
 
 [data.val]                      # any name; several data sets may stand here
 source = "folder"               # or imagenet, imagenetv2, imagefolder, npz, parquet, torchvision, digits
-path = "images"                 # a folder with labels.csv (columns: file, label)
+path = "images"                 # a folder with labels.csv (columns: file, label; labels are 0-based)
 label_space = "imagenet-1k"
 # count = 1000                  # a seeded part of the images
+# max_pixels = 89478485         # height times width of the largest image that is decoded
 # accepted = "accepted.csv"     # further labels that count as right: columns sample_id, labels
 # terms = "where the images come from and what they may be used for"
 

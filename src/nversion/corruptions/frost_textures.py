@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nversion.core import UserError, fingerprint
+from nversion.core.reasons import reason_of
 
 FOLDER = "NVERSION_FROST"
 FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
@@ -65,8 +66,15 @@ def _from_file(folder: str, index: int) -> NDArray[np.uint8]:
             found=f"no file {path}",
             next_step=f"copy them there, or unset {FOLDER} for drawn ones",
         )
-    with Image.open(path) as image:
-        return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:  # whatever the bytes say: nothing else
+            return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+    except Exception as error:  # Pillow's parsers raise whatever they meet in damaged bytes
+        raise UserError(
+            expected=f"a whole PNG or JPEG picture in {path}",
+            found=reason_of(error).replace(f" {str(path)!r}", ""),
+            next_step="copy it from the code of ImageNet-C again",
+        ) from error
 
 
 @lru_cache(maxsize=5)

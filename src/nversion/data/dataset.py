@@ -17,7 +17,7 @@ from nversion.core import LabelSpace, Registry, UserError, fingerprint, generato
 from nversion.core.settings import call_with_settings, resolve
 
 from .accepted import read_accepted
-from .images import DECODING, UnreadableImageError
+from .images import DECODING, MAX_PIXELS, UnreadableImageError
 
 
 class Dataset(ABC):
@@ -35,6 +35,7 @@ class Dataset(ABC):
 
     Attributes:
         accepted: by row, further labels that count as right, ascending; empty unless `accepting` gave some.
+        max_pixels: of the largest image that is decoded; a larger one is unreadable.
 
     Raises:
         UserError: no samples, an id twice, or a label outside the label space.
@@ -45,6 +46,7 @@ class Dataset(ABC):
     sample_ids: tuple[str, ...]
     labels_N: NDArray[np.int64]
     accepted: Mapping[int, tuple[int, ...]]
+    max_pixels: int
 
     def __init__(
         self, name: str, label_space: LabelSpace, sample_ids: Sequence[str], labels_N: NDArray[np.int64]
@@ -80,6 +82,7 @@ class Dataset(ABC):
         self.labels_N = np.array(labels_N, dtype=np.int64)
         self.labels_N.setflags(write=False)
         self.accepted = {}
+        self.max_pixels = MAX_PIXELS
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -125,6 +128,7 @@ class Dataset(ABC):
                 if self.accepted
                 else {}
             )
+            | ({} if self.max_pixels == MAX_PIXELS else {"max_pixels": self.max_pixels})
         )
 
     def _content_or_mark(self, index: int) -> str:
@@ -189,6 +193,7 @@ class Part(Dataset):
             name, whole.label_space, [whole.sample_ids[i] for i in indices], whole.labels_N[indices]
         )
         self.whole = whole
+        self.max_pixels = whole.max_pixels
         self.indices = indices
         self.accepted = {
             row: whole.accepted[index]
@@ -213,8 +218,9 @@ def open_dataset(spec: Mapping[str, Any], base: Path | None = None) -> Dataset:
 
     Args:
         spec: `source` (a name in DATASET_SOURCES) and the settings of that source; optionally
-            `accepted`, a CSV file of further labels that count as right (see `read_accepted`), and
-            `count` and `seed` for a seeded part.
+            `accepted`, a CSV file of further labels that count as right (see `read_accepted`),
+            `count` and `seed` for a seeded part, and `max_pixels`, the height times width of the largest
+            image that is decoded.
         base: the folder from which relative paths start: the study file's; the working folder if None.
 
     Raises:
@@ -239,12 +245,25 @@ def open_dataset(spec: Mapping[str, Any], base: Path | None = None) -> Dataset:
     return call_with_settings(_finished, common, what, dataset=dataset, base=base)
 
 
-_COMMON = ("accepted", "count", "seed")  # settings of every source
+_COMMON = ("accepted", "count", "max_pixels", "seed")  # settings of every source
 
 
 def _finished(
-    *, dataset: Dataset, base: Path, accepted: Path | None = None, count: int | None = None, seed: int = 0
+    *,
+    dataset: Dataset,
+    base: Path,
+    accepted: Path | None = None,
+    count: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    seed: int = 0,
 ) -> Dataset:
+    if max_pixels < 1:
+        raise UserError(
+            expected=f"a `max_pixels` of 1 or more of the data set {dataset.name!r}",
+            found=str(max_pixels),
+            next_step=f"leave it out: {MAX_PIXELS:,} pixels are decoded then",
+        )
+    dataset.max_pixels = max_pixels
     if accepted is not None:
         path = resolve(accepted, base)
         dataset = dataset.accepting(read_accepted(path, dataset.sample_ids, dataset.label_space))

@@ -29,7 +29,7 @@ class ImageFiles(Dataset):
         self.folder = folder
 
     def decode(self, index: int) -> NDArray[np.uint8]:
-        return decode_image(self.folder / self.sample_ids[index])
+        return decode_image(self.folder / self.sample_ids[index], self.max_pixels)
 
     def content(self, index: int) -> str:
         path = self.folder / self.sample_ids[index]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from nversion.core import UserError
 from nversion.core.reasons import reason_of
@@ -22,7 +22,11 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 )
 
-_BROKEN = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+# Of the content, whatever the file is called: what Pillow reads without starting another program.
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+
+MAX_PIXELS = 89_478_485
+"""Height times width of the largest image that is decoded: where Pillow begins to warn of a bomb."""
 
 
 class UnreadableImageError(UserError):
@@ -40,9 +44,11 @@ class UnreadableImageError(UserError):
         return type(self), (self.path, self.found)
 
 
-def decode_image(path: Path) -> NDArray[np.uint8]:
+def decode_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Read an image file as (H, W, 3) RGB.
 
+    - The content decides what the file is, not its name: JPEG, PNG, BMP, WebP, GIF, TIFF or PNM. Others
+      that Pillow knows are refused: for some it starts an interpreter.
     - Grey, palette, CMYK, YCbCr and LAB images are converted to RGB.
     - Transparency is laid over white, as a viewer shows it: colours under transparent pixels are arbitrary.
     - 16-bit images keep their high byte, whether grey or RGB.
@@ -51,46 +57,98 @@ def decode_image(path: Path) -> NDArray[np.uint8]:
     - Of an animation the first frame is read.
     - Embedded colour profiles are ignored, as the usual loaders do.
 
-    Raises:
-        UnreadableImageError: the file is missing, no image, truncated, or holds 32-bit or floating
-            pixels, whose range is unknown.
-    """
-    try:
-        return _decode(path)
-    except FileNotFoundError as error:
-        raise UnreadableImageError(path, "no such file") from error
-    except _BROKEN as error:
-        # Pillow repeats the path, which the sentence names already.
-        raise UnreadableImageError(path, reason_of(error).replace(f" '{path}'", "")) from error
-
-
-def decode_bytes(content: bytes, where: str) -> NDArray[np.uint8]:
-    """The bytes of an image file as (H, W, 3) RGB, with the meaning of `decode_image`.
+    Memory: about 12 bytes for each pixel of the image.
 
     Args:
-        where: the image, as it reads in an error.
+        path: of the file.
+        max_pixels: height times width that is decoded at most; checked before memory is taken.
 
     Raises:
-        UnreadableImageError: as for `decode_image`.
+        UnreadableImageError: the file is missing, no image, of another format, truncated, of more pixels, or
+            holds 32-bit or floating pixels, whose range is unknown.
+        UserError: there is not enough memory.
     """
     try:
-        return _decode(BytesIO(content))
-    except _BROKEN as error:
-        # Pillow names the buffer, by its address in memory.
-        reason = re.sub(r" <_io\.BytesIO object at \w+>", "", reason_of(error))
+        with path.open("rb") as stream:
+            return _decoded(stream, str(path), max_pixels)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "no such file" if missing else error.strerror or type(error).__name__
+        raise UnreadableImageError(path, reason) from error
+
+
+def decode_bytes(content: bytes, where: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """The bytes of an image file as (H, W, 3) RGB, with the meaning and errors of `decode_image`.
+
+    Args:
+        content: of the file.
+        where: the image, as it reads in an error.
+        max_pixels: height times width that is decoded at most.
+    """
+    return _decoded(BytesIO(content), where, max_pixels)
+
+
+def _decoded(stream: IO[bytes], where: str, max_pixels: int) -> NDArray[np.uint8]:
+    try:
+        image = _opened(stream)
+        if image.width * image.height > max_pixels:
+            raise ValueError(
+                f"{image.width:,} × {image.height:,} pixels, more than max_pixels = {max_pixels:,}"
+            )
+        image.load()
+        return np.array(to_rgb(_upright(image), image.format))
+    except MemoryError as error:
+        raise out_of_memory(where) from error
+    except Exception as error:  # Pillow's parsers raise whatever they meet in damaged bytes
+        # Pillow names the stream, by its address in memory, or by the path that the sentence names already.
+        reason = re.sub(r" <_io\.\w+ .*?>", "", reason_of(error))
         raise UnreadableImageError(where, reason) from error
 
 
-def _decode(source: Path | BytesIO) -> NDArray[np.uint8]:
-    with Image.open(source) as image:
-        image.load()
-        return np.array(to_rgb(_upright(image), image.format))
+def _opened(stream: IO[bytes]) -> ImageFile.ImageFile:
+    """The image in a stream, its header read.
+
+    Not by `Image.open`, whose limit of pixels is one for the whole process.
+    """
+    Image.init()  # registers the formats; once
+    prefix = stream.read(16)
+    found = [kind for kind in Image.OPEN if _accepts(kind, prefix)]
+    if known := [kind for kind in found if kind in FORMATS]:
+        stream.seek(0)
+        factory, _ = Image.OPEN[known[0]]
+        try:
+            return factory(stream, "")
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open does
+            raise UnidentifiedImageError("cannot identify image file") from error
+    if found:
+        raise ValueError(f"a file of the format {found[0]}, which is none of {', '.join(FORMATS)}")
+    raise UnidentifiedImageError("cannot identify image file")
+
+
+def _accepts(kind: str, prefix: bytes) -> bool:
+    accept = Image.OPEN[kind][1]
+    try:
+        answer = accept is not None and accept(prefix)
+    except (SyntaxError, IndexError, TypeError, struct.error):  # of less than it looks at
+        return False
+    return bool(answer) and not isinstance(answer, str)  # a text says what this Pillow was built without
+
+
+def out_of_memory(where: str) -> UserError:
+    """The error for an image that memory was too small for: no fault of it, so it is never left out."""
+    return UserError(
+        expected=f"enough memory to decode {where}",
+        found="none left",
+        next_step="give the run more memory or fewer threads, or lower `max_pixels` of the data set",
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except (SyntaxError, struct.error, ValueError, KeyError, TypeError, EOFError):
+    except MemoryError:
+        raise
+    except Exception:
         # The pixels are whole and only the EXIF block is not: without an orientation they stand as stored.
         return image
 

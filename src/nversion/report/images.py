@@ -27,7 +27,7 @@ def thumbnail_uri(png: bytes | None, side: int = THUMBNAIL) -> str | None:
     if not png:
         return None
     try:
-        with Image.open(io.BytesIO(png)) as opened:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as opened:
             image = opened.convert("RGB")
     except UnidentifiedImageError:
         return None
@@ -41,7 +41,7 @@ def thumbnail_uri(png: bytes | None, side: int = THUMBNAIL) -> str | None:
 
 def light_png(png: bytes, width: int) -> bytes:
     """A drawing of at most `width` pixels in 256 colours, for a page that must stay small."""
-    with Image.open(io.BytesIO(png)) as opened:
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as opened:
         image = opened.convert("RGB")
     if image.width > width:
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)

@@ -174,7 +174,7 @@ def suspects_sheet(table: pl.DataFrame, columns: int = 6, side: int = 128) -> Im
     )
     for i, row in enumerate(shown.iter_rows(named=True)):
         left, top = GAP + i % columns * step_x, GAP + i // columns * step_y
-        with Image.open(io.BytesIO(row["png"])) as picture:
+        with Image.open(io.BytesIO(row["png"]), formats=("PNG",)) as picture:
             sheet.paste(picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), (left, top))
         agreeing = round(row["agreed_share"] * row["num_models"])
         # Its own picture, so that a name longer than its tile is cut there.

@@ -37,7 +37,7 @@ class EncodedImages(Dataset):
         self.images = images
 
     def decode(self, index: int) -> NDArray[np.uint8]:
-        return decode_bytes(self._bytes(index), self._where(index))
+        return decode_bytes(self._bytes(index), self._where(index), self.max_pixels)
 
     def content(self, index: int) -> str:
         return fingerprint(self._bytes(index))

@@ -16,14 +16,19 @@ from nversion.core.reasons import reason_of
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.data.dataset import DATASET_SOURCES, Dataset
-from nversion.data.images import UnreadableImageError, to_rgb
+from nversion.data.images import UnreadableImageError, decode_image, out_of_memory, to_rgb
 
 # Names of the library's data sets whose label space has a common name.
 _KNOWN = {"ImageNet": IMAGENET}
+_AS_FOLDER = 'write its images to a folder with a labels.csv and use `source = "folder"`'
 
 
 class Wrapped(Dataset):
-    """A map-style data set of (PIL image, label); the sample id is split/index."""
+    """A map-style data set of (PIL image, label); the sample id is split/index.
+
+    Where its images are files they are read as every other image file here, not by torchvision, which opens
+    them as whatever their content says.
+    """
 
     def __init__(
         self, name: str, label_space: LabelSpace, split: str, labels_N: NDArray[np.int64], wrapped: Any
@@ -32,13 +37,17 @@ class Wrapped(Dataset):
             name, label_space, [f"{split}/{index:06d}" for index in range(len(labels_N))], labels_N
         )
         self.wrapped = wrapped
+        self.files = _files_of(wrapped)
 
     def decode(self, index: int) -> NDArray[np.uint8]:
+        if self.files is not None:
+            return decode_image(Path(self.files[index]), self.max_pixels)
+        where = f"{self.name} ({self.sample_ids[index]})"
         try:
-            image = self.wrapped[index][0]
-            return np.array(to_rgb(image))
+            return np.array(to_rgb(self.wrapped[index][0]))
+        except MemoryError as error:
+            raise out_of_memory(where) from error
         except (OSError, ValueError, SyntaxError, EOFError) as error:
-            where = f"{self.name} ({self.sample_ids[index]})"
             raise UnreadableImageError(where, reason_of(error)) from error
 
     def content(self, index: int) -> str:
@@ -125,6 +134,27 @@ def _open(kind: Any, dataset: str, root: Path, split: str, download: bool) -> An
         ) from error
 
 
+def _files_of(wrapped: Any) -> list[str] | None:
+    """Paths of the image files, from the attribute that the library's class keeps them in; None: arrays.
+
+    Raises:
+        UserError: it opens files that none of these attributes tells.
+    """
+    for attribute in ("_image_files", "_images", "_samples", "samples", "imgs", "data"):
+        found = getattr(wrapped, attribute, None)
+        if isinstance(found, Sequence) and len(found) == len(wrapped) > 0:
+            paths = [item[0] if isinstance(item, tuple) else item for item in found]
+            if all(isinstance(path, str | Path) for path in paths):
+                return [str(path) for path in paths]
+    if "Image.open" in inspect.getsource(type(wrapped)) or hasattr(wrapped, "loader"):
+        raise UserError(
+            expected="a data set whose images are arrays, or files with known paths",
+            found=f"torchvision's {type(wrapped).__name__}",
+            next_step=_AS_FOLDER,
+        )
+    return None
+
+
 def _labels(wrapped: Any, dataset: str) -> NDArray[np.int64]:
     """Labels without decoding images, from the attribute that the library's class keeps them in."""
     for attribute in ("targets", "labels", "_labels"):
@@ -139,5 +169,5 @@ def _labels(wrapped: Any, dataset: str) -> NDArray[np.int64]:
     raise UserError(
         expected="a data set with one class label per image",
         found=f"torchvision's {dataset}",
-        next_step='write its images to a folder with a labels.csv and use `source = "folder"`',
+        next_step=_AS_FOLDER,
     )
