@@ -19,6 +19,8 @@ from nversion.reliability import (
     methodology_estimates,
     methodology_tables,
 )
+from nversion.reliability.littlewood_miller import AllEstimates
+from nversion.reliability.methodology_intervals import ModelsAndImages
 
 PAIR = Methodologies.of_labels(["a", "a", "a", "b", "b"])
 
@@ -195,10 +197,29 @@ def test_methodologies_of_opposite_difficulty_are_negatively_correlated():
     assert -1.0 <= row.low <= row.high < -0.8
 
 
-def test_a_correlation_beyond_one_is_noted():
-    row = rows_of(some_failures(5, 300))["correlation", "a", "b"]  # independent failures: variance near 0
-    assert abs(row.value) > 1
-    assert "beyond ±1: a variance of difficulty is hardly above 0" in row.note
+def test_a_correlation_estimated_beyond_one_is_shown_as_one_and_the_estimate_is_noted():
+    fails_MN = some_failures(5, 300)  # independent failures: variance near 0
+    raw = correlation_of(tables_of(fails_MN).covariance_GG)[0, 1].item()
+    assert abs(raw) > 1
+    row = rows_of(fails_MN)["correlation", "a", "b"]
+    assert row.value == math.copysign(1.0, raw)
+    assert f"estimated at {raw:.2f} and shown as {row.value:.0f}: a variance of difficulty is" in row.note
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_estimate_lies_within_its_own_interval(seed):
+    rows = rows_of(some_failures(5, 120, seed=seed)).values()
+    assert all(math.isnan(row.low) or row.low <= row.value <= row.high for row in rows)
+    assert all(math.isnan(row.value) or abs(row.value) <= 1 for row in rows)
+
+
+def test_an_interval_that_lies_wholly_beyond_one_is_none():
+    quantities = torch.full((7, 2, 2), 1.4).double()
+    beyond = ModelsAndImages(quantities, quantities - 0.1, quantities + 0.1, torch.zeros(7, 2, 2).long())
+    all_of = AllEstimates(beyond, Methodologies.of_labels(["a"] * 3 + ["b"] * 3))
+    value, low, high, notes = all_of.entry("correlation", 0, 1)
+    assert (value, math.isnan(low), math.isnan(high)) == (1.0, True, True)
+    assert notes[-1] == "no interval: the whole of it lies beyond what the number can be"
 
 
 def test_a_variance_estimated_below_zero_leaves_the_correlation_undefined():

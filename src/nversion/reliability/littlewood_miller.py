@@ -100,9 +100,9 @@ def correlation_of(covariance_GG: Tensor) -> Tensor:
     """Corr(Θ_A, Θ_B) = Cov / √(Var_A · Var_B), from a table of covariances with variances on its diagonal.
 
     A ratio of unbiased estimates: consistent, but biased by the order of 1/m + 1/N, and it may lie
-    outside ±1. The correlation of difficulty, not of failures: two models of one methodology have
-    correlation 1 here, however rarely they fail together. nan where a variance is ≤ 0 or not
-    identified.
+    outside ±1, where no correlation is: `methodology_estimates` reports the nearest value that one can
+    have. The correlation of difficulty, not of failures: two models of one methodology have correlation
+    1 here, however rarely they fail together. nan where a variance is ≤ 0 or not identified.
 
     >>> correlation_of(torch.tensor([[4.0, 1.0], [1.0, 1.0]]).double())[0, 1].item()
     0.5
@@ -151,10 +151,16 @@ def methodology_estimates(
     """All quantities of every methodology and pair of methodologies, with intervals.
 
     Point estimates are `methodology_tables`', intervals `models_and_images_interval`'s: each alone
-    covers with the stated confidence, not all together. Intervals of rates end at 0 and 1, of
-    correlations at ±1. With fewer than 5 failing (jointly failing) images a model (a pair) on
-    average, the Clopper-Pearson interval of the images is joined to a rate's interval, because a
-    jackknife of zeros gives [0, 0], and the note says how many images would show `target_rate`.
+    covers with the stated confidence, not all together. Intervals of rates end at 0 and 1.
+
+    A correlation that is estimated beyond ±1 is reported as ±1, with a note, and its interval ends
+    there: a value within the bounds is nearer to any true one than the raw estimate is, and the part of
+    an interval within the bounds covers as often as the whole. Where the whole interval lies beyond,
+    there is none: a variance of difficulty is then too near 0 for a ratio.
+
+    With fewer than 5 failing (jointly failing) images a model (a pair) on average, the Clopper-Pearson
+    interval of the images is joined to a rate's interval, because a jackknife of zeros gives [0, 0], and
+    the note says how many images would show `target_rate`.
 
     Args:
         both_wrong_BMM: images of each block on which both models fail (`PairCounts.both_wrong_BMM`).
@@ -207,16 +213,23 @@ class AllEstimates(NamedTuple):
             LESS_A: (-1.0, 1.0),
             LESS_B: (-1.0, 1.0),
         }.get(quantity, (0.0, 1.0))
-        if not math.isnan(low):
-            low, high = (min(max(end, least), most) for end in (low, high))
         notes = few_models_notes(self.methodologies, sorted({a, b}))
         undefined = int(self.estimates_QGG.num_undefined[at])
         if undefined:
             notes.append(f"undefined without one model or block in {undefined} cases")
-        if quantity == "correlation" and abs(value) > 1:
-            notes.append("beyond ±1: a variance of difficulty is hardly above 0")
         if math.isnan(low) and not math.isnan(value):
             notes.append("no interval: too few replicates are defined")
+        if quantity == "correlation" and abs(value) > 1:
+            notes.append(
+                f"estimated at {value:.2f} and shown as {math.copysign(1, value):.0f}: a variance of "
+                "difficulty is hardly above 0"
+            )
+            value = math.copysign(1.0, value)
+        if low > most or high < least:
+            low = high = math.nan
+            notes.append("no interval: the whole of it lies beyond what the number can be")
+        elif not math.isnan(low):
+            low, high = (min(max(end, least), most) for end in (low, high))
         return value, low, high, notes
 
 
