@@ -98,23 +98,59 @@ def test_a_voter_is_told_by_the_mean_over_all_ensembles(hand_made: Build) -> Non
 
 
 def test_a_relation_whose_interval_covers_zero_is_not_distinguishable_from_it(hand_made: Build) -> None:
-    said = what_diversity_tells(hand_made(pearson={"disagreement": (-0.4, -0.8, 0.1)}))
+    said = what_diversity_tells(hand_made(pearson={"disagreement": (-0.4, -0.8, 0.1)}, num_models=8))
     assert "disagreement −0.40 [−0.80, 0.10] (not distinguishable from zero)" in said
     assert said.endswith("; under the 1 corruption none of these is distinguishable from zero.")
 
 
 def test_a_relation_whose_interval_excludes_zero_is_stated_with_its_sign(hand_made: Build) -> None:
     said = what_diversity_tells(
-        hand_made(pearson={"disagreement": (-0.4, -0.8, -0.1), "mean_member_accuracy": (0.5, 0.2, 0.7)})
+        hand_made(
+            pearson={"disagreement": (-0.4, -0.8, -0.1), "mean_member_accuracy": (0.5, 0.2, 0.7)},
+            num_models=8,
+        )
     )
     assert "with disagreement −0.40 [−0.80, −0.10] and the mean accuracy of the members 0.50" in said
     assert "disagreement on 1 (negative) and the mean accuracy of the members on 1 (positive)" in said
     assert "not distinguishable" not in said
 
 
-def test_an_undefined_relation_is_called_undefined(hand_made: Build) -> None:
-    said = what_diversity_tells(hand_made(pearson={"disagreement": (math.nan,) * 3}))
-    assert "with disagreement undefined" in said
+def test_relations_of_which_none_is_defined_are_claimed_of_none(hand_made: Build) -> None:
+    undefined = dict.fromkeys(("disagreement", "mean_member_accuracy"), (math.nan,) * 3)
+    assert what_diversity_tells(hand_made(pearson=undefined, num_models=8)) == (
+        "How improvement goes with diversity cannot be told: no correlation is defined over 2 ensembles of 2 "
+        "on clean."
+    )
+
+
+def test_an_undefined_relation_beside_a_defined_one_is_called_undefined(hand_made: Build) -> None:
+    pearson = {"disagreement": (math.nan,) * 3, "mean_member_accuracy": (0.5, 0.2, 0.7)}
+    assert what_diversity_tells(hand_made(pearson=pearson, num_models=8)) == (
+        "On clean the Pearson correlation of the improvement is, with disagreement undefined and the mean "
+        "accuracy of the members 0.50 [0.20, 0.70]; under the 1 corruption it is distinguishable from zero "
+        "for the mean accuracy of the members on 1 (positive)."
+    )
+
+
+def test_a_relation_without_an_interval_is_distinguishable_from_nothing(hand_made: Build) -> None:
+    said = what_diversity_tells(hand_made(pearson={"disagreement": (0.4, math.nan, math.nan)}, num_models=8))
+    assert said.endswith(
+        "with disagreement 0.40 [interval undefined]; under the 1 corruption no interval of these is defined."
+    )
+
+
+def test_few_models_say_nothing_of_relations_over_their_ensembles(hand_made: Build) -> None:
+    assert what_diversity_tells(hand_made(pearson={"disagreement": (0.9, 0.8, 0.95)}, num_models=7)) == (
+        "How improvement goes with diversity cannot be told from 7 models: ensembles share their members, "
+        "and below 8 models the intervals of correlations over ensembles reach over nearly all values."
+    )
+
+
+def test_the_only_ensemble_is_told_by_its_own_gain(hand_made: Build) -> None:
+    assert plain(what_ensembles_bring(hand_made({"a + b": 0.03}))) == (
+        "The one ensemble of 2, by average, differs from its best member on clean by +3.0 points "
+        "[+1.0, +5.0]; it is more accurate under 1 of 1 corrupted condition."
+    )
 
 
 def test_what_was_not_measured_is_said_to_be_unmeasured(hand_made: Build) -> None:

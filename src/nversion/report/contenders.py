@@ -10,6 +10,7 @@ import polars as pl
 from .frames import num_ensembles
 from .labels import listed, plural
 from .tables import Study
+from .undefined import defined, or_nan
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,13 @@ def of(frame: pl.DataFrame, who: Contender, keys: Sequence[str], values: Sequenc
         return own.with_columns(
             pl.lit(float("nan")).alias(f"{column}_{end}") for column in values for end in ("p05", "p95")
         )
-    defined = {column: pl.col(column).fill_nan(None) for column in values}
     return (
         frame.filter(size=who.size)
         .group_by(keys, maintain_order=True)
         .agg(
-            *(defined[column].mean().alias(column) for column in values),
-            *(defined[column].quantile(0.05).alias(f"{column}_p05") for column in values),
-            *(defined[column].quantile(0.95).alias(f"{column}_p95") for column in values),
-        )
-        .with_columns(
-            pl.col([*values, *(f"{c}_{end}" for c in values for end in ("p05", "p95"))]).fill_null(
-                float("nan")
-            )
+            *(or_nan(defined(c).mean()).alias(c) for c in values),
+            *(or_nan(defined(c).quantile(0.05)).alias(f"{c}_p05") for c in values),
+            *(or_nan(defined(c).quantile(0.95)).alias(f"{c}_p95") for c in values),
         )
     )
 

@@ -10,7 +10,15 @@ import polars as pl
 from .common_failure import groupings, verdict
 from .contenders import mean_of_all, of
 from .figures.voting import voter_label
-from .frames import compared, num_ensembles, relation, share_above_zero
+from .frames import (
+    FEWEST_TO_RELATE,
+    NORMAL_QUANTILE,
+    can_relate,
+    compared,
+    num_ensembles,
+    relation,
+    share_above_zero,
+)
 from .labels import (
     against_zero,
     coefficient,
@@ -22,11 +30,13 @@ from .labels import (
     percent,
     plural,
     points,
+    points_interval,
 )
 from .names import short_metric_label
 from .schemas import MEAN_ACCURACY
 from .selection import held_out
 from .tables import Study
+from .undefined import defined, number
 
 
 def findings(study: Study) -> list[str]:
@@ -64,19 +74,19 @@ def scope(study: Study) -> str:
 
 def what_corruptions_cost(study: Study) -> str:
     """The hardest corruption, and the model that holds up best over all conditions."""
-    mean: dict[str, float] = dict(study.models.group_by("condition").agg(pl.col("top1").mean()).iter_rows())
-    if not study.corrupted:
-        best = (
-            study.models.filter(condition=study.first_condition)
-            .sort("top1", descending=True)
-            .row(0, named=True)
-        )
+    known = study.models.filter(pl.col("top1").is_not_nan())
+    mean: dict[str, float] = dict(known.group_by("condition").agg(pl.col("top1").mean()).iter_rows())
+    corrupted = [c for c in study.corrupted if c in mean]
+    if not corrupted and study.first_condition not in mean:
+        return "No accuracy of these models is defined, so nothing can be said about what corruptions cost."
+    if not corrupted:
+        best = known.filter(condition=study.first_condition).sort("top1", descending=True).row(0, named=True)
         return (
             f"Nothing was corrupted in this study; the most accurate model on "
             f"{condition_label(study, study.first_condition)} is {best['model']} with {_measured(best)}."
         )
-    drops = {c: mean[c] - mean[t] for c in study.corrupted if (t := study.clean_twin(c)) is not None}
-    hardest = min(drops or study.corrupted, key=lambda c: drops.get(c, mean[c]))
+    drops = {c: mean[c] - mean[t] for c in corrupted if (t := study.clean_twin(c)) in mean}
+    hardest = min(drops or corrupted, key=lambda c: drops.get(c, mean[c]))
     if drops:
         twin = study.clean_twin(hardest)
         assert twin is not None
@@ -87,7 +97,7 @@ def what_corruptions_cost(study: Study) -> str:
     else:
         label = condition_label(study, hardest)
         cost = f"On {label} the models' mean top-1 accuracy is {percent(mean[hardest])}"
-    lowest = study.models.sort("top1").unique("model", keep="first", maintain_order=True)
+    lowest = known.sort("top1").unique("model", keep="first", maintain_order=True)
     best = lowest.sort("top1", descending=True).row(0, named=True)
     return (
         f"{cost}; the model that holds up best is {best['model']}, whose lowest accuracy over all conditions "
@@ -101,22 +111,22 @@ def what_ensembles_bring(study: Study) -> str:
     if size is None or consensus is None:
         return "No ensembles were formed, so nothing can be said about what combining models brings."
     shares = share_above_zero(study).filter(size=size)
-    clean = _share(shares, consensus, [study.first_condition])
-    parts = [
-        f"{percent(clean, 0)} of the ensembles of {size} on {condition_label(study, study.first_condition)}"
-    ]
-    if study.corrupted:
-        corrupted = _share(shares, consensus, study.corrupted)
+    first, where = study.first_condition, condition_label(study, study.first_condition)
+    clean, median = _share(shares, consensus, [first]), _median(shares, consensus, first)
+    if is_undefined(clean):
+        return f"Whether ensembles of {size} beat their best member on {where} is undefined."
+    if num_ensembles(study, size) == 1:
+        return _what_the_one_brings(study, size, consensus)
+    parts = [f"{percent(clean, 0)} of the ensembles of {size} on {where}"]
+    corrupted = _share(shares, consensus, study.corrupted)
+    if not is_undefined(corrupted):
         parts.append(
             f"{percent(corrupted, 0)} over the {plural(len(study.corrupted), 'corrupted condition')}"
         )
     rule = "Averaging" if consensus == "average" else f"Combining by {consensus_label(consensus)}"
     text = f"{rule} is more accurate than the best member in {listed(parts)}"
-    where = condition_label(study, study.first_condition)
-    median = _median(shares, consensus, study.first_condition)
-    if not is_undefined(median):
-        text += f"; on {where} the median ensemble gains {points(median)} points"
-    shown = compared(study).filter(size=size, consensus=consensus, condition=study.first_condition)
+    text += f"; on {where} the median ensemble gains {points(median)} points"
+    shown = compared(study).filter(pl.col("known") > 0, size=size, consensus=consensus, condition=first)
     if shown.height:
         row = shown.row(0, named=True)
         text += (
@@ -124,44 +134,79 @@ def what_ensembles_bring(study: Study) -> str:
             f"are shown to be better and {row['worse']:,} to be worse"
         )
     if "vote" in study.consensus and consensus != "vote":
-        vote = _share(shares, "vote", [study.first_condition])
-        text += f", while a majority vote beats the best member there in {percent(vote, 0)}"
+        vote = _share(shares, "vote", [first])
+        if not is_undefined(vote):
+            text += f", while a majority vote beats the best member there in {percent(vote, 0)}"
+    return text + "."
+
+
+def _what_the_one_brings(study: Study, size: int, consensus: str) -> str:
+    """The gain of the only ensemble of its size, with its interval, and how often it gains when corrupted."""
+    own = {
+        row["condition"]: row
+        for row in study.ensembles.filter(size=size, consensus=consensus).iter_rows(named=True)
+        if not is_undefined(row["improvement"])
+    }
+    first = study.first_condition
+    gain, half = own[first]["improvement"], NORMAL_QUANTILE * own[first]["improvement_stderr"]
+    low, high = gain - half, gain + half
+    paired = study.table("comparisons").filter(size=size, consensus=consensus, condition=first)
+    if paired.height:
+        low, high = paired.select("low", "high").row(0)
+    text = (
+        f"The one ensemble of {size}, by {consensus_label(consensus)}, differs from its best member on "
+        f"{condition_label(study, first)} by {points(gain)} points {points_interval(low, high)}"
+        f"{against_zero(low, high)}"
+    )
+    under = [own[c]["improvement"] for c in study.corrupted if c in own]
+    if under:
+        text += (
+            f"; it is more accurate under {sum(gain > 0 for gain in under)} of "
+            f"{plural(len(under), 'corrupted condition')}"
+        )
     return text + "."
 
 
 def what_diversity_tells(study: Study) -> str:
     """Whether attribution diversity, disagreement and mean member accuracy foretell improvement."""
     size, consensus = study.default_size, study.default_consensus
-    if size is None or consensus is None or study.correlations.is_empty():
+    metrics = study.headline_metrics
+    where = {"size": size, "consensus": consensus, "statistic": "pearson"}
+    found = {m: relation(study, metric=m, condition=study.first_condition, **where) for m in metrics}
+    measured = {m: row for m, row in found.items() if row is not None}
+    if size is None or consensus is None or not measured:
         return "How improvement goes with diversity was not measured."
-    said, measured = [], []
-    for metric in study.headline_metrics:
-        row = relation(
-            study,
-            metric=metric,
-            size=size,
-            consensus=consensus,
-            condition=study.first_condition,
-            statistic="pearson",
+    if not can_relate(study):
+        return too_few_to_relate(study)
+    label = condition_label(study, study.first_condition)
+    known = {m: row for m, row in measured.items() if not is_undefined(row["value"])}
+    if not known:
+        return (
+            "How improvement goes with diversity cannot be told: no correlation is defined over "
+            f"{plural(num_ensembles(study, size), 'ensemble')} of {size} on {label}."
         )
-        if row is not None:
-            measured.append(metric)
-            said.append(f"{_metric_words(metric)} {_related(row)}")
-    if not said:
-        return "How improvement goes with diversity was not measured."
-    text = (
-        f"On {condition_label(study, study.first_condition)} the Pearson correlation of the improvement is, "
-        f"with {listed(said)}"
-    )
+    said = [f"{_metric_words(metric)} {_related(row)}" for metric, row in measured.items()]
+    text = f"On {label} the Pearson correlation of the improvement is, with {listed(said)}"
     if study.corrupted:
-        counts = {m: _distinguishable(study, m, size, consensus) for m in measured}
+        counts = {m: _distinguishable(study, m, size, consensus) for m in known}
         text += f"; under the {plural(len(study.corrupted), 'corruption')} "
-        if set(counts.values()) == {"none"}:
+        if set(counts.values()) == {""}:
+            text += "no interval of these is defined"
+        elif set(counts.values()) <= {"none", ""}:
             text += "none of these is distinguishable from zero"
         else:
-            told = [f"{_metric_words(metric)} on {number}" for metric, number in counts.items()]
+            told = [f"{_metric_words(metric)} on {number or 'none'}" for metric, number in counts.items()]
             text += f"it is distinguishable from zero for {listed(told)}"
     return text + "."
+
+
+def too_few_to_relate(study: Study) -> str:
+    """Why nothing is said of how improvement goes with diversity."""
+    return (
+        f"How improvement goes with diversity cannot be told from {plural(len(study.model_names), 'model')}: "
+        f"ensembles share their members, and below {FEWEST_TO_RELATE} models the intervals of correlations "
+        "over ensembles reach over nearly all values."
+    )
 
 
 def what_fails_together(study: Study) -> list[str]:
@@ -176,9 +221,8 @@ def _silently_wrong(study: Study) -> list[str]:
     """The mean share of images that a majority decides wrongly, over all ensembles, clean and at worst."""
     who = mean_of_all(study)
     table = study.table("votes").filter(voter="majority")
-    mean = dict(
-        of(table, who, ["condition"], ["silent_wrong"]).select("condition", "silent_wrong").iter_rows()
-    )
+    shares = of(table, who, ["condition"], ["silent_wrong"]).filter(pl.col("silent_wrong").is_not_nan())
+    mean = dict(shares.select("condition", "silent_wrong").iter_rows())
     if study.first_condition not in mean:
         return []
     hardest = max(mean, key=lambda c: mean[c])
@@ -195,9 +239,8 @@ def _silently_wrong(study: Study) -> list[str]:
 def _unanimous(study: Study, condition: str) -> str:
     table = study.table("votes").filter(voter="unanimous", condition=condition)
     found = of(table, mean_of_all(study), ["condition"], ["silent_wrong", "safe_stop"])
-    if found.is_empty():
+    if found.is_empty() or is_undefined((row := found.row(0, named=True))["silent_wrong"]):
         return ""
-    row = found.row(0, named=True)
     return (
         f"; if all members must agree, {percent(row['silent_wrong'])} pass there and the system stops on "
         f"{percent(row['safe_stop'])}"
@@ -256,7 +299,7 @@ def _related(row: Mapping[str, Any]) -> str:
 
 
 def _distinguishable(study: Study, metric: str, size: int, consensus: str) -> str:
-    """On how many corrupted conditions the interval excludes zero, and with which sign."""
+    """On how many corrupted conditions the interval excludes zero, with which sign; "" without any."""
     rows = study.correlations.filter(
         pl.col("diversity_condition") == pl.col("accuracy_condition"),
         pl.col("accuracy_condition").is_in(study.corrupted),
@@ -265,8 +308,11 @@ def _distinguishable(study: Study, metric: str, size: int, consensus: str) -> st
         consensus=consensus,
         statistic="pearson",
     )
-    above, below = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
-    if not above + below:
-        return "none"
+    low, high = defined("low"), defined("high")
+    known, above, below = rows.select(
+        number(low.is_not_null() & high.is_not_null()).alias("known"),
+        number(low > 0).alias("above"),
+        number(high < 0).alias("below"),
+    ).row(0)
     signs = [f"{above} (positive)"] * (above > 0) + [f"{below} (negative)"] * (below > 0)
-    return listed(signs)
+    return listed(signs) if signs else "none" if known else ""

@@ -11,11 +11,17 @@ from nversion.core import generator
 
 from .schemas import MEAN_ACCURACY
 from .tables import Study
+from .undefined import defined, number, or_nan
 
 MAX_DRAWN = 1000
 """Ensembles of one size that a scatter plot shows; trends and correlations use all of them."""
 NORMAL_QUANTILE = 1.959963984540054
 """Half width of a 95 % interval, in standard errors."""
+FEWEST_TO_RELATE = 8
+"""Models below which correlations over their ensembles tell nothing: their intervals hold nearly all values.
+
+The coverage of these intervals was measured from so many models on (`reliability/relation_intervals.py`).
+"""
 
 
 def diversity_values(study: Study) -> pl.DataFrame:
@@ -37,15 +43,9 @@ def with_normalised(values: pl.DataFrame) -> pl.DataFrame:
     nan where raw is nan and where all ensembles have the same value: the scale is then undefined.
     """
     group = ["size", "condition", "metric"]
-    defined = pl.when(pl.col("raw").is_not_nan()).then(pl.col("raw"))
-    low, span = defined.min().over(group), (defined.max() - defined.min()).over(group)
-    return values.with_columns(
-        pl.when(span > 0)
-        .then((pl.col("raw") - low) / span)
-        .otherwise(float("nan"))
-        .fill_null(float("nan"))
-        .alias("x")
-    )
+    raw = defined("raw")
+    low, span = raw.min().over(group), (raw.max() - raw.min()).over(group)
+    return values.with_columns(or_nan(pl.when(span > 0).then((raw - low) / span)).alias("x"))
 
 
 def drawn_ensembles(study: Study, limit: int = MAX_DRAWN) -> pl.DataFrame:
@@ -67,6 +67,11 @@ def num_ensembles(study: Study, size: int) -> int:
     return study.ensembles.filter(pl.col("size") == size)["ensemble"].n_unique()
 
 
+def can_relate(study: Study) -> bool:
+    """Whether there are models enough for correlations over ensembles to say anything."""
+    return len(study.model_names) >= FEWEST_TO_RELATE
+
+
 def relation(study: Study, **where: Any) -> dict[str, Any] | None:
     """One row of the correlations table; None where there is none.
 
@@ -86,15 +91,15 @@ def share_above_zero(study: Study) -> pl.DataFrame:
     corrected for comparing all ensembles of that size, rule and condition where the study has compared
     them, else 95 % for each alone, over images and for fixed models.
     """
-    half = NORMAL_QUANTILE * pl.col("improvement_stderr")
-    defined = study.ensembles.filter(pl.col("size") > 1, pl.col("improvement").is_not_nan())
+    gain, half = pl.col("improvement"), NORMAL_QUANTILE * defined("improvement_stderr")
+    known = study.ensembles.filter(pl.col("size") > 1, gain.is_not_nan())
     keys = ["size", "consensus", "condition"]
-    shares = defined.group_by(keys, maintain_order=True).agg(
+    shares = known.group_by(keys, maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("num"),
-        (pl.col("improvement") > 0).mean().alias("above"),
-        (half.is_not_nan() & (pl.col("improvement") - half > 0)).mean().alias("clearly_above"),
-        (half.is_not_nan() & (pl.col("improvement") + half < 0)).mean().alias("clearly_below"),
-        pl.col("improvement").median().alias("median"),
+        (gain > 0).mean().alias("above"),
+        (number(gain - half > 0) / pl.len()).alias("clearly_above"),
+        (number(gain + half < 0) / pl.len()).alias("clearly_below"),
+        gain.median().alias("median"),
     )
     corrected = compared(study).select(
         *keys, *((pl.col(kind) / pl.col("num")).alias(f"{kind}_share") for kind in ("better", "worse"))
@@ -112,10 +117,10 @@ def share_above_zero(study: Study) -> pl.DataFrame:
 
 
 def compared(study: Study) -> pl.DataFrame:
-    """Columns size, consensus, condition, num, better, worse, tested: numbers of ensembles.
+    """Columns size, consensus, condition, num, known, better, worse, tested: numbers of ensembles.
 
-    Better or worse than the best member by the corrected interval; `tested` by the corrected p-value
-    below 0.05. No rows where the study has not compared them.
+    Better or worse than the best member by the corrected interval, of the `known` ones that have it;
+    `tested` by the corrected p-value below 0.05. No rows where the study has not compared them.
     """
     return (
         study.table("comparisons")
@@ -123,12 +128,10 @@ def compared(study: Study) -> pl.DataFrame:
         .group_by("size", "consensus", "condition", maintain_order=True)
         .agg(
             pl.len().cast(pl.Int64).alias("num"),
-            (pl.col("low_corrected").is_not_nan() & (pl.col("low_corrected") > 0))
-            .sum()
-            .cast(pl.Int64)
-            .alias("better"),
-            (pl.col("high_corrected") < 0).sum().cast(pl.Int64).alias("worse"),
-            (pl.col("p_corrected") < 0.05).sum().cast(pl.Int64).alias("tested"),
+            number((defined("low_corrected") + defined("high_corrected")).is_not_null()).alias("known"),
+            number(defined("low_corrected") > 0).alias("better"),
+            number(defined("high_corrected") < 0).alias("worse"),
+            number(defined("p_corrected") < 0.05).alias("tested"),
         )
     )
 

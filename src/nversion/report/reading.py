@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -237,6 +238,8 @@ def _text(value: Any) -> str:
     'mean 0.485, 0.456; size 224'
     """
     if value is None or (isinstance(value, str | Mapping | Sequence) and not value):
+        return "—"
+    if isinstance(value, float) and math.isnan(value):
         return "—"
     if isinstance(value, Mapping):
         return "; ".join(f"{name} {_text(entry)}" for name, entry in value.items())

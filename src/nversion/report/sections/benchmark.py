@@ -17,6 +17,7 @@ from nversion.report.blocks import SMALL_PRINT, Block, Cell, Grid, Heading, Row,
 from nversion.report.contenders import Contender, leaning
 from nversion.report.labels import is_undefined, listed, plural
 from nversion.report.tables import Study
+from nversion.report.undefined import defined
 
 from .severities import severity_blocks
 
@@ -149,10 +150,10 @@ def standing(one: BenchmarkSet) -> Grid:
 
 def of_ensembles(one: BenchmarkSet) -> Grid:
     """The contenders that are ensembles and the best of all, each beside its best member."""
-    ensembles = one.rows.filter(pl.col("size") > 1, quantity=one.sorted_by).sort("value", nulls_last=True)
-    models = dict(
-        one.rows.filter(pl.col("size") == 1, quantity=one.sorted_by).select("ensemble", "value").iter_rows()
-    )
+    value = defined("value")
+    measured = one.rows.filter(value.is_not_null(), quantity=one.sorted_by)
+    ensembles = measured.filter(pl.col("size") > 1).sort("value", maintain_order=True)
+    models = dict(measured.filter(pl.col("size") == 1).select("ensemble", "value").iter_rows())
     shown = [
         (label, small, who)
         for label, small, who in models_and_contenders(one.study)

@@ -33,6 +33,7 @@ from nversion.report.figures.methodologies import SYSTEMS
 from nversion.report.frames import wilson
 from nversion.report.labels import condition_label, is_undefined, points, points_interval
 from nversion.report.tables import Study
+from nversion.report.undefined import defined, number
 
 NOT_IDENTIFIED = "not identified"
 PROPERTIES = {
@@ -292,17 +293,19 @@ def _spread_cell(values: pl.Series) -> Cell:
 
 
 def _error_cell(rows: pl.DataFrame, column: str) -> Cell:
-    errors = rows[column] - rows["observed"]
+    errors = (rows[column] - rows["observed"]).fill_nan(None)
     mean = errors.mean()
     span = points_interval(errors.quantile(0.05), errors.quantile(0.95))
     return Cell(points(mean if isinstance(mean, float) else None), span)
 
 
 def _held_cell(rows: pl.DataFrame, column: str) -> Cell:
-    held = rows.filter(
-        pl.col(column) >= pl.col("observed_low"), pl.col(column) <= pl.col("observed_high")
-    ).height
-    return Cell(f"{100 * held / rows.height:.0f} %")
+    value, low, high = (defined(c) for c in (column, "observed_low", "observed_high"))
+    known, held = rows.select(
+        number(value.is_not_null() & low.is_not_null() & high.is_not_null()).alias("known"),
+        number((value >= low) & (value <= high)).alias("held"),
+    ).row(0)
+    return Cell(f"{100 * held / known:.0f} %" if known else NOT_IDENTIFIED)
 
 
 def joint_tables(study: Study) -> list[Grid]:
