@@ -223,8 +223,15 @@ def test_a_plug_in_with_passes_is_given_their_number(monkeypatch):
             "saliency-10",
             "takes a number of passes, which saliency does not, found 'saliency-10'; write 'saliency'",
         ),
-        ("integrated_gradients-0", "a whole number of passes after 'integrated_gradients', 1 or more, found"),
-        ("integrated_gradients-ten", "1 or more, found 'integrated_gradients-ten'; write for example"),
+        (
+            "integrated_gradients-0",
+            "a whole number of passes after 'integrated_gradients', from 1 to 10,000, found",
+        ),
+        (
+            "integrated_gradients-1000000000",
+            "from 1 to 10,000, found 'integrated_gradients-1000000000'; write",
+        ),
+        ("integrated_gradients-ten", "from 1 to 10,000, found 'integrated_gradients-ten'; write for example"),
         ("integrated_gradient-10", "a known attribution method, found .*did you mean 'integrated_gradients'"),
     ],
 )

@@ -1,6 +1,7 @@
 """Commands answer quickly, end with examples or the next command, and tell a mistake in one sentence."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -100,6 +101,41 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(call, tmp_path)
     assert code == 2
     assert err.startswith(f"error: expected {tmp_path / 'file'}") and err.count("\n") == 1
     assert err.endswith("; correct the path or its permissions\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "of"),
+    [
+        (["study", "run", "s.toml", "--folder", ""], "--folder"),
+        (["train", "r.toml", "--folder="], "--folder"),
+        (["study", "plan", " "], "every argument"),
+    ],
+)
+def test_an_empty_argument_is_refused(call, arguments, of):
+    assert call(*arguments) == (
+        2,
+        "",
+        f"error: expected a value of {of}, found an empty text; is a variable of the shell unset? write the "
+        "value, or leave the option out\n",
+    )
+
+
+@pytest.mark.parametrize("option", ["--help", "--no-pretrained"])
+def test_options_without_a_value_are_not_empty(option):
+    from nversion.cli.main import _refuse_empty
+
+    _refuse_empty(["models", option, "a=", "b"])
+
+
+def test_a_seed_beyond_64_bits_is_refused(call):
+    code, _, err = call("demo", "--seed", 2**63)
+    assert code == 2 and "9223372036854775807" in "".join(err.split())
+
+
+def test_a_pipe_is_no_study_file(call, tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    code, _, err = call("study", "plan", tmp_path / "pipe.toml")
+    assert code == 2 and "cannot be read (a pipe or a device, which may never end)" in err
 
 
 def test_the_version_is_told(call):

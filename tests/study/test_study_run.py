@@ -1,6 +1,7 @@
 """A run computes what is missing, says what it finds, and ends in the same tables whatever happened."""
 
 import json
+import math
 import shutil
 from collections import Counter
 
@@ -14,6 +15,7 @@ from nversion.models import Classifier
 from nversion.study import make_plan, open_study, plan, run_study, say_plan
 from nversion.study.attributions import attributed_samples
 from nversion.study.pictures import chosen_samples, models_of_different_families
+from nversion.study.spec import EnsemblesTable
 from nversion.study.tables import read_table
 
 
@@ -347,10 +349,15 @@ def test_images_are_decoded_once_for_logits_and_maps_of_all_models(small, inputs
 
 
 def test_more_ensembles_than_memory_holds_are_refused_with_the_way_out(small, inputs, monkeypatch):
-    study = opened(small, inputs)
     monkeypatch.setattr(plan, "RESULTS_BYTES", 10_000)
     with pytest.raises(UserError, match=r"found \d+; set sample = \d+ or less under \[ensembles\]"):
-        plan.check_memory(study, make_plan(study))
+        opened(small, inputs)
+
+
+def test_ensembles_are_counted_before_they_are_made():
+    spec = EnsemblesTable(sizes=[2, 40], sample=None)
+    assert plan.num_ensembles(spec, 80) == {2: 3160, 40: math.comb(80, 40)}
+    assert plan.num_ensembles(EnsemblesTable(sizes=[2, 40], sample=1000), 80) == {2: 1000, 40: 1000}
 
 
 def test_tables_of_another_run_do_not_stay(small, inputs):

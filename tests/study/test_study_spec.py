@@ -196,6 +196,72 @@ TOGETHER = {
 }
 
 
+OF = {"source": "folder", "path": "images", "label_space": "tiny", "num_classes": 3}
+
+# What would end a run only when every model has run, or never.
+LIMITS = {
+    "a seed of the study": ({"conditions": {"seed": 2**63}}, "conditions.seed in small.toml, found 9223372"),
+    "a seed of a sample": ({"ensembles": {"seed": 2**63}}, "ensembles.seed"),
+    "a seed of draws": ({"ensembles": {"draw_seed": 2**64}}, "ensembles.draw_seed"),
+    "a seed of maps": ({"attribution": {"seed": 2**63}}, "attribution.seed"),
+    "a seed of representations": ({"representation": {"seed": 2**63}}, "representation.seed"),
+    "blocks": ({"ensembles": {"num_blocks": 10**9}}, "ensembles.num_blocks .* less than or equal to 10000"),
+    "a batch": ({"run": {"batch_size": 10**9}}, "run.batch_size .* less than or equal to 65536"),
+    "severities": (
+        {"conditions": {"corruptions": {"lines": [0.1] * 101}}},
+        "conditions.corruptions.lines .* at most 100 items",
+    ),
+    "a severity": ({"conditions": {"corruptions": {"lines": float("nan")}}}, "lines.0 .* a finite number"),
+    "a long name of a study": ({"study": {"name": "a" * 201}}, "study.name .* at most 200 characters"),
+    "a control character": ({"data": {"a\x07": OF}}, r"data in .* called 'a\\x07': a control character"),
+    "half a character": ({"data": {"a\udc80": OF}}, "bytes that are not UTF-8"),
+    "a long name": ({"data": {"ä" * 101: OF}}, "202 bytes, more than 200"),
+    "two names in one folder": ({"data": {"val": OF, "Val": OF}}, "'val' and 'Val' are one folder where"),
+    "an empty path": ({"hazards": {"groups": ""}}, "hazards.groups .* at least 1 character"),
+    "a blank path": ({"conditions": {"calibrated": " "}}, "conditions.calibrated .* match pattern"),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_what_would_end_a_run_late_is_refused_in_the_file(small, limit):
+    changes, sentence = LIMITS[limit]
+    with pytest.raises(UserError, match=sentence):
+        small.spec(**changes)
+
+
+@pytest.mark.parametrize("name", ["a\tb", "ä" * 101, "\x7f"])
+def test_a_model_is_called_what_a_folder_can_be(small, inputs, name):
+    models = [{**small.content()["models"][0], "names": ["a", name], "families": {}}]
+    sentence = answer(small, inputs, models=models, ensembles={"sizes": [2]})
+    assert sentence.startswith(
+        "expected a name of a model that can be a folder's: at most 200 bytes of UTF-8"
+    )
+    assert sentence.endswith("; give it another `name`")
+
+
+@pytest.mark.parametrize("name", ["fog\n", "f" * 250])
+def test_a_corruption_of_ones_own_is_called_what_a_folder_can_be(small, inputs, monkeypatch, name):
+    from nversion.corruptions import CORRUPTIONS
+
+    monkeypatch.setitem(CORRUPTIONS._entries, name, CORRUPTIONS["lines"])
+    sentence = answer(small, inputs, conditions={"corruptions": {name: [1]}})
+    assert sentence.startswith("expected a name of a condition that can be a folder's: at most 200 bytes")
+
+
+def test_an_empty_path_of_a_data_set_is_refused(small, inputs):
+    assert answer(small, inputs, data={"d": OF | {"path": ""}}) == (
+        "expected a path as 'path' of the data set 'd' (folder), found an empty text; write the path, or "
+        "leave the setting out"
+    )
+
+
+def test_all_ensembles_of_many_models_are_counted_not_made(small, inputs):
+    names = [f"m{i}" for i in range(60)]
+    models = [{**small.content()["models"][0], "names": names, "families": {}}]
+    sentence = answer(small, inputs, models=models, ensembles={"sizes": [30]})
+    assert "found 118,264,581,564,861,424; set sample = " in sentence
+
+
 @pytest.mark.parametrize("mistake", IN_THE_FILE)
 def test_a_mistake_in_the_file_is_told(small, mistake):
     changes, sentence = IN_THE_FILE[mistake]

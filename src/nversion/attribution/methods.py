@@ -44,6 +44,7 @@ class AttributionMethod(Protocol):
     ) -> Tensor: ...
 
 
+MOST_PASSES = 10_000  # for one map; integrals of gradients settle far below
 METHODS: Registry[AttributionMethod] = Registry("attribution method", "nversion.attribution")
 
 
@@ -101,10 +102,10 @@ def find_method(name: str) -> Method:
             found=repr(name),
             next_step=f"write {base!r}",
         )
-    if not number.isdecimal() or int(number) < 1:
+    if not number.isdecimal() or len(number) > 9 or not 1 <= int(number) <= MOST_PASSES:
         raise UserError(
-            expected=f"a whole number of passes after {base!r}, 1 or more",
-            found=repr(name),
+            expected=f"a whole number of passes after {base!r}, from 1 to {MOST_PASSES:,}",
+            found=repr(name) if len(name) < 80 else f"{name[:60]!r} ...",
             next_step=f"write for example '{base}-10'",
         )
     return Method(name, function, int(number), True)

@@ -59,6 +59,7 @@ class ConsoleReporter:
             self._progress.advance(self._task)
 
 
+LARGEST_SEED = 2**63 - 1  # as `core/tables.py` has it, which is too heavy for `--help`
 PIPE_WIDTH = 400  # columns of a table that no terminal breaks
 
 

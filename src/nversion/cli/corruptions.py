@@ -9,7 +9,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from .console import ConsoleReporter, console, examples, next_command, print_rows
+from .console import LARGEST_SEED, ConsoleReporter, console, examples, next_command, print_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,9 @@ def show(
             min=1, max=4096, help="Side of the canonical image in pixels; 224, or 32 of CIFAR-10-C's tables."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the corruption's random choices.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the corruption's random choices.")
+    ] = 0,
     tile: Annotated[
         int | None, typer.Option(min=8, max=4096, help="Side at which it is drawn, when not its own.")
     ] = None,
@@ -271,7 +273,7 @@ def calibrate(
     count: Annotated[
         int | None, typer.Option("--count", help="A seeded part of so many images; all when left out.")
     ] = None,
-    part_seed: Annotated[int, typer.Option("--part-seed", min=0, help="Of that part.")] = 0,
+    part_seed: Annotated[int, typer.Option("--part-seed", min=0, max=LARGEST_SEED, help="Of that part.")] = 0,
 ) -> None:
     """Find the severity of each corruption that costs a reference model a given accuracy.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import ConsoleReporter, examples, next_command
+from .console import LARGEST_SEED, ConsoleReporter, examples, next_command
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where models, tables and the report go.")] = Path(
         "nversion-demo"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the training.")] = 0,
 ) -> None:
     """Train small classifiers of many families on digits, study their ensembles, write the report."""
     import numpy as np

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
+
+from nversion.core.errors import UserError
 
 from . import compare, corruptions, demo, doctor, models, report, select, study, supernet, train
 from .ending import end_well
@@ -52,4 +55,27 @@ def main() -> NoReturn:
     """Run the command line; a user's mistake is one sentence and exit code 2."""
     debug = "--debug" in sys.argv  # wherever it stands: people add it to the end of what failed
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    end_well(lambda: app(args=arguments), debug=debug)
+
+    def command() -> None:
+        _refuse_empty(arguments)
+        app(args=arguments)
+
+    end_well(command, debug=debug)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """No argument of any command may be empty: an empty path would be the working folder.
+
+    Raises:
+        UserError: one is, as an unset variable of a shell leaves it.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = argument.partition("=")
+        is_option = option.startswith("--") and equals
+        if not (value if is_option else argument).strip():
+            of = option if is_option else before if before.startswith("-") else "every argument"
+            raise UserError(
+                expected=f"a value of {of}",
+                found="an empty text",
+                next_step="is a variable of the shell unset? write the value, or leave the option out",
+            )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import ConsoleReporter, examples, next_command, print_rows
+from .console import LARGEST_SEED, ConsoleReporter, examples, next_command, print_rows
 
 if TYPE_CHECKING:
     from nversion.study.select import Selection
@@ -62,7 +62,9 @@ def select(
     cost: Annotated[
         str, typer.Option("--cost", help="params or macs, of the Pareto front of cost and accuracy.")
     ] = "params",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the two halves of the images.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of the two halves of the images.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Choose an ensemble on one half of the images and the seen conditions; report it on the rest.

@@ -7,7 +7,7 @@ from .files import remove_leftovers, whole_file, write_bytes, write_text
 from .fingerprint import fingerprint, fingerprint_file
 from .labels import LabelSpace
 from .lock import only_run
-from .names import inside, plain_name
+from .names import fault_of_name, inside, plain_name
 from .parts import PartedArray
 from .registry import Registry, did_you_mean
 from .sealed import move_aside, read_record, read_sealed, write_record, write_sealed
@@ -21,6 +21,7 @@ __all__ = [
     "chunk_length",
     "code_fingerprint",
     "did_you_mean",
+    "fault_of_name",
     "fingerprint",
     "fingerprint_file",
     "generator",

@@ -37,6 +37,27 @@ def plain_name(name: object, origin: str) -> str:
     return name
 
 
+def fault_of_name(name: str, most_bytes: int = _MOST_BYTES) -> str:
+    """What keeps a name that a user gives from being the name of a file; "" where nothing does.
+
+    Args:
+        name: of a data set, a model, a condition.
+        most_bytes: in UTF-8, where more is added to the name of the file.
+
+    >>> fault_of_name("a\\n"), fault_of_name("b" * 300), fault_of_name("c")
+    ('a control character', '300 bytes, more than 255', '')
+    """
+    if not name.strip():
+        return "no character"
+    categories = {unicodedata.category(one) for one in name}
+    if "Cs" in categories:
+        return "bytes that are not UTF-8"
+    if categories & set(_UNWRITABLE):
+        return "a control character"
+    num_bytes = len(name.encode())
+    return f"{num_bytes:,} bytes, more than {most_bytes}" if num_bytes > most_bytes else ""
+
+
 def inside(folder: Path, *names: object, origin: str) -> Path:
     """The path `folder/names[0]/names[1]/…`, each a plain name, none a link that leads out of the folder.
 

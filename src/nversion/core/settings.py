@@ -44,6 +44,8 @@ def call_with_settings(function: Callable[..., T], settings: Mapping[str, Any], 
             raise UserError(
                 expected=f"a setting of {what}", found=repr(key), next_step=did_you_mean(key, known)
             )
+        if isinstance(settings[key], str) and "Path" in str(parameters[key].annotation):
+            _check_path(key, settings[key], what)
     for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in settings:
             raise UserError(
@@ -70,6 +72,15 @@ def call_with_settings(function: Callable[..., T], settings: Mapping[str, Any], 
             found=repr(settings[name]),
             next_step=f"correct it: {message}",
         ) from error
+
+
+def _check_path(key: str, value: str, what: str) -> None:
+    if not value.strip():  # it would be the folder that relative paths start from
+        raise UserError(
+            expected=f"a path as {key!r} of {what}",
+            found="an empty text",
+            next_step="write the path, or leave the setting out",
+        )
 
 
 def named_settings(spec: Mapping[str, Any], what: str, known: Iterable[str]) -> tuple[str, dict[str, Any]]:
@@ -100,8 +111,18 @@ def named_settings(spec: Mapping[str, Any], what: str, known: Iterable[str]) -> 
 def resolve(path: Path, base: Path) -> Path:
     """`path` as it stands when absolute or from the home folder (~), otherwise under `base`.
 
+    Raises:
+        UserError: there is no home folder, or no user of that name.
+
     >>> resolve(Path("a/b"), Path("/study")).as_posix()
     '/study/a/b'
     """
-    path = path.expanduser()
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            expected="a path from a home folder that there is",
+            found=str(path),
+            next_step="write the whole path",
+        ) from error
     return path if path.is_absolute() else base / path

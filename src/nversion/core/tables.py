@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import UserError
 from .registry import did_you_mean
@@ -25,6 +25,11 @@ class Table(BaseModel):
 
 
 AnyTable = TypeVar("AnyTable", bound=Table)
+
+LARGEST_SEED = 2**63 - 1  # what tables, which hold numbers of 64 bits with a sign, have room for
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+PathText = Annotated[str, Field(min_length=1, pattern=r"\S")]
+"""A path that is not empty: an empty one would be the folder that relative paths start from."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,8 @@ def read_json(path: Path, what: str, missing: str, plain: Callable[[str], str] =
 def read_text(path: Path, what: str, missing: str) -> str:
     """The text of a file of UTF-8; arguments and errors as for `read_toml`."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise OSError(0, "a pipe or a device, which may never end")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(

@@ -15,6 +15,7 @@ from nversion.core import UserError
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import call_with_settings
 
+LARGEST_INPUT = 4096  # pixels per side, as of canonical images
 _MODES = {"bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest-exact"}
 
 
@@ -42,8 +43,10 @@ class Preprocessing:
     crop_pct: float | None = None
 
     def __post_init__(self) -> None:
-        if self.input_size < 1:
-            raise _error("an input_size of 1 or more", str(self.input_size), "give the pixels per side")
+        if not 1 <= self.input_size <= LARGEST_INPUT:
+            raise _error(
+                f"an input_size from 1 to {LARGEST_INPUT}", str(self.input_size), "give the pixels per side"
+            )
         if self.interpolation not in _MODES:
             step = did_you_mean(self.interpolation, list(_MODES))
             raise _error("an interpolation", repr(self.interpolation), step)

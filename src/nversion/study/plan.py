@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from nversion.attribution import find_method
-from nversion.core import LabelSpace, UserError, did_you_mean, fingerprint
+from nversion.core import LabelSpace, UserError, did_you_mean, fault_of_name, fingerprint
 from nversion.data import Canonical, ClassGroups, Condition, Dataset, read_costs, read_groups
 from nversion.ensembles import CONSENSUS, Ensembles
-from nversion.models import Classifier, check_label_space, expand_pool, load_classifier
+from nversion.models import Classifier, check_label_space, default_name, expand_pool, load_classifier
 from nversion.predictions import Inference, LogitsWriter, place, seconds_per_image
 
 from .attributions import GramWriter
@@ -24,7 +24,7 @@ from .images import canonical_of, corrupted_conditions, open_datasets, stored_co
 from .metrics import asked_metrics
 from .published import Baseline, find_baseline
 from .representations import RepresentationWriter
-from .spec import EnsemblesTable, StudySpec
+from .spec import NAME_BYTES, EnsemblesTable, StudySpec
 
 RESULTS_BYTES = 4 << 30  # of all ensembles under two conditions, with and without each block of images
 PASS_COST = 3.0  # of a forward and backward pass that keeps its activations, in forward passes
@@ -195,6 +195,8 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         ]
     ]
     _check_once("condition", [c.name for c in conditions])
+    for condition in conditions:
+        _check_name("condition", condition.name.removeprefix(f"{condition.dataset}/"))
     _check_patterns(spec, [c.name for c in conditions])
     pool = expand_pool(spec.models, base)
     if max(spec.ensembles.sizes) > len(pool):
@@ -203,6 +205,9 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
             found=f"sizes = {spec.ensembles.sizes}",
             next_step="ask for smaller ensembles or name more models",
         )
+    for model in pool:
+        _check_name("model", default_name(model))
+    check_memory(spec, len(pool), max(sum(c.dataset == name for c in conditions) for name in datasets))
     classifiers = [load_classifier(model, base) for model in pool]
     names = [c.name for c in classifiers]
     _check_once("model name", names)
@@ -324,26 +329,33 @@ def check_disk(plan: Plan, folder: Path) -> None:
         )
 
 
-def check_memory(study: OpenStudy, plan: Plan) -> None:
+def num_ensembles(asked: EnsemblesTable, num_models: int) -> dict[int, int]:
+    """How many ensembles of each size there will be."""
+    return {size: min(comb(num_models, size), asked.sample or comb(num_models, size)) for size in asked.sizes}
+
+
+def check_memory(spec: StudySpec, num_models: int, num_conditions: int) -> None:
     """Refuse more ensembles than the results of two conditions fit in `RESULTS_BYTES` for.
+
+    Args:
+        num_conditions: of the data set that has most.
 
     Raises:
         UserError: there are too many; a seeded sample is the way out.
     """
-    spec = study.spec
     quantities = 2 * len(spec.ensembles.consensus) + len(asked_metrics(spec.ensembles.diversity)) + 2
     quantities += 8 + max(spec.ensembles.sizes) ** 2  # calibration, failure counts and splits of votes
     if (asked := spec.attribution) is not None:
         quantities += 4 * len(asked.methods) * len(asked.targets) * len(asked.normalise)
     # Right answers in each block are held for every condition of a data set, by one rule.
-    held = max(len(study.conditions_of(name)) for name in study.datasets)
-    bytes_an_ensemble = 8 * (2 * quantities + held) * (spec.ensembles.num_blocks + 1)
+    bytes_an_ensemble = 8 * (2 * quantities + num_conditions) * (spec.ensembles.num_blocks + 1)
     at_most = RESULTS_BYTES // bytes_an_ensemble
-    if sum(plan.ensembles.values()) > at_most:
+    counts = num_ensembles(spec.ensembles, num_models)
+    if sum(counts.values()) > at_most:
         raise UserError(
             expected=f"at most {at_most:,} ensembles, whose results take {RESULTS_BYTES / 2**30:.0f} GiB",
-            found=f"{sum(plan.ensembles.values()):,}",
-            next_step=f"set sample = {at_most // len(plan.ensembles):,} or less under [ensembles]".replace(
+            found=f"{sum(counts.values()):,}",
+            next_step=f"set sample = {max(1, at_most // len(counts)):,} or less under [ensembles]".replace(
                 ",", "_"
             ),
         )
@@ -365,6 +377,17 @@ def _check_names(kind: str, asked: Sequence[str], known: list[str]) -> None:
         if name not in known:
             raise UserError(expected=f"a known {kind}", found=repr(name), next_step=did_you_mean(name, known))
     _check_once(kind, asked)
+
+
+def _check_name(kind: str, name: str) -> None:
+    """Names become folders and stand in tables: what neither takes is refused before anything runs."""
+    if fault := fault_of_name(name, NAME_BYTES):
+        raise UserError(
+            expected=f"a name of a {kind} that can be a folder's: at most {NAME_BYTES} bytes of UTF-8 "
+            "without control characters",
+            found=f"{name[:40]!r}, {fault}",
+            next_step="give it another `name`" if kind == "model" else "choose another name",
+        )
 
 
 def _check_once(kind: str, names: Sequence[str]) -> None:

@@ -17,7 +17,6 @@ from .plan import (
     Plan,
     Stores,
     check_disk,
-    check_memory,
     make_plan,
     open_study,
 )
@@ -54,7 +53,6 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
         plan = make_plan(study, stores)
         say_plan(plan, study, reporter)
         check_disk(plan, folder)
-        check_memory(study, plan)
         compute_missing(study, stores, reporter)
         facts = write_tables(study, stores, open_predictions(study, stores), reporter)
         seconds = time.monotonic() - started

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from nversion.core import did_you_mean
-from nversion.core.tables import FileKind, Table, read_toml
+from nversion.core import did_you_mean, fault_of_name
+from nversion.core.tables import FileKind, PathText, Seed, Table, read_toml
 from nversion.data.canonical import CanonicalTable
 
 Spec = TypeVar("Spec", bound=Table)
 
 STUDY = FileKind("study", "a whole example comes from: nversion study new")
 
+NAME_BYTES = 200  # of data sets and models: a key of 13 and what sets a file aside come after them
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+Severities = Annotated[list[float], Field(max_length=100)]
+
 
 class StudyTable(Table):
     """`[study]`: its name and the question it answers."""
 
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(min_length=1, max_length=NAME_BYTES, pattern=_NAME)
     question: str = "Which ensembles of these models fail together least?"
     baseline: str | None = None  # the model that figures compare with
 
@@ -28,20 +35,22 @@ class StudyTable(Table):
 class StoredTable(Table):
     """`[conditions.stored.NAME]`: corrupted images on disk, read as they are."""
 
-    path: str
+    path: PathText
     data: str | None = None  # the data set they belong to, where a study has several
     corruptions: list[str] | None = None  # None: all that are there
-    severities: list[float] | None = None
+    severities: Severities | None = None
 
 
 class ConditionsTable(Table):
     """`[conditions]`: clean, corruptions with one or several severities, and corrupted images on disk."""
 
     clean: bool = True
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     sets: list[str] = Field(default_factory=list)  # published ones, merged with `corruptions`
-    corruptions: dict[str, list[float]] = Field(default_factory=dict)
-    calibrated: str | None = None  # a file of `nversion corruptions calibrate`, merged with `corruptions`
+    corruptions: dict[str, Severities] = Field(default_factory=dict)
+    calibrated: PathText | None = (
+        None  # a file of `nversion corruptions calibrate`, merged with `corruptions`
+    )
     stored: dict[str, StoredTable] = Field(default_factory=dict)
 
     @field_validator("corruptions", mode="before")
@@ -64,8 +73,9 @@ class ConditionsTable(Table):
     @classmethod
     def _names_stand_in_names_of_conditions(cls, stored: dict[str, StoredTable]) -> dict[str, StoredTable]:
         for name in stored:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-                raise ValueError(f"stored images cannot be called {name!r}: letters, digits, dots, - and _")
+            if not re.fullmatch(_NAME, name) or len(name) > NAME_BYTES // 2:
+                of = f"at most {NAME_BYTES // 2} letters, digits, dots, - and _"
+                raise ValueError(f"stored images cannot be called {name!r}: {of}")
         return stored
 
 
@@ -75,11 +85,11 @@ class EnsemblesTable(Table):
     sizes: list[int] = Field([3], min_length=1)
     consensus: list[str] = Field(["average", "probability", "median", "geometric_mean", "vote"], min_length=1)
     sample: int | None = Field(None, ge=1)  # of each size; None means all C(M, k)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     diversity: list[str] | None = None  # None: every metric that is registered
     shannon_species: Literal["members", "classes", "observed"] = "members"  # S of Eq. 5
-    num_blocks: int = Field(50, ge=2)  # of images, for the jackknife
-    draw_seed: int | None = Field(None, ge=0)  # settle tied votes by a draw; None: expected accuracy
+    num_blocks: int = Field(50, ge=2, le=10_000)  # of images, for the jackknife
+    draw_seed: Seed | None = None  # settle tied votes by a draw; None: expected accuracy
 
     @field_validator("sizes")
     @classmethod
@@ -97,7 +107,7 @@ class AttributionTable(Table):
     normalise: list[Literal["none", "l2", "sum"]] = Field(["none", "l2"], min_length=1)
     absolute: bool = True
     images: int | None = Field(None, ge=1)  # of each data set, a seeded part; None means all
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
 
 
@@ -107,7 +117,7 @@ class RepresentationTable(Table):
     layers: list[str] = Field(default_factory=list)  # name patterns; empty: stages or blocks, found by itself
     maps: list[str] = Field(default_factory=list)  # attribution methods whose maps are compared, too
     batches: int = Field(4, ge=1)  # whole batches of each data set, a seeded choice
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
 
 
@@ -125,22 +135,22 @@ class ReliabilityTable(Table):
 class HazardsTable(Table):
     """`[hazards]`: files with groups of classes and with the cost of taking one class for another."""
 
-    groups: str | None = None
-    costs: str | None = None
+    groups: PathText | None = None
+    costs: PathText | None = None
 
 
 class BenchmarkTable(Table):
     """`[benchmark]`: whose errors corruption errors are relative to."""
 
     baseline: str | None = None  # a model of the study, "alexnet", or a row of `published`
-    published: str | None = None  # a CSV file of rows: name, clean, and a column for each corruption
+    published: PathText | None = None  # a CSV file of rows: name, clean, and a column for each corruption
 
 
 class RunTable(Table):
     """`[run]`: how models run; the answers do not depend on it beyond rounding."""
 
     device: str = "auto"
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1, le=65_536)
     storage: Literal["float16", "float32"] = "float16"
     amp: Literal["bfloat16", "float16"] | None = None
     channels_last: bool = True
@@ -170,6 +180,10 @@ class ImagesSpec(Table):
         for name in data:
             if name.startswith(".") or "/" in name or "\\" in name:
                 raise ValueError(f"a data set cannot be called {name!r}: no slashes, no dot in front")
+            if fault := fault_of_name(name, NAME_BYTES):
+                raise ValueError(f"a data set cannot be called {name[:40]!r}: {fault}")
+        if twins := twins_of(data):
+            raise ValueError(f"{twins[0]!r} and {twins[1]!r} are one folder where upper case does not count")
         return data
 
 
@@ -216,6 +230,21 @@ class StudySpec(PoolSpec):
     hazards: HazardsTable = HazardsTable()
     benchmark: BenchmarkTable = BenchmarkTable()
     report: ReportTable = ReportTable()
+
+
+def twins_of(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names that some file systems take for one: they differ in case, or in how accents are encoded.
+
+    >>> twins_of(["val", "Val"]), twins_of(["val", "test"])
+    (('val', 'Val'), None)
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFC", name).casefold()
+        if plain in seen:
+            return seen[plain], name
+        seen[plain] = name
+    return None
 
 
 def read_spec(path: Path) -> StudySpec:
