@@ -99,7 +99,8 @@ def read_toml(path: Path, what: str, missing: str) -> dict[str, Any]:
         UserError: the file cannot be read, is not UTF-8, or is no TOML.
     """
     try:
-        return _plain(tomllib.loads(read_text(path, what, missing)), path)
+        content: dict[str, Any] = _plain(tomllib.loads(read_text(path, what, missing)), path)
+        return content
     except (ValueError, RecursionError) as error:  # of TOML, or of Python: too many digits, nested too deep
         raise _unreadable("TOML", path, error) from error
 
