@@ -52,7 +52,10 @@ def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = SCHEMAS[name] | LATER_COLUMNS.get(name, {})
     if not rows:
         return pl.DataFrame(schema=schema)
-    unknown = {column: nan if kind.is_float() else "" for column, kind in LATER_COLUMNS.get(name, {}).items()}
+    unknown: dict[str, Any] = {
+        column: nan if kind.is_float() else "" if kind == pl.String() else True
+        for column, kind in LATER_COLUMNS.get(name, {}).items()
+    }
     return pl.DataFrame([unknown | row for row in rows], schema=schema)
 
 

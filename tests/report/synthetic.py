@@ -206,6 +206,7 @@ def _model_table(models: Any, conditions: Any, margins: Any) -> pl.DataFrame:
             half = z * np.sqrt(top1 * (1 - top1) / n + z * z / (4 * n * n)) / (1 + z * z / n)
             rows.append(
                 {k: model[k] for k in ("model", "family", "training", "params", "macs")}
+                | {"family_declared": True, "training_declared": True}
                 | {
                     "condition": condition["condition"],
                     "n": n,

@@ -16,6 +16,7 @@ import pytest
 from nversion.core import UserError
 from nversion.report import Study, all_figures, build_report, read_study
 from nversion.report.figures import NAMES, Figure, records, render
+from nversion.report.figures.robustness import effective_robustness
 from nversion.report.figures.trends import trend_rows
 from nversion.report.packing import Store, pack, unpack
 
@@ -151,3 +152,19 @@ def test_the_same_frame_is_kept_once() -> None:
     store = Store()
     assert store.add(pl.DataFrame({"x": [1]})) == store.add(pl.DataFrame({"x": [1]}))
     assert len(store.texts) == 1
+
+
+@pytest.mark.parametrize(("number", "drawn"), [(9, 9), (12, 12), (100, 72)])
+def test_families_are_told_apart_by_colour_and_shape_together(
+    hand_made: Callable[..., Study], number: int, drawn: int
+) -> None:
+    row = {"condition": "d/lines-1", "training": "supervised", "clean_top1": 0.8, "top1": 0.6, "n_models": 9}
+    row |= {"expected_top1": 0.6, "residual_points": 0.0, "low": -0.1, "high": 0.1}
+    rows = [row | {"model": f"m{i}", "family": f"family {i}"} for i in range(number)]
+    figure = effective_robustness(replace(hand_made(), extra={"robustness": pl.DataFrame(rows)}))
+    assert figure is not None
+    encoding = figure.chart.to_dict()["spec"]["layer"][1]["encoding"]
+    scales = (encoding["color"]["scale"], encoding["shape"]["scale"])
+    colours, shapes = (dict(zip(s["domain"], s["range"], strict=True)) for s in scales)
+    assert len(colours) == len({(colours[name], shapes.get(name)) for name in colours}) == drawn
+    assert ("29 other families" in colours) == (number == 100)

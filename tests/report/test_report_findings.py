@@ -164,6 +164,30 @@ def test_without_ensembles_nothing_is_said_of_them(hand_made: Build) -> None:
     assert what_to_deploy(study).startswith("With no ensembles there is nothing to weigh")
 
 
+def test_families_that_were_guessed_are_called_guessed(hand_made: Build) -> None:
+    study = hand_made()
+    guessed = study.models.with_columns(family_declared=pl.col("model") == "a")
+    assert scope(replace(study, models=guessed)).startswith(
+        "We measured 3 models of one family (guessed from the names of 2 models) on 1,000 images of d"
+    )
+
+
+def test_families_that_nobody_states_are_called_not_stated(hand_made: Build) -> None:
+    study = hand_made()
+    unknown = study.models.with_columns(family_declared=pl.lit(False), family=pl.lit("other"))
+    said = scope(replace(study, models=unknown))
+    assert said.startswith("We measured 3 models whose families are not stated on 1,000 images of d")
+
+
+def test_models_whose_methodology_is_not_declared_carry_no_finding_on_methodologies(hand_made: Build) -> None:
+    study = hand_made(manifest={"settings": {"reliability": {"group_by": ["family", "training"]}}})
+    assert what_fails_together(study) == [
+        "Whether mixing methodologies buys less common failure was not asked: no model's architecture family "
+        "or training approach is declared, and a guess from names carries no finding. A study file, or the "
+        "card of a weights file, declares it."
+    ]
+
+
 def test_nothing_is_recommended_by_the_images_that_would_choose_it(hand_made: Build) -> None:
     assert what_to_deploy(hand_made()).startswith("No ensemble is recommended: none was chosen on one part")
 

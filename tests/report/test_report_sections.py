@@ -289,11 +289,25 @@ def test_shared_ancestry_names_who_shares_what(hand_made: Build) -> None:
     rows = [dict(zip(EXTRA["lineage"], pair, strict=True)) for pair in pairs]
     study = having(hand_made(manifest=NAMED), lineage=rows)
     grid = hazards.lineage_table(study, [("", "a + b"), ("", "a + b + c"), ("", "a + c")])
+    unknown = "architecture, initial weights, teacher and training data"
     assert texts(grid) == {
-        "a + b": ["teacher t (all)"],
-        "a + b + c": ["teacher t (a and b); training data imagenet (b and c)"],
-        "a + c": ["none known"],
+        "a + b": ["teacher t (all)", "—", "architecture, initial weights and training data"],
+        "a + b + c": [
+            "teacher t (a and b); training data imagenet (b and c)",
+            "—",
+            "architecture and initial weights",
+        ],
+        "a + c": ["—", "—", unknown],
     }
+
+
+def test_ancestry_that_every_card_states_is_shared_by_none_where_all_differ(hand_made: Build) -> None:
+    study = hand_made(manifest=NAMED)
+    taught = pl.when(pl.col("model") == "a").then(pl.lit("t")).otherwise(pl.lit(""))
+    cards = study.models.with_columns(architecture=pl.col("model"), teacher=taught)
+    grid = hazards.lineage_table(replace(study, models=cards), [("", "a + b")])
+    assert grid.columns == ["Shared by members", "Shared by none", "Not stated by all"]
+    assert texts(grid) == {"a + b": ["—", "architecture", "initial weights, teacher and training data"]}
 
 
 def test_the_worst_class_is_named_with_its_interval(hand_made: Build) -> None:

@@ -436,7 +436,7 @@ def test_robustness_is_told_of_corrupted_conditions_only(study):
         assert row["expected_top1"] + row["residual_points"] == near(row["top1"])
     groups = read_table(study.folder, "robustness_groups")
     assert set(groups["condition"]) == {"d/lines-1"}
-    assert set(groups["kind"]) == {"family", "training"}
+    assert set(groups["kind"]) == {"family"}  # no card states a training
 
 
 def test_the_expected_accuracy_lies_on_the_line_of_probits(study):

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from .cards import undeclared
 from .labels import condition_label, is_undefined, listed, percent, plural
 from .tables import Study
 
@@ -64,6 +65,19 @@ def groupings(study: Study) -> list[str]:
     return study.table("methodologies")["grouping"].unique(maintain_order=True).to_list()
 
 
+def not_grouped(study: Study) -> list[str]:
+    """Why no methodologies were compared, where the study asks for them and no card states them."""
+    asked = ((study.manifest.get("settings") or {}).get("reliability") or {}).get("group_by") or []
+    if not asked:
+        return []
+    facts = listed([GROUPINGS.get(fact, fact) for fact in asked], "or")
+    return [
+        f"Whether mixing methodologies buys less common failure was not asked: no model's {facts} is "
+        "declared, and a guess from names carries no finding. A study file, or the card of a weights file, "
+        "declares it."
+    ]
+
+
 def methodology_rows(
     study: Study, grouping: str, condition: str, subset: str = "all"
 ) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -116,9 +130,12 @@ def verdict(study: Study, grouping: str) -> str:
     found = mixtures(study, grouping, study.first_condition)
     what = f"mixing {_PLURALS.get(grouping, grouping)}"
     where = condition_label(study, study.first_condition)
+    without = undeclared(study, grouping)
     if not found:
+        declared = " that is declared" if without else ""
         return (
-            f"All models are of one {GROUPINGS.get(grouping, grouping)}, so nothing can be said about {what}."
+            f"All models are of one {GROUPINGS.get(grouping, grouping)}{declared}, so nothing can be said "
+            f"about {what}."
         )
     number = {kind: sum(m.verdict == kind for m in found) for kind in (LESS, MORE, OPEN, UNKNOWN)}
     known = len(found) - number[UNKNOWN]
@@ -147,6 +164,11 @@ def verdict(study: Study, grouping: str) -> str:
         if number[kind] and not (kind == OPEN and number[LESS] == number[MORE] == 0)
     ]
     told = f"{said}{' (' + ', '.join(open_or_not) + ')' if open_or_not else ''}."
+    if without:
+        told += (
+            f" Left out {'is' if len(without) == 1 else 'are'} {plural(len(without), 'model')} whose "
+            f"{GROUPINGS.get(grouping, grouping)} is not declared."
+        )
     few = sum(m.of_these_models and m.verdict != UNKNOWN for m in found)
     if few:
         told += (

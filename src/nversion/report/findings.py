@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from .common_failure import groupings, verdict
+from .cards import families
+from .common_failure import groupings, not_grouped, verdict
 from .contenders import mean_of_all, of
 from .figures.voting import voter_label
 from .frames import (
@@ -59,15 +60,13 @@ def scope(study: Study) -> str:
     """How many models, images, conditions, ensembles."""
     images = study.conditions.group_by("dataset", maintain_order=True).agg(pl.col("n").max())
     datasets = listed([f"{plural(n, 'image')} of {name}" for name, n in images.iter_rows()])
-    families = study.models["family"].n_unique()
-    kinds = "of one family" if families == 1 else f"from {families} families"
     conditions = (
         f"{plural(len(study.clean), 'clean condition')} and {plural(len(study.corrupted), 'corrupted one')}"
     )
     ensembles = [f"{num_ensembles(study, size):,} ensembles of {size}" for size in study.sizes]
     made = f", which make {listed(ensembles)}" if ensembles else ", and no ensembles"
     return (
-        f"We measured {plural(len(study.model_names), 'model')} {kinds} on {datasets} "
+        f"We measured {plural(len(study.model_names), 'model')} {families(study)} on {datasets} "
         f"under {conditions}{made}."
     )
 
@@ -211,7 +210,7 @@ def too_few_to_relate(study: Study) -> str:
 
 def what_fails_together(study: Study) -> list[str]:
     """Whether diversity of methodology bought less common failure, and what a voter lets pass."""
-    said = [verdict(study, grouping) for grouping in groupings(study)[:1]]
+    said = [verdict(study, grouping) for grouping in groupings(study)[:1]] or not_grouped(study)
     if study.default_size is not None and not study.table("votes").is_empty():
         said += _silently_wrong(study)
     return said

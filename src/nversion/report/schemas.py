@@ -221,7 +221,11 @@ EXTRA: dict[str, Schema] = {
 
 LATER_COLUMNS: dict[str, Schema] = {
     "conditions": _schema(text="stored"),
-    "models": _schema(text="architecture initial_weights teacher training_data", real="brier ece_debiased"),
+    "models": _schema(
+        text="architecture initial_weights teacher training_data",
+        real="brier ece_debiased",
+        flag="family_declared training_declared",
+    ),
     "ensembles": _schema(text="best_member shared_lineage"),
     "diversity": _schema(real="stderr"),
 }

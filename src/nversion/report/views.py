@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from .cards import card_text
 from .figures.trends import SAME, relation_rows
 from .frames import share_above_zero
 from .labels import (
@@ -56,7 +57,9 @@ def resilience(study: Study) -> list[dict[str, Any]]:
                 found = {c: measured.get((facts["model"], c)) for c in conditions}
                 cells = [_accuracy_cell(found[c], key, best[c, key]) for c in conditions]
                 drop = _drop(study, found) if key == "top1" else None
-                rows.append({**facts, "params_text": count(facts["params"]), "cells": cells, "drop": drop})
+                card = {fact: card_text(facts, fact) for fact in ("family", "training")}
+                params = count(facts["params"])
+                rows.append({**facts, **card, "params_text": params, "cells": cells, "drop": drop})
             tables.append(
                 {
                     "dataset": dataset,

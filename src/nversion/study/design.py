@@ -31,11 +31,20 @@ CROSSED = ("architecture", "training")
 """The two choices whose interaction tells whether decisions are logically unrelated."""
 
 
+def stated(card: Card, fact: str) -> str:
+    """What a card states of how its model came about; "" where that was guessed from a name or is unknown."""
+    value = str(getattr(card, fact))
+    return value if getattr(card, f"{fact}_declared", True) else ""
+
+
 def methodologies_of(cards: Sequence[Card], asked: ReliabilityTable) -> dict[str, Methodologies]:
-    """The models grouped by each of the asked facts; a fact that no card states makes no grouping."""
+    """The models grouped by each of the asked facts; a fact that no card states makes no grouping.
+
+    A model whose card does not state the fact is in none of its groups: a guess groups no models.
+    """
     groupings: dict[str, Methodologies] = {}
     for fact in asked.group_by:
-        labels = [str(getattr(card, fact)) for card in cards]
+        labels = [stated(card, fact) for card in cards]
         if any(labels):
             groupings[fact] = Methodologies.of_labels(labels)
     return groupings
@@ -74,7 +83,7 @@ def properties_table(
         for grouping, methodologies in groupings.items()
         for check in pair_properties(both_wrong_BMM, count_B, methodologies, margin=asked.margin)
     ]
-    first, second = ([str(getattr(card, fact)) or card.family for card in cards] for fact in CROSSED)
+    first, second = ([stated(card, fact) or stated(card, "family") for card in cards] for fact in CROSSED)
     crossing = logically_unrelated(
         both_wrong_BMM, count_B, first, second, choices=CROSSED, margin=asked.margin
     )

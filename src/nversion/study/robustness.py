@@ -9,6 +9,7 @@ import polars as pl
 from nversion.models import Card
 from nversion.reliability import effective_robustness, group_robustness
 
+from .design import stated
 from .measure import ConditionResult
 from .schemas import ROBUSTNESS, ROBUSTNESS_GROUPS
 
@@ -18,7 +19,7 @@ GROUPS = ("family", "training")
 def robustness_tables(
     result: ConditionResult, clean: ConditionResult, cards: Sequence[Card]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A row for each model, and one for each family and training approach, under one corruption.
+    """A row for each model, and one for each declared family and training approach, under one corruption.
 
     Args:
         clean: the same data set's clean images.
@@ -41,7 +42,8 @@ def robustness_tables(
     of_groups = [
         {"condition": result.condition, "kind": kind, **vars(group)}
         for kind in GROUPS
-        for group in group_robustness(found, [getattr(card, kind) for card in cards])
+        for group in group_robustness(found, [stated(card, kind) for card in cards])
+        if group.group
     ]
     return (
         of_models.select(list(ROBUSTNESS)).cast(pl.Schema(ROBUSTNESS)),

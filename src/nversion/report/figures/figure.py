@@ -43,6 +43,22 @@ SHAPES = [
     "triangle-left",
     "triangle-right",
 ]
+MOST_MARKS = len(CATEGORIES) * len(SHAPES)
+
+
+def marks(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A colour and a shape for each of at most `MOST_MARKS` names: no two names share both.
+
+    Up to nine names differ in colour and are circles; the tenth begins again with the next shape.
+
+    >>> colours, shapes = marks([str(i) for i in range(12)])
+    >>> colours[9] == colours[0], shapes[0], shapes[9], len(set(zip(colours, shapes)))
+    (True, 'circle', 'square', 12)
+    """
+    combinations = [(colour, shape) for shape in SHAPES for colour in CATEGORIES][: len(names)]
+    return [colour for colour, _ in combinations], [shape for _, shape in combinations]
+
+
 # A drawing's texts are measured here and set where it is read: fonts of one width keep them in place.
 CONFIG: dict[str, Any] = {
     "font": "Arial, 'Liberation Sans', Helvetica, sans-serif",

@@ -7,10 +7,11 @@ from statistics import NormalDist
 import altair as alt
 import polars as pl
 
+from nversion.report.cards import undeclared
 from nversion.report.labels import condition_label, plural
 from nversion.report.tables import Study
 
-from .figure import CATEGORIES, INK, ROWS, SHAPES, Figure, key
+from .figure import CATEGORIES, INK, MOST_MARKS, ROWS, SHAPES, Figure, key, marks
 
 TICKS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -25,13 +26,22 @@ def probit(share: float) -> float:
 
 
 def robustness_rows(study: Study) -> pl.DataFrame:
-    """The table with accuracies on probit scale: `x` clean, `y` corrupted, `line` expected."""
+    """The table with accuracies on probit scale: `x` clean, `y` corrupted, `line` expected.
+
+    `mark` is the family, or "N other families" where there are more of them than distinct marks.
+    """
     labels = {c: condition_label(study, c) for c in study.condition_names}
     columns = {"x": "clean_top1", "y": "top1", "line": "expected_top1"}
+    families = study.table("robustness")["family"].unique(maintain_order=True).to_list()
+    shown = families if len(families) <= MOST_MARKS else families[: MOST_MARKS - 1]
     return (
         study.table("robustness")
         .with_columns(
             pl.col("condition").replace_strict(labels, default=None).alias("label"),
+            pl.when(pl.col("family").is_in(shown))
+            .then("family")
+            .otherwise(pl.lit(f"{len(families) - len(shown)} other families"))
+            .alias("mark"),
             *(
                 pl.col(c).map_elements(probit, return_dtype=pl.Float64, skip_nulls=False).alias(name)
                 for name, c in columns.items()
@@ -46,25 +56,35 @@ def effective_robustness(study: Study) -> Figure | None:
     if study.table("robustness").is_empty():
         return None
     rows = robustness_rows(study)
-    families = rows["family"].unique(maintain_order=True).to_list()
+    families = rows["mark"].unique(maintain_order=True).to_list()
     trainings = rows["training"].unique(maintain_order=True).to_list()
+    colours, shapes = marks(families)
+    by_family = len(families) > len(CATEGORIES) or len(trainings) > len(SHAPES)
     order = rows["label"].unique(maintain_order=True).to_list()
     panel_width = 210
+    title = "Family (guessed where not declared)" if undeclared(study, "family") else "Family"
     base = alt.Chart().transform_filter("isValid(datum.x) && isValid(datum.y)")
     x, y = _axis(rows, "x", "Clean top-1"), _axis(rows, "y", "Corrupted top-1")
     dots = base.mark_point(filled=True, size=60, opacity=0.9).encode(
         x=alt.X("x:Q", **x),
         y=alt.Y("y:Q", **y),
         color=alt.Color(
-            "family:N",
+            "mark:N",
             sort=families,
-            scale=alt.Scale(domain=families, range=[CATEGORIES[i % 9] for i in range(len(families))]),
-            legend=key(families, "Family"),
+            scale=alt.Scale(domain=families, range=colours),
+            legend=key(families, title),
         ),
         shape=alt.Shape(
+            "mark:N",
+            sort=families,
+            scale=alt.Scale(domain=families, range=shapes),
+            legend=key(families, title),
+        )
+        if by_family
+        else alt.Shape(
             "training:N",
             sort=trainings,
-            scale=alt.Scale(domain=trainings, range=[SHAPES[i % 8] for i in range(len(trainings))]),
+            scale=alt.Scale(domain=trainings, range=SHAPES[: len(trainings)]),
             legend=key(trainings, "Training"),
         ),
         tooltip=[
@@ -90,7 +110,8 @@ def effective_robustness(study: Study) -> Figure | None:
         title="Effective robustness",
         caption="Both axes are on probit scale, on which the models of one kind lie along a line. A model "
         "above the line loses less than its clean accuracy foretells. The line is fitted to these "
-        f"{plural(rows['model'].n_unique(), 'model')}, so it moves with the pool.",
+        f"{plural(rows['model'].n_unique(), 'model')}, so it moves with the pool."
+        + (" Point at a mark for how the model was trained." if by_family else ""),
         alt="Scatter plots of corrupted against clean accuracy with the fitted line, for "
         f"{plural(len(order), 'corrupted condition')}; the residuals are in the tables below.",
         chart=chart,

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from nversion.report.blocks import Block, Cell, Grid, Heading, Row, Section, Tables, Words, share_cell
+from nversion.report.cards import states
 from nversion.report.contenders import chosen, contenders
 from nversion.report.labels import coefficient, condition_label, is_undefined, listed
 from nversion.report.tables import Study
@@ -19,6 +20,8 @@ KINDS = {
     "teacher": "teacher",
     "training_data": "training data",
 }
+FEWEST_IMAGES = 5
+"""Of a class or group that is called the worst, as `study/hazards.py` has it (which imports torch)."""
 
 
 def section(study: Study) -> Section | None:
@@ -32,11 +35,19 @@ def section(study: Study) -> Section | None:
             Heading("Shared ancestry"),
             Words(
                 "What members have in common is an initiator of dependent failure: a flaw in it is in all of "
-                "them. Only what the models' cards say is known here; what they do not say is not absent."
+                "them. Only what the models' cards state is known: what a card does not state may be shared."
             ),
             Tables([lineage_table(study, subjects)]),
         ]
     tables = hazard_tables(study, subjects)
+    if not tables and study.table("hazards").height:
+        blocks += [
+            Heading("The worst class and the worst group"),
+            Words(
+                "No class has so many images that it could be called the worst: that takes "
+                f"{FEWEST_IMAGES} of one class."
+            ),
+        ]
     if tables:
         blocks += [
             Heading("The worst class and the worst group"),
@@ -80,13 +91,27 @@ def lineage_table(study: Study, subjects: list[tuple[str, str]]) -> Grid:
                 having = {m for e in own if e[2:] == (kind, value) for m in e[:2]}
                 who = "all" if having == set(members) else listed([m for m in members if m in having])
                 said.append(f"{words} {value} ({who})")
-        rows.append(Row(name, [Cell("; ".join(said) or "none known")], small=label))
-    return Grid("Initiators of dependent failure", ["Shared by members"], rows, corner="Ensemble", words=True)
+        unshared = [kind for kind in KINDS if all(entry[2] != kind for entry in own)]
+        of_none = [k for k in unshared if all(states(study, member, k) for member in members)]
+        unknown = [k for k in unshared if k not in of_none]
+        columns = ["; ".join(said), *(listed([KINDS[k] for k in kinds]) for kinds in (of_none, unknown))]
+        cells = [Cell(text or "—") for text in columns]
+        rows.append(Row(name, cells, small=label))
+    return Grid(
+        "Initiators of dependent failure",
+        ["Shared by members", "Shared by none", "Not stated by all"],
+        rows,
+        corner="Ensemble",
+        words=True,
+    )
 
 
 def hazard_tables(study: Study, subjects: list[tuple[str, str]]) -> list[Grid]:
-    """One table a kind: ensembles down, conditions across; the worst one with its joint failure."""
-    table = study.table("hazards")
+    """One table a kind: ensembles down, conditions across; the worst one with its joint failure.
+
+    None of a kind of which no class or group has images enough.
+    """
+    table = study.table("hazards").filter(pl.col("joint_failure").is_not_nan())
     grids = []
     for kind in table["kind"].unique(maintain_order=True):
         part = table.filter(kind=kind)
@@ -110,7 +135,7 @@ def hazard_tables(study: Study, subjects: list[tuple[str, str]]) -> list[Grid]:
 
 def _hazard_cell(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
-        return Cell("not measured")
+        return Cell("too few images")
     cell = share_cell(row["joint_failure"], row["low"], row["high"])
     return Cell(cell.text, cell.small, name=f"{row['name']}, n = {row['n']:,}")
 
