@@ -1,6 +1,7 @@
 """Every source of data sets: what it opens, and the sentence for what it cannot."""
 
 import json
+import os
 import pickle
 import struct
 
@@ -135,6 +136,9 @@ def test_wrong_rows_are_named(tree, rows, message):
             "found 1000 by the label space 'imagenet-1k', 2 by the setting `num_classes`",
         ),
         ({"name": "a/b"}, "expected a data set name without slashes, found 'a/b'"),
+        ({"name": "a\nb"}, r"a data set name that is UTF-8 without control characters, .*, found 'a\\nb'"),
+        ({"name": ".."}, r"of at most 200 bytes, and not \. or \.\., found '\.\.'"),
+        ({"name": "é" * 101}, r"of at most 200 bytes, and not \. or \.\., found .*; choose another"),
         ({"colour": "red"}, r"expected a setting of a data set \(folder\), found 'colour'"),
         ({"source": "foldr"}, "expected a known data set source, found 'foldr'; did you mean 'folder'"),
         ({"source": None}, "expected the setting 'source' of a data set, found none"),
@@ -494,6 +498,16 @@ def test_what_torchvision_cannot_open_is_told(tmp_path, settings, message):
 
 
 # --- all sources
+
+
+def test_a_file_whose_name_is_not_utf8_is_told_when_the_data_are_opened(tree):
+    folder, files, _ = tree
+    (folder / files[0]).rename(folder / os.fsdecode(b"cat/caf\xe9.png"))
+    settings = {"source": "imagefolder", "path": str(folder), "label_space": "own"}
+    with pytest.raises(
+        UserError, match=r"names in UTF-8 for all images of .*'shapes', found 'cat/caf.udce9.png'"
+    ):
+        open_dataset(settings)
 
 
 @pytest.mark.parametrize("source", DATASET_SOURCES)

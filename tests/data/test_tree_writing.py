@@ -1,7 +1,13 @@
 """Trees of corrupted images: the corrupted bytes, whoever writes them and whatever interrupts."""
 
+import errno
 import io
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,12 +73,21 @@ def test_png_files_hold_the_corrupted_bytes(tmp_path):
 def test_jpeg_files_are_pillows_encoding_of_the_corrupted_bytes(tmp_path, quality):
     asked = tree(tmp_path / "t", "imagenet-c", quality=quality)
     write_tree(asked)
-    shown_HW3 = corrupted(asked, CONDITIONS[2])[0]
-    buffer = io.BytesIO()
-    Image.fromarray(shown_HW3).save(buffer, "JPEG", quality=quality, optimize=True)
+    published = io.BytesIO()
+    Image.fromarray(corrupted(asked, CONDITIONS[2])[0]).save(
+        published, "JPEG", quality=quality, optimize=True
+    )
     label, sample_id = asked.dataset.labels_N[0], asked.dataset.sample_ids[0]
     path = tmp_path / "t" / "plasma_noise" / "1.40" / f"{label:04d}" / f"{sample_id}.JPEG"
-    assert path.read_bytes() == buffer.getvalue()
+    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(Image.open(published)))
+
+
+@pytest.mark.parametrize("quality", [1, 50, 85, 90, 94, 95, 100])
+def test_noise_is_written_at_any_quality(tmp_path, quality):
+    writer = writers.ImageWriter(tree(tmp_path, "imagenet-c", quality=quality))
+    noise_HW3 = np.random.default_rng(0).integers(0, 256, (299, 299, 3), dtype=np.uint8)
+    with Image.open(io.BytesIO(writer.encode(noise_HW3))) as read:
+        assert np.asarray(read).shape == (299, 299, 3)
 
 
 def test_arrays_hold_a_block_for_each_severity_from_low_to_high(tmp_path):
@@ -112,6 +127,72 @@ def test_two_processes_write_the_bytes_of_one(tmp_path, small_chunks, layout):
     write_tree(tree(tmp_path / "one", layout), workers=1)
     write_tree(tree(tmp_path / "two", layout), workers=2)
     assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+LIMITED = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+import test_tree_writing as here
+from nversion.core import UserError
+asked = here.tree(here.Path(sys.argv[2]), sys.argv[3])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.RLIM_INFINITY))
+try:
+    here.write_tree(asked)
+except UserError as error:
+    print(error)
+"""
+
+
+def limited(folder, layout, most_bytes):
+    """What a run says that may write files of so many bytes at most."""
+    arguments = [str(Path(__file__).parent), str(folder), layout, str(most_bytes)]
+    run = subprocess.run(
+        [sys.executable, "-c", LIMITED, *arguments], check=False, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_an_array_that_does_not_fit_ends_in_a_sentence_and_resumes(tmp_path):
+    said = limited(tmp_path / "t", "cifar-c", 20_000)
+    assert re.search(r"expected to write .*lines.npy, found a limit on the size of files; raise it", said)
+    write_tree(tree(tmp_path / "t", "cifar-c"))
+    write_tree(tree(tmp_path / "whole", "cifar-c"))
+    assert files(tmp_path / "t") == files(tmp_path / "whole")
+
+
+def test_a_disk_that_fills_ends_in_a_sentence(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for function in ("posix_fallocate", "fsync"):  # when laid out; when rows are written
+        with monkeypatch.context() as patched:
+            patched.setattr(os, function, full)
+            with pytest.raises(
+                UserError, match=r"room on the disk of .*, found a full disk; free some space"
+            ):
+                write_tree(tree(tmp_path / function, "cifar-c"))
+
+
+def test_the_disk_of_an_array_is_taken_before_its_rows_are_written(tmp_path):
+    writer = writers.ArrayWriter(tree(tmp_path / "t", "cifar-c"))
+    writer.start()
+    found = (tmp_path / "t" / ".unfinished" / "lines.npy").stat()
+    assert found.st_size == 128 + 14 * 32 * 32 * 3 <= found.st_blocks * 512
+
+
+@pytest.mark.parametrize(("length", "layout"), [(256, "png"), (255, "imagenet-c")])
+def test_a_name_that_is_too_long_is_found_by_the_plan(tmp_path, length, layout):
+    asked = tree(tmp_path / "t", layout, dataset=arrays("cat/" + "x" * (length - 4) + ".png"), size=8)
+    with pytest.raises(UserError, match=r"names of at most 255 bytes .*, found 256 in cat/xxx.*; rename"):
+        plan_tree(asked)
+
+
+@pytest.mark.parametrize("length", [242, 251])
+def test_the_longest_names_are_written(tmp_path, length):
+    asked = tree(tmp_path / "t", dataset=arrays("cat/" + "é" * (length // 2) + "x" * (length % 2)), size=8)
+    write_tree(asked)
+    assert len(list((tmp_path / "t" / "lines").rglob("*.png"))) == 2
 
 
 class StopHereError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,7 @@ class Dataset(ABC):
         max_pixels: of the largest image that is decoded; a larger one is unreadable.
 
     Raises:
-        UserError: no samples, an id twice, or a label outside the label space.
+        UserError: no samples, an id twice or not UTF-8, or a label outside the label space.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Dataset(ABC):
                 found=f"{len(sample_ids)} images and {len(labels_N)} labels",
                 next_step="give both in the same order and number",
             )
+        check_ids(name, sample_ids)
         sample_id, count = Counter(sample_ids).most_common(1)[0]
         if count > 1:
             raise UserError(
@@ -245,6 +247,7 @@ def open_dataset(spec: Mapping[str, Any], base: Path | None = None) -> Dataset:
     return call_with_settings(_finished, common, what, dataset=dataset, base=base)
 
 
+MOST_NAME_BYTES = 200  # a folder's name may have 255, and a part of a data set says so in its name
 _COMMON = ("accepted", "count", "max_pixels", "seed")  # settings of every source
 
 
@@ -271,15 +274,38 @@ def _finished(
 
 
 def check_name(name: str) -> None:
-    """Names of data sets stand in names of conditions ("name/corruption-severity").
+    """Names of data sets stand in names of conditions ("name/corruption-severity"), which are folders.
 
     Raises:
-        UserError: the name is empty or contains a slash.
+        UserError: the name is empty, contains a slash or a control character, or no folder can have it.
     """
     if not name.strip() or "/" in name or "\\" in name:
         raise UserError(
             expected="a data set name without slashes", found=repr(name), next_step="choose another `name`"
         )
+    unwritable = any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in name)
+    if unwritable or name in (".", "..") or len(name.encode()) > MOST_NAME_BYTES:
+        raise UserError(
+            expected="a data set name that is UTF-8 without control characters, of at most "
+            f"{MOST_NAME_BYTES} bytes, and not . or ..",
+            found=ascii(name) if len(name) < 80 else f"{name[:60]!a} ...",
+            next_step="choose another `name`",
+        )
+
+
+def check_ids(name: str, sample_ids: Sequence[str]) -> None:
+    """Ids of samples stand in tables, manifests and reports, which are UTF-8.
+
+    Raises:
+        UserError: an id is not UTF-8: it has the name of a file that is not.
+    """
+    for sample_id in sample_ids:
+        if not sample_id.isascii() and any("\ud800" <= one <= "\udfff" for one in sample_id):
+            raise UserError(
+                expected=f"names in UTF-8 for all images of the data set {name!r}",
+                found=ascii(sample_id),
+                next_step="rename that file or folder (convmv renames whole trees)",
+            )
 
 
 def label_out_of_range(label: int, where: str, label_space: LabelSpace) -> UserError:

@@ -35,7 +35,7 @@ def thumbnail_uri(png: bytes | None, side: int = THUMBNAIL) -> str | None:
         return data_uri(png, "image/png")
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=82, optimize=True)
+    image.save(buffer, "JPEG", quality=82)
     return data_uri(buffer.getvalue(), "image/jpeg")
 
 

@@ -26,6 +26,7 @@ ARRAYS = "cifar-c"
 LAYOUTS = (*SUFFIXES, ARRAYS)
 MANIFEST = "manifest.json"
 LABELS = "labels.npy"
+MOST_BYTES = 255  # of a name, in the usual file systems
 WORK = ".unfinished"
 """Folder in a tree that is being written: the lock, records of finished chunks, arrays that lack rows."""
 
@@ -94,11 +95,19 @@ def image_places(dataset: Dataset, layout: str) -> list[str]:
     """CLASS/NAME of each sample's file under its severity.
 
     Raises:
-        UserError: two samples would share a file.
+        UserError: two samples would share a file, or the name of one is too long.
     """
     places: dict[str, str] = {}
     for sample_id, folder in zip(dataset.sample_ids, class_folders(dataset), strict=True):
-        place = f"{folder}/{stem_of(sample_id)}{SUFFIXES[layout]}"
+        name = stem_of(sample_id) + SUFFIXES[layout]
+        if max(len(name.encode()), len(folder.encode())) > MOST_BYTES:
+            raise UserError(
+                expected=f"names of at most {MOST_BYTES} bytes for files and folders of the data set "
+                f"{dataset.name!r}",
+                found=f"{len(name.encode())} in {folder}/{name}",
+                next_step=f"rename that image, or write the layout {ARRAYS}, which has no names",
+            )
+        place = f"{folder}/{name}"
         if place in places:
             raise UserError(
                 expected=f"samples of the data set {dataset.name!r} that differ in class folder and name",
