@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -21,11 +25,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from nversion.core import duration
+
 console = Console(highlight=False)
 
 
 class ConsoleReporter:
-    """Says what a long command does; bars are drawn on a terminal only."""
+    """Says what a long command does: bars on a terminal, elsewhere a line a minute."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -38,14 +44,18 @@ class ConsoleReporter:
             disable=not sys.stderr.isatty(),
         )
         self._task: TaskID | None = None
+        self._work = Work()
+        self._minutes = Minutes(lambda: self._work.line(time.monotonic()))
 
     def __enter__(self) -> ConsoleReporter:
         self._progress.start()
+        self._minutes.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._minutes.stop()
         self._progress.stop()
 
     def say(self, text: str) -> None:
@@ -53,10 +63,68 @@ class ConsoleReporter:
 
     def start(self, text: str, total: int) -> None:
         self._task = self._progress.add_task(text, total=total)
+        self._work = Work(text, total, time.monotonic())
 
     def advance(self) -> None:
         if self._task is not None:
             self._progress.advance(self._task)
+        self._work.done += 1
+
+
+@dataclass
+class Work:
+    """A piece of work: its steps, and when it began."""
+
+    text: str = ""
+    total: int = 0
+    since: float = 0.0
+    done: int = 0
+
+    def line(self, now: float) -> str:
+        """What is being done, the share that is done, and the time that the rest takes at this pace.
+
+        >>> Work("Models", 200, since=0.0, done=50).line(now=60.0), Work("Pictures", 1).line(now=60.0)
+        ('Models: 25% (50 of 200), about 3 min left', 'Pictures: 60 s so far')
+        """
+        taken = now - self.since
+        if self.total <= 1 or self.done == 0:
+            return f"{self.text}: {duration(taken)} so far" if self.text else ""
+        left = taken / self.done * (self.total - self.done)
+        share = f"{self.done / self.total:.0%} ({self.done:,} of {self.total:,})"
+        return f"{self.text}: {share}, about {duration(left)} left"
+
+
+class Minutes:
+    """A line a minute to the stream of errors, where that is no terminal.
+
+    A thread of its own writes it: a step may take longer than a minute.
+
+    Args:
+        line: what to write; nothing where it is empty.
+    """
+
+    EVERY_S = 60.0
+
+    def __init__(self, line: Callable[[], str]) -> None:
+        self._line = line
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        if sys.stderr is not None and not sys.stderr.isatty():
+            self._thread = threading.Thread(target=self._write, daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _write(self) -> None:
+        while not self._ended.wait(self.EVERY_S):
+            if line := self._line():
+                with suppress(OSError, ValueError):  # nobody reads them any more
+                    print(line, file=sys.stderr, flush=True)
 
 
 LARGEST_SEED = 2**63 - 1  # as `core/tables.py` has it, which is too heavy for `--help`

@@ -48,7 +48,8 @@ def demo(
         study = folder / "study.toml"
         write_text(study, demo_study(digits_zoo.pool_specs(Path("models")), baseline="resnet"))
         run_study(read_spec(study), folder, folder, reporter)
-        reporter.say("Drawing the figures")
+        reporter.start("Figures and report", 1)
         report = build_report(folder)
+        reporter.advance()
     typer.echo(f"Report: {report.resolve()}")
     next_command(f"nversion report {folder} --open, or your own: nversion study new study.toml")

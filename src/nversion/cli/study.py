@@ -168,6 +168,7 @@ def run(
     no_report: Annotated[bool, typer.Option("--no-report", help="Write tables only.")] = False,
 ) -> None:
     """Run what is missing, then write tables, figures and report.html. Interrupted, it resumes."""
+    from nversion.report import build_report
     from nversion.study import run_study
 
     content, target = _read(spec, folder)
@@ -175,13 +176,15 @@ def run(
     with ConsoleReporter() as reporter:
         run_study(content, target, spec.parent, reporter)
         _keep_copy(text, spec, target)
+        if not no_report:
+            reporter.start("Figures and report", 1)
+            report = build_report(target)
+            reporter.advance()
     typer.echo(f"Tables: {target / 'tables'}")
     if no_report:
         next_command(f"nversion report {target}")
     else:
-        from nversion.report import build_report
-
-        typer.echo(f"Report: {build_report(target)}")
+        typer.echo(f"Report: {report}")
         next_command(f"nversion report {target} --open")
 
 

@@ -9,7 +9,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from .console import console, examples, next_command, print_rows
+from .console import Minutes, console, examples, next_command, print_rows
 
 if TYPE_CHECKING:
     from nversion.training import TrainedEnsemble, TrainingRecipe
@@ -111,7 +111,7 @@ def _write_study(ensemble: TrainedEnsemble, recipe: TrainingRecipe, base: Path) 
 
 
 class TrainingDisplay:
-    """One line for the training under way, on a terminal; a line for each finished ensemble."""
+    """Where a training is: a live line on a terminal, elsewhere one a minute; a line for each ensemble."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -121,28 +121,33 @@ class TrainingDisplay:
         self._live = (
             Live(console=errors, refresh_per_second=4, transient=True) if errors.is_terminal else None
         )
+        self._line = "Opening data and models"
+        self._minutes = Minutes(lambda: self._line)
 
     def __enter__(self) -> TrainingDisplay:
         if self._live:
             self._live.start()
+        self._minutes.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._minutes.stop()
         if self._live:
             self._live.stop()
 
     def on(self, name: str) -> Any:
         def show(seed: int, progress: Any) -> None:
+            terms = "  ".join(f"{term} {value:.4f}" for term, value in progress.terms.items())
+            right = " ".join(f"{value:.1%}" for value in progress.accuracy)
+            self._line = (
+                f"{name} seed {seed}  stage {progress.stage + 1}  "
+                f"epoch {progress.epoch + 1}/{progress.epochs}  "
+                f"step {progress.step}/{progress.num_steps}  "
+                f"{terms}  right {right}  {progress.images_per_second:.0f} images/s  "
+                f"{progress.seconds_left / 60:.1f} min left"
+            )
             if self._live:
-                terms = "  ".join(f"{term} {value:.4f}" for term, value in progress.terms.items())
-                right = " ".join(f"{value:.1%}" for value in progress.accuracy)
-                self._live.update(
-                    f"{name} seed {seed}  stage {progress.stage + 1}  "
-                    f"epoch {progress.epoch + 1}/{progress.epochs}  "
-                    f"step {progress.step}/{progress.num_steps}  "
-                    f"{terms}  right {right}  {progress.images_per_second:.0f} images/s  "
-                    f"{progress.seconds_left / 60:.1f} min left"
-                )
+                self._live.update(self._line)
 
         return show
 

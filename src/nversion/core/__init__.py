@@ -2,6 +2,7 @@
 
 from .chunks import chunk_length, spans
 from .code import code_fingerprint
+from .durations import duration
 from .errors import UserError
 from .files import remove_leftovers, whole_file, write_bytes, write_text
 from .fingerprint import fingerprint, fingerprint_file
@@ -21,6 +22,7 @@ __all__ = [
     "chunk_length",
     "code_fingerprint",
     "did_you_mean",
+    "duration",
     "fault_of_name",
     "fingerprint",
     "fingerprint_file",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from nversion.core import duration
+
+__all__ = ["Reporter", "Silent", "duration"]
+
 
 class Reporter(Protocol):
     """Where a run says what it does; the command line draws progress bars with it."""
@@ -29,14 +33,3 @@ class Silent:
 
     def advance(self) -> None:
         pass
-
-
-def duration(seconds: float) -> str:
-    """About how long, in the unit that suits it.
-
-    >>> duration(30), duration(600), duration(9000)
-    ('30 s', '10 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
