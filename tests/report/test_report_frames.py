@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import binomtest
@@ -15,6 +16,7 @@ from nversion.report.frames import (
     compared,
     drawn_ensembles,
     share_above_zero,
+    share_of_one_model,
     wilson,
     with_normalised,
 )
@@ -88,3 +90,18 @@ def test_drawn_ensembles_are_the_same_every_time_and_no_more_than_asked(
     assert drawn.height == 2
     assert drawn.equals(drawn_ensembles(study, limit=2))
     assert drawn_ensembles(study, limit=9).height == 4
+
+
+def test_the_share_of_one_model_is_the_r_squared_of_its_membership(hand_made: Callable[..., Study]) -> None:
+    values = {"a + b": 0.9, "a + c": 0.8, "b + c": 0.1, "b + d": 0.2, "c + d": 0.15}
+    rows = [
+        {"ensemble": name, "size": 2, "condition": "d/clean", "metric": "m", "value": value, "n_undefined": 0}
+        for name, value in values.items()
+    ]
+    study = replace(hand_made(), diversity=pl.DataFrame(rows))
+    found = share_of_one_model(study, "m", 2, "d/clean")
+    assert found is not None
+    is_in = np.array([("a" in name.split(" + ")) for name in values], float)
+    assert found[0] == "a"
+    assert found[1] == pytest.approx(np.corrcoef(is_in, list(values.values()))[0, 1] ** 2)
+    assert share_of_one_model(study, "other", 2, "d/clean") is None

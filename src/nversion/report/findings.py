@@ -33,7 +33,7 @@ from .labels import (
     points,
     points_interval,
 )
-from .names import short_metric_label
+from .names import attribution_parts, short_metric_label
 from .schemas import MEAN_ACCURACY
 from .selection import held_out
 from .tables import Study
@@ -280,8 +280,9 @@ def _median(shares: pl.DataFrame, consensus: str, condition: str) -> float:
 def _metric_words(metric: str) -> str:
     if metric == MEAN_ACCURACY:
         return "the mean accuracy of the members"
-    if metric.startswith("attribution_"):
-        return "attribution diversity"
+    parts = attribution_parts(metric)
+    if parts is not None:
+        return "attribution diversity" + (" of raw maps" if parts.normalise == "none" else "")
     return short_metric_label(metric).lower()
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from nversion.core import generator
 
+from .names import NORMALISE
 from .schemas import MEAN_ACCURACY
 from .tables import Study
 from .undefined import defined, number, or_nan
@@ -61,6 +62,38 @@ def drawn_ensembles(study: Study, limit: int = MAX_DRAWN) -> pl.DataFrame:
             part = part[sorted(rng.choice(part.height, limit, replace=False).tolist())]
         parts.append(part)
     return pl.concat(parts) if parts else ensembles
+
+
+def unit_length_first(agreement: pl.DataFrame) -> pl.DataFrame:
+    """The table with maps at unit length before raw ones, as all sections speak of them."""
+    rank = pl.col("normalise").replace_strict({n: i for i, n in enumerate(NORMALISE)}, default=len(NORMALISE))
+    return agreement.sort(rank, maintain_order=True)
+
+
+def share_of_one_model(study: Study, metric: str, size: int, condition: str) -> tuple[str, float] | None:
+    """The model whose presence explains most of a metric's variance over ensembles, and that share (R²).
+
+    With n of N ensembles holding the model, whose mean lies d from the mean of all: n·d²·N/(N − n) of the
+    sum of squares. None where the metric does not vary, or all ensembles hold the same models.
+    """
+    rows = study.diversity.filter(pl.col("value").is_not_nan(), metric=metric, size=size, condition=condition)
+    mean, num = rows["value"].mean(), rows.height
+    if not isinstance(mean, float):
+        return None
+    squares = float(((rows["value"] - mean) ** 2).sum())
+    shares = (
+        rows.select("value", pl.col("ensemble").str.split(" + ").alias("model"))
+        .explode("model")
+        .group_by("model", maintain_order=True)
+        .agg(pl.len().alias("n"), (pl.col("value").mean() - mean).alias("d"))
+        .filter(pl.col("n") < num)
+        .with_columns((pl.col("n") * pl.col("d") ** 2 * num / (num - pl.col("n"))).alias("between"))
+        .sort("between", descending=True)
+    )
+    if shares.is_empty() or squares <= 1e-24 * num * mean**2:
+        return None
+    model, *_, between = shares.row(0)
+    return str(model), between / squares
 
 
 def num_ensembles(study: Study, size: int) -> int:

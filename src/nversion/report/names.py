@@ -11,7 +11,8 @@ _ATTRIBUTION = re.compile(
     r"attribution_(.+)_(predicted|label|ensemble)_(none|l2|sum)(?:_(all|some|none)_right)?"
 )
 TARGETS = {"predicted": "predicted class", "label": "true class", "ensemble": "ensemble's class"}
-NORMALISE = {"none": "raw", "l2": "unit length", "sum": "unit sum"}
+NORMALISE = {"l2": "unit length", "sum": "unit sum", "none": "raw"}
+"""In the order in which they are spoken of: raw maps differ in the scale of the models' gradients first."""
 CONDITIONING = {"all": "all members right", "some": "some members right", "none": "no member right"}
 _METHODS = {"input_x_gradient": "input × gradient", "grad_cam": "Grad-CAM"}
 _LABELS = {
@@ -98,7 +99,7 @@ def short_metric_label(metric: str) -> str:
     """The same where room is short.
 
     >>> short_metric_label("attribution_saliency_predicted_none")
-    'Attribution'
+    'Attribution (raw)'
     >>> short_metric_label("attribution_saliency_label_l2")
     'Attribution (true class, unit length)'
     """
@@ -107,9 +108,9 @@ def short_metric_label(metric: str) -> str:
         return metric_label(metric)
     said = [method_label(parts.method)] * (parts.method != "saliency")
     said += [TARGETS[parts.target]] * (parts.target != "predicted")
-    said += [NORMALISE[parts.normalise]] * (parts.normalise != "none")
+    said.append(NORMALISE[parts.normalise])
     said += [CONDITIONING[parts.who]] if parts.who else []
-    return f"Attribution ({', '.join(said)})" if said else "Attribution"
+    return f"Attribution ({', '.join(said)})"
 
 
 def metric_group(metric: str) -> str:

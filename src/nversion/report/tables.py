@@ -134,9 +134,13 @@ class Study:
 
     @property
     def attribution_metric(self) -> str | None:
-        """The attribution metric to speak of: raw maps of the predicted class where there are such."""
+        """The attribution metric to speak of: of maps at unit length, of the predicted class, by saliency.
+
+        The paper's is of raw maps, whose variance is mostly the scale of the models' gradients.
+        """
         found = [m for m in self.metric_names if m.startswith("attribution_")]
-        wanted = ("attribution_saliency_predicted_none", "_predicted_none", "")
+        first = ("_saliency_predicted", "_predicted", "")
+        wanted = [f"{end}_{scale}" for scale in ("l2", "sum", "none") for end in first]
         return next((m for ending in wanted for m in found if m.endswith(ending)), None)
 
     @property

@@ -38,7 +38,7 @@ lines = 1.0
 sizes = [2, 3]
 
 [attribution]
-methods = ["saliency", "integrated_gradients-2", "grad_cam"]
+methods = ["saliency", "input_x_gradient", "grad_cam"]
 targets = ["predicted"]
 normalise = ["none", "l2"]
 images = 100

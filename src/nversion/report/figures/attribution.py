@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from nversion.report.frames import unit_length_first
 from nversion.report.labels import coefficient, condition_label, plural
 from nversion.report.names import NORMALISE, TARGETS, attribution_parts, method_label
 from nversion.report.tables import Study
@@ -60,11 +61,14 @@ def _ordered(methods: pl.Series) -> list[str]:
 
 def attribution_agreement(study: Study) -> Figure | None:
     """Pairs of models across, normalised score up, a line a method; None for fewer than two methods."""
-    agreement = study.table("attribution_agreement")
+    agreement = unit_length_first(study.table("attribution_agreement"))
     rows = score_rows(study)
     if agreement.is_empty() or rows.is_empty() or rows["method"].n_unique() < 2:
         return None
-    kinds = rows["kind"].unique(maintain_order=True).to_list()
+    scales = list(NORMALISE.values())
+    kinds = sorted(
+        rows["kind"].unique(maintain_order=True), key=lambda kind: scales.index(kind.split(", ")[1])
+    )
     methods = _ordered(rows["method"])
     num = rows["pair"].n_unique()
     first = next(c for c in study.condition_names if c in set(agreement["condition"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nversion.report.blocks import Block, Cell, Drawing, Grid, Row, Section, Tables, Words, coefficient_cell
+from nversion.report.frames import unit_length_first
 from nversion.report.labels import condition_label
 from nversion.report.names import NORMALISE, TARGETS, method_label
 from nversion.report.tables import Study
@@ -12,14 +13,18 @@ from nversion.report.tables import Study
 
 def section(study: Study) -> Section | None:
     """None where fewer than two methods were compared."""
-    agreement = study.table("attribution_agreement")
+    agreement = unit_length_first(study.table("attribution_agreement"))
     if agreement.is_empty():
         return None
+    methods = {*agreement["method_a"], *agreement["method_b"]}
+    costly = any(method.startswith("integrated_gradients") for method in methods)
     blocks: list[Block] = [
         Words(
-            "A saliency map costs one pass forward and backward; integrated gradients with n steps cost n. "
-            "If both put pairs of models in the same order, the cheap one is enough to measure how diverse "
-            "ensembles are. The paper found a mean correlation of 0.998 on networks of one supernet."
+            "A saliency map costs one pass forward and backward"
+            + ("; integrated gradients with n steps cost n" if costly else "")
+            + ". Methods that put pairs of models in the same order measure the same diversity of ensembles, "
+            "and the cheapest is enough. The paper found a mean correlation of 0.998 between saliency and "
+            "integrated gradients on networks of one supernet."
         ),
         Drawing("attribution_agreement"),
         Tables(agreement_tables(study, agreement)),

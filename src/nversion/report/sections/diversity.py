@@ -23,8 +23,8 @@ from nversion.report.blocks import (
     half_cell,
 )
 from nversion.report.contenders import Contender, absent, contenders, leaning, of
-from nversion.report.frames import NORMAL_QUANTILE, relation
-from nversion.report.labels import UNDEFINED, coefficient, condition_label, consensus_label
+from nversion.report.frames import NORMAL_QUANTILE, relation, share_of_one_model
+from nversion.report.labels import UNDEFINED, coefficient, condition_label, consensus_label, percent
 from nversion.report.names import CONDITIONING, metric_label
 from nversion.report.schemas import MEAN_ACCURACY
 from nversion.report.tables import Study, is_conditioned
@@ -56,6 +56,7 @@ def section(study: Study) -> Section | None:
     blocks += [
         Heading("Every metric at a glance"),
         Words(_what_the_overview_shows(study)),
+        *(Words(text) for text in [_what_raw_maps_show(study)] if text),
         Tables([overview(study)]),
     ]
     conditioned = conditioning_table(study)
@@ -119,6 +120,27 @@ def _what_the_overview_shows(study: Study) -> str:
         "Pearson's correlation with the improvement over the best member by "
         f"{consensus_label(consensus or '')}, bold where its interval excludes zero. Many metrics are looked "
         "at here: of twenty without any relation, one such interval excludes zero by chance."
+    )
+
+
+def _what_raw_maps_show(study: Study) -> str:
+    """Why attribution diversity is told at unit length: what one model's presence explains of either."""
+    told = study.attribution_metric
+    raw = next((m for m in study.metric_names if told and m == re.sub("_(l2|sum)$", "_none", told)), None)
+    size = study.default_size
+    if told is None or raw is None or raw == told or size is None:
+        return ""
+    found = [share_of_one_model(study, metric, size, study.first_condition) for metric in (raw, told)]
+    text = (
+        "Attribution diversity is told of maps at unit length. Raw, as the paper takes them, maps differ in "
+        "the scale of the models’ gradients before they differ in what the models look at"
+    )
+    if found[0] is None or found[1] is None:
+        return f"{text}."
+    (raw_model, raw_share), (_, share) = found
+    return (
+        f"{text}: whether {raw_model} is a member explains {percent(raw_share, 0)} of the raw variance over "
+        f"ensembles of {size}; at unit length no model’s membership explains more than {percent(share, 0)}."
     )
 
 
