@@ -1,6 +1,7 @@
 """The search finds what enumeration finds, goes on after a kill, and never evaluates a candidate twice."""
 
 import itertools
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -356,6 +357,10 @@ def test_missing_pymoo_is_told(supernet, examiner, calibration, tmp_path: Path, 
         search(supernet, table_of(), examiner, calibration, tmp_path)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_evaluations_of_another_search_are_refused(eight, examiner, calibration, tmp_path: Path) -> None:
     table = table_of(evaluations=10)
     search(eight, table, examiner, calibration, tmp_path)
@@ -371,15 +376,47 @@ def test_evaluations_of_another_search_are_refused(eight, examiner, calibration,
             search(*arguments, tmp_path)
 
 
-def test_answers_that_do_not_belong_are_refused(eight, examiner, calibration, tmp_path: Path) -> None:
+def test_damaged_or_exchanged_answers_are_set_aside_and_computed_again(
+    mutations, eight, examiner, calibration, tmp_path: Path
+) -> None:
+    table = table_of(evaluations=10, size=2)
+    result = search(eight, table, examiner, calibration, tmp_path / "whole")
+    whole = contents(tmp_path / "whole")
+    first, second, *_ = sorted((tmp_path / "whole" / "answers").iterdir())
+    rng = np.random.default_rng(0)
+    damages = [
+        mutations.flipped(first.read_bytes(), bit) for bit in rng.integers(0, 8 * first.stat().st_size, 8)
+    ]
+    for number, damaged in enumerate([*damages, second.read_bytes(), b""]):
+        shutil.copytree(tmp_path / "whole", folder := tmp_path / f"damaged-{number}")
+        path = folder / "answers" / first.name
+        path.write_bytes(damaged)
+        set_aside: list[str] = []
+        again = search(eight, table, examiner, calibration, folder, set_aside=set_aside)
+        assert set_aside == [f"{path}.set-aside-0"] and again.num_computed == 1
+        Path(set_aside[0]).unlink()
+        assert contents(folder) == whole and again.front == result.front
+
+
+def test_a_damaged_claim_is_set_aside_and_what_was_answered_is_kept(
+    mutations, eight, examiner, calibration, tmp_path: Path
+) -> None:
     search(eight, table_of(evaluations=10), examiner, calibration, tmp_path)
-    first, second, *_ = sorted((tmp_path / "answers").iterdir())
-    first.write_bytes(second.read_bytes())
-    with pytest.raises(UserError, match=r"found those of another supernet or subnet; remove the file"):
-        search(eight, table_of(evaluations=10), examiner, calibration, tmp_path)
-    first.write_bytes(second.read_bytes()[:50])
-    with pytest.raises(UserError, match=r"expected a subnet's answers in .*safetensors, found .*; remove"):
-        search(eight, table_of(evaluations=10), examiner, calibration, tmp_path)
+    whole, claim = contents(tmp_path), tmp_path / "search.json"
+    for damaged in (mutations.flipped(claim.read_bytes(), 300), b"[]", b"[" * 9999, b"null"):
+        claim.write_bytes(damaged)
+        set_aside: list[str] = []
+        again = search(eight, table_of(evaluations=10), examiner, calibration, tmp_path, set_aside=set_aside)
+        assert set_aside == [f"{claim}.set-aside-0"] and again.num_computed == 0
+        Path(set_aside[0]).unlink()
+        assert contents(tmp_path) == whole
+
+
+def test_two_searches_of_one_seed_write_the_same_bytes(eight, examiner, calibration, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        search(eight, table_of(evaluations=10, size=2), examiner, calibration, tmp_path / place)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert len(contents(tmp_path / "a")) > 5
 
 
 def test_impossible_searches_are_told(eight, examiner, calibration, tmp_path: Path) -> None:
@@ -402,7 +439,7 @@ def test_impossible_searches_are_told(eight, examiner, calibration, tmp_path: Pa
 def test_logits_that_are_no_numbers_are_told(training, examiner, calibration, tmp_path: Path) -> None:
     broken = small_supernet(training, [1.0], [1.0])
     broken.network.network[-1].bias.fill_(torch.nan)
-    answers = Answers(broken, examiner, calibration, tmp_path, "", with_logits=False)
+    answers = Answers(broken, examiner, calibration, tmp_path, "", False, [])
     with pytest.raises(UserError, match="expected finite logits from the subnet depth="):
         evaluate([broken.network.space.smallest], answers, 1)
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """Progressive shrinking: files that load, and are the same after a kill; the sandwich of a step, its loss."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_named_subnets_are_classifiers_of_their_own_size(trained):
 def test_statistics_are_of_training_images_without_augmentation(trained, tiny):
     spec = tiny()
     supernet = read_supernet(trained / "supernet.safetensors")
-    images = Shrinking(spec, trained, trained, opened(spec, trained)).calibration
+    images = Shrinking(spec, trained, trained, opened(spec, trained), []).calibration
     assert images.pixels_NCHW.shape == (64, 3, 16, 16)
     subnet, kept = statistics_of(supernet, "smallest")
     fresh = images.statistics(supernet.network, subnet, supernet.preprocessing)
@@ -182,6 +183,53 @@ def test_killed_at_any_step_it_ends_with_the_same_bytes(
     assert resumed[0] == (stage, epoch, step // 2 * 2 + 1 if step > 2 else 1)
     assert contents(tmp_path) == contents(trained)
     assert rows(tmp_path).equals(rows(trained))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["supernet.json", "supernet.safetensors", "supernet.subnets/narrow.safetensors", "metrics.parquet"],
+)
+def test_what_is_damaged_is_set_aside_and_made_again_to_the_same_bytes(
+    mutations, trained, tiny, tmp_path, name
+):
+    shutil.copytree(trained, folder := tmp_path / "damaged")
+    whole = (path := folder / name).read_bytes()
+    path.write_bytes(mutations.flipped(whole, 8 * len(whole) // 2 + 3))
+    set_aside = []
+    train_supernet(tiny(), folder, set_aside=set_aside)
+    assert set_aside == [f"{path}.set-aside-0"]
+    assert contents(folder) == contents(trained)
+    # What the diary says of time differs where all was trained again.
+    assert path.read_bytes() == whole or name == "supernet.json"
+    assert not list(folder.glob("*.pt"))
+
+
+def test_stages_that_a_kill_after_the_summary_left_are_removed(trained, tiny):
+    for name in ("stage-0.pt", "checkpoint.pt"):
+        (trained / name).write_bytes(b"left")
+    before = contents(trained)
+    train_supernet(tiny(), trained)
+    assert contents(trained) == before and not list(trained.glob("*.pt"))
+
+
+@pytest.mark.parametrize("name", ["stage-0.pt", "checkpoint.pt"])
+def test_a_damaged_stage_is_set_aside_and_trained_again(
+    mutations, trained, tiny, tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SHOWS", 0.0)
+
+    def dying(progress):
+        if (progress.stage, progress.epoch, progress.step) == (1, 0, 3):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_supernet(tiny(), tmp_path, on_progress=dying)
+    whole = (path := tmp_path / name).read_bytes()
+    path.write_bytes(mutations.flipped(whole, 4 * len(whole)))
+    set_aside = []
+    train_supernet(tiny(), tmp_path, set_aside=set_aside)
+    assert set_aside == [f"{path}.set-aside-0"]
+    assert contents(tmp_path) == contents(trained)
 
 
 def test_killed_between_training_and_calibration_it_only_calibrates(trained, tiny, tmp_path, monkeypatch):

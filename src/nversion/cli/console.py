@@ -6,8 +6,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -125,6 +125,23 @@ class Minutes:
             if line := self._line():
                 with suppress(OSError, ValueError):  # nobody reads them any more
                     print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def damage_told(*, on_errors: bool = False) -> Iterator[list[str]]:
+    """A list for the names of damaged files that the block moves away; told when it ends, in whatever way.
+
+    Args:
+        on_errors: tell on standard error, where standard output is for programs.
+    """
+    set_aside: list[str] = []
+    try:
+        yield set_aside
+    finally:
+        for name in set_aside:
+            text = f"Set aside, it does not match its digest and is computed again: {name}"
+            printer = Console(highlight=False, stderr=True) if on_errors else console
+            printer.print(text, soft_wrap=True, markup=False)
 
 
 LARGEST_SEED = 2**63 - 1  # as `core/tables.py` has it, which is too heavy for `--help`

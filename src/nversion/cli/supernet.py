@@ -10,7 +10,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from .console import ConsoleReporter, console, examples, next_command, print_rows
+from .console import ConsoleReporter, console, damage_told, examples, next_command, print_rows
 from .train import TrainingDisplay
 
 if TYPE_CHECKING:
@@ -73,12 +73,13 @@ def train(spec: Spec, folder: Folder = None) -> None:
     from nversion.supernet import read_spec, train_supernet
 
     content, target = read_spec(spec), _folder(spec, folder)
-    with TrainingDisplay() as display:
+    with damage_told() as set_aside, TrainingDisplay() as display:
         trained = train_supernet(
             content,
             target,
             base=spec.parent,
             on_progress=partial(display.on(content.supernet.name), content.supernet.seed),
+            set_aside=set_aside,
         )
     typer.echo(f"Trained: {trained.path}, with statistics of {', '.join(trained.subnets)}")
     next_command(f"nversion supernet search {spec}" + _again(folder))
@@ -99,9 +100,15 @@ def search(
     from nversion.supernet import read_spec, search_supernet
 
     content, target = read_spec(spec), _folder(spec, folder)
-    with ConsoleReporter() as reporter:
+    with damage_told(on_errors=as_json) as set_aside, ConsoleReporter() as reporter:
         reporter.start("candidates", content.search.evaluations)
-        found = search_supernet(content, target, base=spec.parent, on_progress=lambda _: reporter.advance())
+        found = search_supernet(
+            content,
+            target,
+            base=spec.parent,
+            on_progress=lambda _: reporter.advance(),
+            set_aside=set_aside,
+        )
     print_rows(
         [
             {

@@ -9,7 +9,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from .console import Minutes, console, examples, next_command, print_rows
+from .console import Minutes, console, damage_told, examples, next_command, print_rows
 
 if TYPE_CHECKING:
     from nversion.training import TrainedEnsemble, TrainingRecipe
@@ -47,7 +47,7 @@ def train(
             next_command(f"nversion train {recipe}" + (f" --folder {folder}" if folder else ""))
         return
     opened: dict[str, Any] = {}
-    with TrainingDisplay() as display:
+    with damage_told() as set_aside, TrainingDisplay() as display:
         for name, variant in variants.items():
             key = str(variant.data)
             if key not in opened:
@@ -59,6 +59,7 @@ def train(
                 data=opened[key],
                 backbones=target / "backbones",  # variants may share one
                 on_progress=display.on(name),
+                set_aside=set_aside,
             ):
                 study = _write_study(ensemble, variant, base)
                 display.finished(ensemble)

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .files import write_bytes, write_text
+from .files import whole_file, write_text
 from .fingerprint import fingerprint
 
 _MARK = b"nversion"
 _DIGEST_BYTES = 16
 
 
-def write_sealed(path: Path, content: bytes, *, flush: bool = True) -> None:
+def write_sealed(path: Path, content: bytes | memoryview, *, flush: bool = True) -> None:
     """Write `content`, its digest and a mark to `path`, whole or not at all; `flush` as for `whole_file`."""
-    write_bytes(path, content + _digest(content) + _MARK, flush=flush)
+    with whole_file(path, flush=flush) as temporary, temporary.open("wb") as file:
+        file.write(content)  # not joined with the rest: checkpoints are large
+        file.write(_digest(content) + _MARK)
 
 
 def read_sealed(path: Path, set_aside: list[str] | None = None, *, next_step: str = "") -> bytes | None:
@@ -36,9 +38,9 @@ def read_sealed(path: Path, set_aside: list[str] | None = None, *, next_step: st
     if not path.is_file():
         return None
     content = path.read_bytes()
-    body = content[: -_DIGEST_BYTES - len(_MARK)]
-    if content == body + _digest(body) + _MARK:
-        return body
+    length = len(content) - _DIGEST_BYTES - len(_MARK)
+    if length >= 0 and content[length:] == _digest(memoryview(content)[:length]) + _MARK:
+        return content[:length]
     _refuse(path, set_aside, next_step)
     return None
 
@@ -75,7 +77,7 @@ def move_aside(path: Path) -> Path:
     return path.rename(target)
 
 
-def _digest(content: bytes) -> bytes:
+def _digest(content: bytes | memoryview) -> bytes:
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
 
 

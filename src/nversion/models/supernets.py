@@ -7,26 +7,25 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from nversion.core import UserError, did_you_mean, fingerprint_file, whole_file
+from nversion.core import UserError, did_you_mean, fingerprint_file
 from nversion.core.tables import FileKind
 from nversion.elastic import Elasticity, ElasticNetwork, Statistics, Subnet, extract
 
 from .card import Lineage
 from .preprocessing import Preprocessing, read_preprocessing
+from .tensors import read_tensors, write_tensors
 from .weights import build_architecture, lineage_of, load_strictly, read_weights, save_weights
 
 LARGEST = "largest"
 _FILE = FileKind("supernet file", "train it anew: nversion supernet train SPEC.toml")
-_METADATA_KEY = "nversion"
 _MEAN, _VARIANCE = ".running_mean", ".running_var"
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -151,8 +150,6 @@ def save_statistics(
     Raises:
         ValueError: a name that a source would not find again.
     """
-    from safetensors.torch import save_file
-
     if name == LARGEST or not _NAME.fullmatch(name):
         raise ValueError(
             f"expected letters, digits, dots, dashes and underscores as a subnet's name, not {LARGEST!r}, "
@@ -161,10 +158,8 @@ def save_statistics(
     path = subnets_folder(supernet) / f"{name}.safetensors"
     tensors = {}
     for norm, (mean, variance) in statistics.items():
-        tensors[norm + _MEAN], tensors[norm + _VARIANCE] = mean.cpu().clone(), variance.cpu().clone()
-    facts = {"subnet": str(subnet), "supernet": fingerprint_}
-    with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata={_METADATA_KEY: json.dumps(facts)})
+        tensors[norm + _MEAN], tensors[norm + _VARIANCE] = mean, variance
+    write_tensors(path, tensors, {"subnet": str(subnet), "supernet": fingerprint_})
     return path
 
 
@@ -176,7 +171,7 @@ def known_subnets(supernet: SupernetFile) -> dict[str, Subnet]:
     """
     found = {LARGEST: supernet.network.space.largest}
     for path in sorted(subnets_folder(supernet.path).glob("*.safetensors")):
-        facts = _facts(path)
+        facts = _statistics(path)[1]
         if facts.get("supernet") != supernet.fingerprint:
             raise UserError(
                 expected=f"statistics of the supernet {supernet.path} in {path}",
@@ -208,7 +203,7 @@ def statistics_of(supernet: SupernetFile, name: str) -> tuple[Subnet, Statistics
         )
     if name == LARGEST:
         return known[name], None
-    tensors, _ = read_weights(subnets_folder(supernet.path) / f"{name}.safetensors")
+    tensors, _ = _statistics(subnets_folder(supernet.path) / f"{name}.safetensors")
     means = {key.removesuffix(_MEAN): value for key, value in tensors.items() if key.endswith(_MEAN)}
     try:
         return known[name], {norm: (mean, tensors[norm + _VARIANCE]) for norm, mean in means.items()}
@@ -262,22 +257,19 @@ def initial_weights(supernet: SupernetFile) -> str:
     return f"supernet {supernet.fingerprint[:12]}"
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError, safe_open
-
+def _statistics(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {})[_METADATA_KEY])
-            return {key: facts[key] for key in ("subnet", "supernet")}
-    except KeyError as error:
-        raise _broken(path, f"no {error}") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _broken(path, str(error)) from error
+        tensors, facts = read_tensors(path)
+    except UserError as error:
+        raise _broken(path, error.found) from error
+    if not all(isinstance(facts.get(key), str) for key in ("subnet", "supernet")):
+        raise _broken(path, "tensors of something else")
+    return tensors, facts
 
 
 def _broken(path: Path, found: str) -> UserError:
     return UserError(
         expected=f"statistics of a subnet in {path}",
         found=found,
-        next_step="remove the file and calibrate anew: nversion supernet train SPEC.toml",
+        next_step="run `nversion supernet train SPEC.toml` again: it sets the file aside and calibrates it",
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nversion.core import UserError, fingerprint, whole_file
+from nversion.core import UserError, fingerprint, move_aside, write_bytes
 from nversion.diversity import PairCounts, disagreement, ensemble_mean
 from nversion.elastic import Cost, Subnet
 from nversion.ensembles import CONSENSUS, Ensembles, right_MN
@@ -53,16 +53,19 @@ class Candidate:
 class Answers:
     """What subnets answer under every condition; each is calibrated and run once and kept in a file.
 
-    `folder/SUBNET.safetensors` holds which answers are right, and the logits where ensembles are to be made
-    of them: 4 bytes for each condition, image and class. The supernet's own network stays as it is.
+    `folder/KEY-DIGEST.safetensors` holds which answers are right, and the logits where ensembles are to be
+    made of them: 4 bytes for each condition, image and class. KEY is of all that the answers depend on, and
+    DIGEST of KEY and the file's bytes: a damaged file is set aside and computed again. The supernet's own
+    network stays as it is.
 
     Args:
         supernet: a copy of its network goes to the examiner's device.
         examiner: of the images.
         calibration: of each subnet's batch norms.
         folder: of the files.
-        identity: of all that answers depend on but the subnet; files of another are refused.
+        identity: of all that answers depend on but the subnet.
         with_logits: whether logits are kept, too.
+        set_aside: names of damaged files that were moved away are added to it.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Answers:
         folder: Path,
         identity: str,
         with_logits: bool,
+        set_aside: list[str],
     ) -> None:
         self.num_computed = 0
         self.labels_N = examiner.labels_N
@@ -80,6 +84,8 @@ class Answers:
         self._preprocessing = supernet.preprocessing
         self._examiner, self._calibration = examiner, calibration
         self._folder, self._identity, self._with_logits = folder, identity, with_logits
+        self._set_aside = set_aside
+        self._paths: dict[Subnet, Path] = {}  # of files that are whole: each is read through once a search
 
     def cost(self, subnet: Subnet) -> Cost:
         """Parameters and MACs at the supernet's input size."""
@@ -94,26 +100,28 @@ class Answers:
         return self._read(subnet, "logits")
 
     def _read(self, subnet: Subnet, name: str) -> Tensor:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
-        path = self._folder / f"{fingerprint(str(subnet))}.safetensors"
-        if not path.is_file():
-            self._compute(subnet, path)
-        try:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                of = file.metadata() or {}
-                found: Tensor | None = file.get_tensor(name) if of == self._facts(subnet) else None
-        except (SafetensorError, OSError) as error:
-            raise _unusable(path, str(error)) from error
-        if found is None:
-            raise _unusable(path, "those of another supernet or subnet")
+        if subnet not in self._paths:
+            self._paths[subnet] = self._find(subnet) or self._compute(subnet)
+        with safe_open(self._paths[subnet], framework="pt", device="cpu") as file:
+            found: Tensor = file.get_tensor(name)
         return found
 
-    def _facts(self, subnet: Subnet) -> dict[str, str]:
-        return {"subnet": str(subnet), "answers": self._identity}
+    def _key(self, subnet: Subnet) -> str:
+        return fingerprint([self._identity, str(subnet), self._with_logits])
 
-    def _compute(self, subnet: Subnet, path: Path) -> None:
-        from safetensors.torch import save_file
+    def _find(self, subnet: Subnet) -> Path | None:
+        key, found = self._key(subnet), None
+        for path in sorted(self._folder.glob(f"{key}-*.safetensors")):
+            if path.name == _name(key, path.read_bytes()):
+                found = path
+            else:
+                self._set_aside.append(str(move_aside(path)))
+        return found
+
+    def _compute(self, subnet: Subnet) -> Path:
+        from safetensors.torch import save
 
         if subnet == self._network.space.largest:
             self._network.activate(subnet)  # with the statistics of its training, as models load it
@@ -129,9 +137,15 @@ class Answers:
         tensors = {"right": right_MN(logits_DNC, self.labels_N)}
         if self._with_logits:
             tensors["logits"] = logits_DNC.contiguous()
-        with whole_file(path) as temporary:
-            save_file(tensors, temporary, metadata=self._facts(subnet))
+        key, content = self._key(subnet), save(tensors)
+        path = self._folder / _name(key, content)
+        write_bytes(path, content)
         self.num_computed += 1
+        return path
+
+
+def _name(key: str, content: bytes) -> str:
+    return f"{key}-{fingerprint([key, content])}.safetensors"
 
 
 def evaluate(members: Sequence[Subnet], answers: Answers, generation: int) -> Candidate:
@@ -182,9 +196,3 @@ def _disagreement(right_KN: Tensor) -> Tensor:
 def _mean(values_D: Tensor) -> float:
     # Equal counts under other conditions sum to means that differ in the last bit, and would dominate.
     return round(float(values_D.mean()), 12)
-
-
-def _unusable(path: Path, found: str) -> UserError:
-    return UserError(
-        expected=f"a subnet's answers in {path}", found=found, next_step="remove the file and search again"
-    )

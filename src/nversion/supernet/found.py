@@ -42,6 +42,7 @@ def search_supernet(
     *,
     base: Path = Path(),
     on_progress: Callable[[SearchProgress], None] = lambda _: None,
+    set_aside: list[str] | None = None,
 ) -> Found:
     """Search the supernet of a specification on its [data.selection], or else validation, images.
 
@@ -53,11 +54,13 @@ def search_supernet(
         folder: of the trained supernet.
         base: from which relative paths of the specification start.
         on_progress: called after each candidate.
+        set_aside: names of damaged files are added to it: they were moved away, and what they held is
+            computed again; but for the supernet itself.
 
     Raises:
-        UserError: the supernet is not trained, there are no images to select on, or see `search`.
+        UserError: the supernet is not trained or damaged, there are no images to select on, or see `search`.
     """
-    supernet = _trained(folder, base)
+    moved: list[str] = [] if set_aside is None else set_aside
     table = spec.data.get("selection", spec.data.get("validation"))
     if table is None:
         raise UserError(
@@ -66,12 +69,13 @@ def search_supernet(
             next_step="add one of them: a search on the training images finds what learned them by heart",
         )
     data = opened(spec, base)
-    check_same(folder, spec, data, base)
-    shrinking = Shrinking(spec, folder, base, data)
+    check_same(folder, spec, data, base, moved)
+    supernet = _trained(folder, base)
+    shrinking = Shrinking(spec, folder, base, data, moved)
     dataset, batch_size = open_dataset(table, base), max(shrinking.batch_size, 256)
     examiner = examiner_of(spec.search, dataset, shrinking.canonical, batch_size, shrinking.device)
     place = folder / f"search-{spec.search.size}"
-    result = search(supernet, spec.search, examiner, shrinking.calibration, place, on_progress)
+    result = search(supernet, spec.search, examiner, shrinking.calibration, place, on_progress, moved)
     names = _named(result.front, supernet, shrinking.calibration, f"search-{spec.search.size}")
     models = [
         {"source": f"supernet:{supernet.path.resolve().as_posix()}#{name}", "name": name}
@@ -100,10 +104,10 @@ def calibrated(spec: SupernetSpec, folder: Path, wanted: str, *, base: Path = Pa
         return wanted
     subnet = supernet.network.space.parse(wanted)
     if subnet not in known.values():
-        data = opened(spec, base)
-        check_same(folder, spec, data, base)
+        data, moved = opened(spec, base), list[str]()
+        check_same(folder, spec, data, base, moved)
         name = f"subnet-{fingerprint(str(subnet))[:8]}"
-        calibrate(supernet, {name: subnet}, Shrinking(spec, folder, base, data).calibration)
+        calibrate(supernet, {name: subnet}, Shrinking(spec, folder, base, data, moved).calibration)
         return name
     return next(name for name, own in known.items() if own == subnet)
 

@@ -13,7 +13,6 @@ judge it on others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nversion.core import UserError, fingerprint, only_run, remove_leftovers, whole_file, write_text
+from nversion.core import (
+    UserError,
+    fingerprint,
+    only_run,
+    read_record,
+    remove_leftovers,
+    whole_file,
+    write_record,
+)
 from nversion.elastic import Space, Subnet
 from nversion.models.supernets import SupernetFile
 
@@ -88,6 +95,7 @@ def search(
     calibration: Calibration,
     folder: Path,
     on_progress: Callable[[SearchProgress], None] = lambda _: None,
+    set_aside: list[str] | None = None,
 ) -> SearchResult:
     """Search a supernet, or finish a search that was killed; `folder` gets `search.parquet`.
 
@@ -103,6 +111,7 @@ def search(
         calibration: of each subnet's batch norms.
         folder: of this search alone.
         on_progress: called after each candidate.
+        set_aside: names of damaged files are added to it: they were moved away, and computed again.
 
     Raises:
         UserError: pymoo is missing, the folder holds another search, the images have other classes, or no
@@ -112,9 +121,10 @@ def search(
     _check(supernet, table, examiner)
     with only_run(folder):
         remove_leftovers(folder)
-        identity = _claim(folder, supernet, table, examiner, calibration)
+        moved: list[str] = [] if set_aside is None else set_aside
+        identity = _claim(folder, supernet, table, examiner, calibration, moved)
         with_logits = table.size > 1
-        answers = Answers(supernet, examiner, calibration, folder / "answers", identity, with_logits)
+        answers = Answers(supernet, examiner, calibration, folder / "answers", identity, with_logits, moved)
         found = _evolve(space, table, answers, on_progress)
         costs = np.array([_values(candidate, table) for candidate in found])
         front = set(non_dominated(costs).tolist())
@@ -188,7 +198,12 @@ def _choose(
 
 
 def _claim(
-    folder: Path, supernet: SupernetFile, table: SearchTable, examiner: Examiner, calibration: Calibration
+    folder: Path,
+    supernet: SupernetFile,
+    table: SearchTable,
+    examiner: Examiner,
+    calibration: Calibration,
+    set_aside: list[str],
 ) -> str:
     """The identity of the search, which the folder now belongs to.
 
@@ -203,17 +218,17 @@ def _claim(
         "search": table.model_dump(mode="json", exclude={"evaluations", "ref_acc", "acc_delta"}),
     }
     path = folder / "search.json"
-    if path.is_file():
-        known = json.loads(path.read_text())
-        for name, other in _PARTS.items():
-            if known.get(name) != parts[name]:
-                raise UserError(
-                    expected=f"evaluations of this search in {folder}",
-                    found=f"those of {other}",
-                    next_step="give this search another folder, or remove the old one",
-                )
-    else:
-        write_text(path, json.dumps(parts, indent=2) + "\n")
+    known = read_record(path, set_aside)
+    if known is None:
+        write_record(path, parts)
+        known = parts
+    for name, other in _PARTS.items():
+        if known.get(name) != parts[name]:
+            raise UserError(
+                expected=f"evaluations of this search in {folder}",
+                found=f"those of {other}",
+                next_step="give this search another folder, or remove the old one",
+            )
     return fingerprint(parts)
 
 

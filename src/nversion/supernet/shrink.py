@@ -6,7 +6,6 @@ the same weights.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nversion.core import UserError, fingerprint, fingerprint_file, only_run, remove_leftovers, write_text
+from nversion.core import (
+    UserError,
+    fingerprint,
+    fingerprint_file,
+    move_aside,
+    only_run,
+    read_record,
+    remove_leftovers,
+    write_record,
+)
 from nversion.data import Canonical, Condition
 from nversion.elastic import ElasticNetwork, Space, Subnet
 from nversion.models import Lineage, Preprocessing
@@ -29,9 +37,11 @@ from nversion.models.supernets import (
     save_supernet,
     subnets_folder,
 )
+from nversion.models.tensors import read_tensors
 from nversion.models.weights import build_architecture, load_strictly, read_weights
 from nversion.training import TrainingData, open_data
 from nversion.training.checkpoints import load_checkpoint, save_checkpoint
+from nversion.training.finished import WithDiary, clear, restore_diary, write_diary
 from nversion.training.images import open_images
 from nversion.training.loop import Progress, StageRun, train_stage
 from nversion.training.members import preprocessing_of
@@ -42,7 +52,7 @@ from nversion.training.strategies import Stage
 
 from .examiner import Calibration, Examiner
 from .sandwich import Sandwich, SandwichLoss, TaughtSandwichLoss
-from .spec import StageTable, SubnetTable, SupernetSpec
+from .spec import SPEC, StageTable, SubnetTable, SupernetSpec
 from .table_ii import from_table_ii, named_in_table_ii
 
 SUPERNET = "supernet.safetensors"
@@ -70,6 +80,7 @@ def train_supernet(
     base: Path = Path(),
     data: TrainingData | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    set_aside: list[str] | None = None,
 ) -> TrainedSupernet:
     """Train the supernet of a specification and calibrate its `[[subnets]]`; what is finished is kept.
 
@@ -82,15 +93,18 @@ def train_supernet(
         base: from which relative paths of the specification start.
         data: opened before; None: opened here.
         on_progress: called now and then.
+        set_aside: names of damaged files are added to it: they were moved away, and what they held was
+            computed again.
 
     Raises:
         UserError: the parts do not fit, the folder holds another supernet, or the training diverges.
     """
     data = data or opened(spec, base)
+    moved: list[str] = [] if set_aside is None else set_aside
     with only_run(folder):
         remove_leftovers(folder)
-        finished = check_same(folder, spec, data, base)
-        shrinking = Shrinking(spec, folder, base, data, on_progress)
+        finished = check_same(folder, spec, data, base, moved)
+        shrinking = Shrinking(spec, folder, base, data, moved, on_progress)
         if not finished:
             shrinking.run()
         return TrainedSupernet(folder / SUPERNET, shrinking.calibrate())
@@ -101,22 +115,64 @@ def opened(spec: SupernetSpec, base: Path) -> TrainingData:
     return open_data(recipe_of(spec, spec.stages[0]), base)
 
 
-def check_same(folder: Path, spec: SupernetSpec, data: TrainingData, base: Path) -> bool:
+class Summary(WithDiary):
+    """`supernet.json`: what was trained."""
+
+    spec: dict[str, Any]
+    identity: str
+    fingerprint: str  # of the supernet's file
+
+
+def check_same(
+    folder: Path, spec: SupernetSpec, data: TrainingData, base: Path, set_aside: list[str]
+) -> bool:
     """Whether the folder holds the finished supernet of this specification and data.
 
+    What is damaged is set aside: the summary or the supernet, which are trained again; the diary, which is
+    written again; statistics of subnets, which are calibrated again.
+
+    Args:
+        folder: of the supernet.
+        spec, data, base: of the training.
+        set_aside: names of moved files are added to it.
+
     Raises:
-        UserError: it holds that of another.
+        UserError: the folder holds the supernet of another.
     """
-    summary = folder / SUMMARY
-    if not summary.is_file():
+    path, weights = folder / SUMMARY, folder / SUPERNET
+    try:
+        content = read_record(path, set_aside)
+        summary = None if content is None else SPEC.checked(Summary, content, str(path))
+    except UserError:  # sealed, and yet no summary that this version writes
+        set_aside.append(str(move_aside(path)))
+        summary = None
+    if summary is None:
         return False
-    if json.loads(summary.read_text())["identity"] != _identity(spec, data, base):
+    if summary.identity != _identity(spec, data, base):
         raise UserError(
             expected=f"the supernet of this specification and data in {folder}",
             found="another",
             next_step="give this run another --folder, or remove the old one",
         )
-    return (folder / SUPERNET).is_file()
+    if not weights.is_file() or fingerprint_file(weights) != summary.fingerprint:
+        if weights.is_file():
+            set_aside.append(str(move_aside(weights)))
+        path.unlink()
+        return False
+    restore_diary(path, summary, set_aside)
+    clear(folder)
+    _check_statistics(weights, summary.fingerprint, set_aside)
+    return True
+
+
+def _check_statistics(supernet: Path, fingerprint_: str, set_aside: list[str]) -> None:
+    """Remove statistics of other weights, set damaged ones aside."""
+    for path in sorted(subnets_folder(supernet).glob("*.safetensors")):
+        try:
+            if read_tensors(path)[1].get("supernet") != fingerprint_:
+                path.unlink()
+        except UserError:
+            set_aside.append(str(move_aside(path)))
 
 
 @dataclass
@@ -127,6 +183,7 @@ class Shrinking:
     folder: Path
     base: Path
     data: TrainingData
+    set_aside: list[str]
     on_progress: Callable[[Progress], None] = lambda _: None
 
     def __post_init__(self) -> None:
@@ -161,7 +218,7 @@ class Shrinking:
             space = supernet.space.limited(stage.dims, max_skips=stage.max_skips, num_widths=stage.num_widths)
             finished = self.folder / f"stage-{number}.pt"
             sandwich = Sandwich(supernet, preprocessing, space, spec.supernet.random_subnets)
-            if (saved := load_checkpoint(finished, self.identity)) is not None:
+            if (saved := load_checkpoint(finished, self.identity, self.set_aside)) is not None:
                 load_state(sandwich, saved["members"])
                 record.rows[:] = saved["record"]
                 continue
@@ -182,6 +239,7 @@ class Shrinking:
                 checkpoint=self.folder / "checkpoint.pt",
                 fingerprint=self.identity,
                 record=record,
+                set_aside=self.set_aside,
                 on_progress=self.on_progress,
             )
             train_stage(run)
@@ -243,8 +301,6 @@ class Shrinking:
         table, data = self.spec.supernet, self.data
         of_python = table.arch.startswith("python:")
         path = self.folder / SUPERNET
-        for old in subnets_folder(path).glob("*.safetensors"):
-            old.unlink()  # statistics of other weights
         save_supernet(
             path,
             supernet,
@@ -261,11 +317,17 @@ class Shrinking:
                 seed=table.seed,
             ),
         )
-        record.write(self.folder / "metrics.parquet")
-        summary = {"identity": self.identity, "spec": self.spec.model_dump(mode="json")}
-        write_text(self.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
-        for leftover in (*self.folder.glob("stage-*.pt"), self.folder / "checkpoint.pt"):
-            leftover.unlink(missing_ok=True)
+        known = fingerprint_file(path)
+        _check_statistics(path, known, self.set_aside)
+        # Last: a summary stands for a finished supernet.
+        summary = Summary(
+            identity=self.identity,
+            spec=self.spec.model_dump(mode="json"),
+            fingerprint=known,
+            **write_diary(self.folder, record),
+        )
+        write_record(self.folder / SUMMARY, summary.model_dump(mode="json"))
+        clear(self.folder)
 
 
 def calibrate(

@@ -1,11 +1,10 @@
 """Training ensembles that are diverse on purpose: recipes, strategies, one loop."""
 
+from .finished import TrainedEnsemble, TrainedMember
 from .members import member_facts
 from .plain import Epoch, Loss, accuracy, distillation, forked_randomness, shift, train_classifier
 from .recipe import TrainingRecipe, parse_recipe, read_recipe
 from .run import (
-    TrainedEnsemble,
-    TrainedMember,
     TrainingData,
     open_data,
     study_file,

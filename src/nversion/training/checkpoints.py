@@ -2,52 +2,52 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from nversion.core import UserError, whole_file
+from nversion.core import UserError, read_sealed, write_sealed
+from nversion.core.reasons import reason_of
 
-FORMAT = 1  # raised when what checkpoints hold changes
+FORMAT = 2  # raised when what checkpoints hold changes
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain data; a reader sees the old file or the new one.
+    """Write tensors and plain data with their digest; a reader sees the old file or the new one.
+
+    Memory: the size of the file.
 
     Raises:
         UserError: the disk is full; the last checkpoint is kept.
     """
-    with whole_file(path) as temporary:
-        try:
-            torch.save({"format": FORMAT, **content}, temporary)
-        except RuntimeError as error:  # torch's writer hides the system's error
-            raise UserError(
-                expected=f"room on the disk of {path.parent} for a checkpoint",
-                found=str(error).splitlines()[0],
-                next_step="free some space and run again: it resumes from the last checkpoint",
-            ) from error
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
+    write_sealed(path, buffer.getbuffer())
 
 
-def load_checkpoint(path: Path, recipe: str) -> dict[str, Any] | None:
-    """The content of a checkpoint of this recipe; None where there is no file.
+def load_checkpoint(path: Path, recipe: str, set_aside: list[str]) -> dict[str, Any] | None:
+    """The content of a checkpoint of this recipe; None where there is no file, or a damaged one.
 
     Args:
         path: of the file.
         recipe: fingerprint of the recipe, seed and data.
+        set_aside: a file that is not what was written is moved away, and its new name added here.
 
     Raises:
-        UserError: the file is broken, or belongs to another recipe.
+        UserError: the checkpoint belongs to another recipe or version.
     """
-    if not path.is_file():
+    body = read_sealed(path, set_aside)
+    if body is None:
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise UserError(
-            expected=f"a whole checkpoint in {path}",
-            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            expected=f"a checkpoint in {path} that this version of torch reads",
+            found=reason_of(error),
             next_step="remove the file: the stage starts again",
         ) from error
     if content.get("recipe") != recipe:

@@ -65,6 +65,7 @@ class StageRun:
         teacher: images in [0, 1] to logits; None: no teacher.
         checkpoint: the file.
         fingerprint: of recipe, seed and data, which the checkpoint must share.
+        set_aside: names of damaged files that were moved away are added to it.
         record: rows are added to it; `on_record` is told at the end of each epoch, on the first device only.
     """
 
@@ -82,6 +83,7 @@ class StageRun:
     checkpoint: Path
     fingerprint: str
     record: Record
+    set_aside: list[str]
     on_progress: Callable[[Progress], None] = lambda _: None
     on_record: Callable[[Record], None] = lambda _: None
     diverged: str = ""
@@ -158,7 +160,8 @@ class _DivergenceError(Exception):
 
 
 def _resume(run: StageRun, optimizer: Any) -> _State:
-    saved = load_checkpoint(run.checkpoint, run.fingerprint)
+    with run.fabric.rank_zero_first():  # which moves a damaged file away before the others look
+        saved = load_checkpoint(run.checkpoint, run.fingerprint, run.set_aside)
     if saved is None or saved["stage"] != run.number:
         return _State()
     load_state(run.members, saved["members"])

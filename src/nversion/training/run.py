@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nversion.core import UserError, fingerprint, fingerprint_file, only_run, write_text
+from nversion.core import UserError, fingerprint, fingerprint_file, only_run
 from nversion.core.files import remove_leftovers
 from nversion.core.toml import to_toml
 from nversion.corruptions import PAPER_STRENGTHS_CIFAR, PAPER_STRENGTHS_IMAGENET
@@ -24,6 +23,7 @@ from nversion.models import Lineage, load_classifier, save_weights
 from nversion.models.state import copied_state, load_state
 
 from .checkpoints import load_checkpoint, save_checkpoint
+from .finished import MemberSummary, TrainedEnsemble, find_finished, finish
 from .images import Images, open_images
 from .loop import Progress, StageRun, rights, train_stage
 from .members import MemberFacts, Members, build_members
@@ -33,41 +33,6 @@ from .record import Record
 from .scalars import Board
 from .self_supervised import Backbone, pretrained
 from .strategies import STRATEGIES, Context, Facts, Outcome, Stage, stages
-
-SUMMARY = "training.json"
-
-
-@dataclass(frozen=True)
-class TrainedMember:
-    """A finished member.
-
-    Attributes:
-        name: unique in its run.
-        path: its weights file, which a study takes as `source = "file:…"`.
-        vote_weight: of boosting; None for other strategies.
-        family: of its architecture, as the recipe says.
-    """
-
-    name: str
-    path: Path
-    vote_weight: float | None
-    family: str = "other"
-
-
-@dataclass(frozen=True)
-class TrainedEnsemble:
-    """The members of one run of one recipe.
-
-    Attributes:
-        diverged: the term and step at which the training diverged and the last good weights were taken; empty
-            if it did not.
-    """
-
-    recipe: str
-    seed: int
-    folder: Path
-    members: tuple[TrainedMember, ...]
-    diverged: str
 
 
 @dataclass(frozen=True)
@@ -112,6 +77,7 @@ def train_recipe(
     data: TrainingData | None = None,
     backbones: Path | None = None,
     on_progress: Callable[[int, Progress], None] = lambda _seed, _progress: None,
+    set_aside: list[str] | None = None,
 ) -> list[TrainedEnsemble]:
     """Train every seed of a recipe that `folder` lacks.
 
@@ -126,11 +92,14 @@ def train_recipe(
         data: opened before; None: opened here.
         backbones: the folder of pretrained ones, which recipes may share; None: `folder/backbones`.
         on_progress: called now and then with the seed.
+        set_aside: names of damaged files are added to it: they were moved away, and what they held was
+            computed again.
 
     Raises:
         UserError: the recipe's parts do not fit, the folder holds another recipe, or the training diverges.
     """
     data = data or open_data(recipe, base)
+    moved: list[str] = [] if set_aside is None else set_aside
     make_loss(recipe.loss), make_schedule(recipe.schedule), STRATEGIES[recipe.strategy.name]
     images: dict[str, Images | None] = {}
     trained = []
@@ -144,7 +113,7 @@ def train_recipe(
             with nullcontext() if fabric is None else fabric.rank_zero_first():
                 if first:
                     remove_leftovers(place)
-                finished = _finished(recipe, place, identity, seed)
+                finished = find_finished(recipe, place, identity, seed, moved)
             if finished is None:
                 fabric = fabric or launched(recipe)
                 finished = _train(
@@ -158,6 +127,7 @@ def train_recipe(
                     seed,
                     identity,
                     on_progress,
+                    moved,
                 )
             trained.append(finished)
     return trained
@@ -215,28 +185,6 @@ def _identity(recipe: TrainingRecipe, data: TrainingData, seed: int, base: Path)
     return fingerprint([content, starts, data.train.name, data.train.fingerprint, validation, seed])
 
 
-def _finished(recipe: TrainingRecipe, place: Path, identity: str, seed: int) -> TrainedEnsemble | None:
-    path = place / SUMMARY
-    if not path.is_file():
-        return None
-    summary = json.loads(path.read_text())
-    if summary["identity"] != identity:
-        raise UserError(
-            expected=f"results of this recipe, seed and data in {place}",
-            found="those of another",
-            next_step="give this run another --folder, or remove the old one",
-        )
-    members = []
-    for member in summary["members"]:
-        weights = place / member["file"]
-        if not weights.is_file() or fingerprint_file(weights) != member["fingerprint"]:
-            weights.unlink(missing_ok=True)
-            path.unlink()
-            return None  # trained again: never silently another file
-        members.append(TrainedMember(member["name"], weights, member["vote_weight"], member["family"]))
-    return TrainedEnsemble(recipe.train.name, seed, place, tuple(members), summary["diverged"])
-
-
 def _train(
     fabric: Any,
     recipe: TrainingRecipe,
@@ -248,6 +196,7 @@ def _train(
     seed: int,
     identity: str,
     on_progress: Callable[[int, Progress], None],
+    set_aside: list[str],
 ) -> TrainedEnsemble:
     if not images:
         images["train"], images["validation"] = _opened(recipe, data, fabric.device)
@@ -256,7 +205,15 @@ def _train(
     num_classes = data.train.label_space.num_classes
     modules, facts = build_members(recipe, num_classes, seed, base)
     backbone = _backbone(
-        recipe, data, training, num_classes, base, backbones, fabric, lambda p: on_progress(seed, p)
+        recipe,
+        data,
+        training,
+        num_classes,
+        base,
+        backbones,
+        fabric,
+        set_aside,
+        lambda progress: on_progress(seed, progress),
     )
     if backbone is not None:
         for module in modules:
@@ -290,11 +247,14 @@ def _train(
             checkpoint=checkpoint,
             fingerprint=identity,
             record=record,
+            set_aside=set_aside,
             on_progress=lambda progress: on_progress(seed, progress),
             on_record=board.write if board else lambda _: None,
         )
         finished = place / f"stage-{number}.pt"
-        if (saved := load_checkpoint(finished, identity)) is not None:
+        with fabric.rank_zero_first():  # which moves a damaged file away before the others look
+            saved = load_checkpoint(finished, identity, set_aside)
+        if saved is not None:
             load_state(members.to(fabric.device), saved["members"])
             record.rows[:], run.snapshots[:], run.diverged = (
                 saved["record"],
@@ -322,7 +282,7 @@ def _train(
     if fabric.is_global_zero:
         _write(recipe, place, data, seed, identity, modules, done, strategy_facts, record, diverged, backbone)
     fabric.barrier()
-    result = _finished(recipe, place, identity, seed)
+    result = find_finished(recipe, place, identity, seed, set_aside)
     assert result is not None
     return result
 
@@ -335,6 +295,7 @@ def _backbone(
     base: Path,
     folder: Path,
     fabric: Any,
+    set_aside: list[str],
     on_progress: Callable[[Progress], None],
 ) -> Backbone | None:
     if (table := recipe.pretraining) is None:
@@ -345,7 +306,7 @@ def _backbone(
         return modules[0].requires_grad_(True), facts[0]
 
     images = training.unaugmented()
-    return pretrained(recipe, folder, network, images, data.train.fingerprint, fabric, on_progress)
+    return pretrained(recipe, folder, network, images, data.train.fingerprint, fabric, set_aside, on_progress)
 
 
 def _next(plan: Any, outcome: Outcome | None) -> Stage | None:
@@ -473,17 +434,20 @@ def _write(
             num_classes=None if of_python else data.train.label_space.num_classes,
         )
         members.append(
-            {
-                **{"name": fact.name, "file": path.name, "fingerprint": fingerprint_file(path)},
-                **{"family": fact.table.family, "vote_weight": facts.vote_weights.get(position)},
-            }
+            MemberSummary(
+                name=fact.name,
+                file=path.name,
+                fingerprint=fingerprint_file(path),
+                family=fact.table.family,
+                vote_weight=facts.vote_weights.get(position),
+            )
         )
-    record.write(place / "metrics.parquet")
-    summary = {
-        **{"recipe": recipe.model_dump(mode="json"), "seed": seed, "identity": identity},
-        **{"diverged": "; ".join(diverged), "members": members},
-    }
-    # Last: a summary stands for finished members.
-    write_text(place / SUMMARY, json.dumps(summary, indent=2) + "\n")
-    for leftover in (*place.glob("stage-*.pt"), place / "checkpoint.pt"):
-        leftover.unlink(missing_ok=True)
+    finish(
+        recipe,
+        place,
+        seed=seed,
+        identity=identity,
+        members=members,
+        record=record,
+        diverged="; ".join(diverged),
+    )

@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nversion.core import UserError, fingerprint, only_run, whole_file
+from nversion.core import UserError, fingerprint, move_aside, only_run
 from nversion.core.files import remove_leftovers
 from nversion.models import Preprocessing
 from nversion.models.state import load_state
+from nversion.models.tensors import read_tensors, write_tensors
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .images import Images
@@ -83,6 +84,7 @@ def pretrained(
     images: Images,
     data_fingerprint: str,
     fabric: Any,
+    set_aside: list[str],
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Backbone:
     """The recipe's backbone: read from `folder`, or trained and written there.
@@ -96,6 +98,7 @@ def pretrained(
         images: to learn from, without augmentation.
         data_fingerprint: of the training data.
         fabric: Lightning's, launched.
+        set_aside: names of damaged files that were moved away are added to it.
         on_progress: called now and then.
 
     Raises:
@@ -121,24 +124,28 @@ def pretrained(
     with only_run(folder) if first else nullcontext():
         if first:
             remove_leftovers(folder)
+            _set_damaged_aside(path, set_aside)
         if not fabric.broadcast(path.is_file()):  # all processes train, or none
-            run = _Run(recipe, table, images, fabric, path.with_suffix(".pt"), identity, on_progress)
+            run = _Run(
+                recipe, table, images, fabric, path.with_suffix(".pt"), identity, set_aside, on_progress
+            )
             state, record = _train(run, network, networks()[0], facts.preprocessing)
             if first:
-                _write(path, state, name)
                 record.write(path.with_suffix(".parquet"))
-                run.checkpoint.unlink(missing_ok=True)
+                write_tensors(path, state, {"backbone": name})
+        if first:  # a kill may have come between the backbone and this
+            path.with_suffix(".pt").unlink(missing_ok=True)
         fabric.barrier()
-    from safetensors.torch import load_file
-
-    return Backbone(name, load_file(path))
+    return Backbone(name, read_tensors(path)[0])
 
 
-def _write(path: Path, state: dict[str, Tensor], name: str) -> None:
-    from safetensors.torch import save_file
-
-    with whole_file(path) as temporary:
-        save_file(state, temporary, metadata={"backbone": name})
+def _set_damaged_aside(path: Path, set_aside: list[str]) -> None:
+    """Move a damaged backbone away."""
+    if path.is_file():
+        try:
+            read_tensors(path)
+        except UserError:
+            set_aside.append(str(move_aside(path)))
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,7 @@ class _Run:
     fabric: Any
     checkpoint: Path
     fingerprint: str
+    set_aside: list[str]
     on_progress: Callable[[Progress], None]
 
 
@@ -176,7 +184,9 @@ def _train(
     rates = [group["lr"] for group in optimizer.param_groups]
     wrapped, optimizer = run.fabric.setup(student, optimizer)
     record, place = Record(), _Place()
-    if (saved := load_checkpoint(run.checkpoint, run.fingerprint)) is not None:
+    with run.fabric.rank_zero_first():
+        saved = load_checkpoint(run.checkpoint, run.fingerprint, run.set_aside)
+    if saved is not None:
         for part, key in (
             (student, "student"),
             (teacher, "teacher"),
