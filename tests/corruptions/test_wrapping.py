@@ -3,14 +3,16 @@
 import random
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torchvision.transforms import v2
 
 from nversion.core import UserError
-from nversion.corruptions import CORRUPTIONS, create, levels_of, wrap
+from nversion.corruptions import CORRUPTIONS, create, levels_of, wrap, wrapping
 from nversion.data import Condition
 
 
@@ -196,3 +198,79 @@ def test_neither_library_is_imported_before_it_is_used():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# --- several transforms in one
+
+
+def two_flips(kind):
+    """A factory of two flips of p = 0.5, in one way of putting transforms together."""
+
+    def factory(severity):
+        import albumentations as A
+
+        flips = [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)]
+        nested = {
+            "Compose": lambda: A.Compose(flips),
+            "Sequential": lambda: A.Sequential(flips, p=1),
+            "Compose in Compose": lambda: A.Compose(
+                [A.Compose([flips[0]]), A.Compose([A.Compose([flips[1]])])]
+            ),
+            "Compose of Sequential": lambda: A.Compose([A.Sequential([one], p=1) for one in flips]),
+            "Compose of OneOf": lambda: A.Compose([A.OneOf([one, A.NoOp(p=0.5)], p=1) for one in flips]),
+            "Compose of SomeOf": lambda: A.Compose([A.SomeOf([one], n=1, p=0.5) for one in _always(A)]),
+        }
+        return nested[kind]()
+
+    return factory
+
+
+def _always(A):
+    return [A.HorizontalFlip(p=1), A.VerticalFlip(p=1)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Compose",
+        "Sequential",
+        "Compose in Compose",
+        "Compose of Sequential",
+        "Compose of OneOf",
+        "Compose of SomeOf",
+    ],
+)
+def test_transforms_inside_another_draw_independently(wrapped, kind):
+    corruption = wrapped(two_flips(kind), name="theirs", low=0, high=1)(1)
+    image = torch.arange(12, dtype=torch.uint8).reshape(1, 3, 2, 2)
+    count = 400
+    parameters = [{"seed": seed * 7919} for seed in range(count)]
+    found = corruption.apply(image.repeat(count, 1, 1, 1), parameters)
+    outcomes = [image[0], image[0].flip(2), image[0].flip(1), image[0].flip(1, 2)]
+    counts = [sum(torch.equal(one, outcome) for one in found) for outcome in outcomes]
+    assert sum(counts) == count
+    assert stats.chisquare(counts).pvalue > 1e-3  # a quarter each
+    assert torch.equal(found, corruption.apply(image.repeat(count, 1, 1, 1), parameters))
+
+
+def test_variances_of_two_noises_add_up(wrapped):
+    def factory(severity):
+        import albumentations as A
+
+        return A.Compose([A.GaussNoise(std_range=(0.1, 0.1), p=1) for _ in range(2)])
+
+    grey = torch.full((20, 3, 32, 32), 128, dtype=torch.uint8)
+    found = wrapped(factory, name="theirs", low=0, high=1)(1).apply(grey, [{"seed": i} for i in range(20)])
+    assert (found.float() - 128).std().item() == pytest.approx(np.sqrt(2) * 25.5, rel=0.03)
+
+
+@pytest.mark.parametrize("package", ["numpy", "pillow", "torch", "opencv-python-headless", "albucore"])
+def test_the_version_of_what_a_transform_computes_with_is_part_of_the_condition(
+    wrapped, monkeypatch, package
+):
+    wrapped(albumentations_noise, name="theirs", low=0, high=1)
+    before = Condition("d", "theirs", 0.2).description()["ingredients"]
+    assert f"{package} " in before
+    monkeypatch.setattr(wrapping, "version", lambda one: "99.1+cpu" if one == package else version(one))
+    after = Condition("d", "theirs", 0.2).description()["ingredients"]
+    assert f"{package} 99.1" in after and "+cpu" not in after and after != before

@@ -25,6 +25,12 @@ Factory = Callable[[float], Callable[..., Any]]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _GLOBAL_STATE = threading.RLock()
+COMPUTING = (
+    *("albucore", "numpy", "scipy", "scikit-image", "pillow", "torch", "torchvision", "kornia"),
+    *("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+)
+"""Packages that transforms compute with. All that are installed count, since a transform does not say which
+it uses: OpenCV 4.13 and 5 differ in up to a quarter of the values of a rotation."""
 
 
 class Wrapped(Corruption):
@@ -45,10 +51,11 @@ class Wrapped(Corruption):
 
     @classmethod
     def ingredients(cls) -> str:
-        """Name and version of the library of its transform; "" where it is the user's own."""
+        """Names and versions of what can change its pixels: its transform's library and `COMPUTING`."""
         mildest = cls(cls.levels[0])
         with _seeded(0):
-            return _library(mildest._transform())
+            packages = (_library(mildest._transform()), *COMPUTING)
+        return ", ".join(filter(None, map(_with_version, dict.fromkeys(packages))))
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
         return {"seed": int(rng.integers(0, 2**32))}
@@ -98,13 +105,15 @@ def wrap(
 
     The bytes of an image are a function of the image and the parameter `seed`. torchvision draws from
     torch's global generator, others from Python's or NumPy's: all three are seeded for the image, under a
-    lock, and given back as they were. A transform with `set_random_seed` (albumentations ≥ 2) gets the seed,
-    too. Another thread that draws from a global generator in that moment is not kept out by the lock.
-    Images go one by one, on the CPU. That a transform gives the same bytes with any number of threads is its
-    own affair.
+    lock, and given back as they were. A transform with `set_random_state` (albumentations ≥ 2) gets
+    generators of that seed, which all transforms inside it share: seeded by itself, a Compose gives each of
+    them the same numbers. Another thread that draws from a global generator in that moment is not kept out
+    by the lock. Images go one by one, on the CPU. That a transform gives the same bytes with any number of
+    threads is its own affair.
 
-    Results computed with it belong to the file that defines the factory and to the version of the
-    transform's library. `examples/own_corruption.py` wraps one of each.
+    Results computed with it belong to the file that defines the factory and to the versions of the
+    transform's library and of what it computes with (`COMPUTING`). `examples/own_corruption.py`
+    wraps one of each.
 
     Args:
         transform_factory: makes the transform of a severity, anew for each image: it should be quick.
@@ -152,10 +161,11 @@ def wrap(
 
 
 def _applied(transform: Callable[..., Any], image_3HW: Tensor, seed: int) -> Any:
-    set_random_seed = getattr(transform, "set_random_seed", None)
-    if set_random_seed is not None:
-        set_random_seed(seed)
-    if not _library(transform).startswith("albumentations"):
+    set_random_state = getattr(transform, "set_random_state", None)
+    if set_random_state is not None:
+        # Not set_random_seed: it gives every transform of a Compose generators of the same seed.
+        set_random_state(np.random.default_rng(seed), random.Random(seed))
+    if _library(transform) != "albumentations":
         return transform(image_3HW.clone())
     image_HW3 = np.ascontiguousarray(image_3HW.permute(1, 2, 0).numpy().copy())
     found = np.ascontiguousarray(transform(image=image_HW3)["image"])
@@ -163,21 +173,22 @@ def _applied(transform: Callable[..., Any], image_3HW: Tensor, seed: int) -> Any
 
 
 def _library(transform: Callable[..., Any]) -> str:
-    """Name and version of the library whose class the transform is of, by its nearest base outside user code.
+    """The library whose class the transform is of, by its nearest base outside user code.
 
-    >>> _library(torch.nn.Identity()).partition(" ")[0]
+    >>> _library(torch.nn.Identity())
     'torch'
     """
     for package in ("albumentations", "torchvision"):
         if any(base.__module__.partition(".")[0] == package for base in type(transform).__mro__):
-            return _with_version(package)
-    return _with_version(type(transform).__module__.partition(".")[0])
+            return package
+    return type(transform).__module__.partition(".")[0]
 
 
 def _with_version(package: str) -> str:
     try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:  # a module of the user's own, which is known by its bytes
+        # Without the build ("2.15.0+cpu"): what a device computed is no part of what results are.
+        return f"{package} {version(package).partition('+')[0]}"
+    except PackageNotFoundError:  # not installed, or a module of the user's own, which is known by its bytes
         return ""
 
 
