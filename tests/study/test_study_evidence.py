@@ -175,6 +175,46 @@ def test_p_values_are_corrected_for_all_ensembles_of_a_size_rule_and_condition(s
         assert sorted(group["p_corrected"]) == near(corrected)
 
 
+# The ten best against the best single model, and what the images can show.
+
+
+@pytest.mark.parametrize("rule", ["average", "vote"])
+def test_gains_are_over_the_most_accurate_model_of_the_pool(study, rule):
+    for row in study.rows("gains", consensus=rule):
+        right_MN = study.right_MN(row["condition"])
+        best = int(right_MN.sum(1).argmax())
+        chance_N = study.chance_N(row, rule)
+        assert row["best_model"] == study.names[best]
+        assert row["only_ensemble"] == near((chance_N * ~right_MN[best]).sum())
+        assert row["only_model"] == near(((1 - chance_N) * right_MN[best]).sum())
+        assert row["difference"] == near(chance_N.mean() - right_MN[best].mean())
+        assert row["low_corrected"] < row["low"] < row["difference"] < row["high"] < row["high_corrected"]
+
+
+def test_gains_list_the_ten_most_accurate_ensembles_from_the_best(study):
+    ensembles = read_table(study.folder, "ensembles")
+    for keys, group in read_table(study.folder, "gains").group_by("size", "consensus", "condition"):
+        where = dict(zip(("size", "consensus", "condition"), keys, strict=True))
+        all_top1 = ensembles.filter(**where).sort("top1", descending=True, maintain_order=True)
+        assert group["ensemble"].to_list() == all_top1["ensemble"].to_list()[:10]
+        assert group["num_compared"].unique().to_list() == [all_top1.height]
+
+
+def test_power_is_of_the_median_share_of_images_that_tell_an_ensemble_from_its_best_member(study):
+    z = stats.norm.ppf(0.975) * 1.0, stats.norm.ppf(0.8)
+    for row in study.rows("power"):
+        where = {key: row[key] for key in ("size", "consensus", "condition")}
+        compared = read_table(study.folder, "comparisons").filter(**where)
+        apart = (compared["only_ensemble"] + compared["only_member"]) / compared["n"]
+        assert row["discordant"] == near(float(np.median(apart.to_numpy())))
+        gain, psi = row["smallest_gain"], max(row["discordant"], row["smallest_gain"])
+        assert row["n"] == near((z[0] * psi**0.5 + z[1] * (psi - gain**2) ** 0.5) ** 2 / gain**2, 1e-6)
+        assert row["smallest_gain_corrected"] >= gain
+        psi = max(row["discordant"], 0.01)
+        needed = (z[0] * psi**0.5 + z[1] * (psi - 0.01**2) ** 0.5) ** 2 / 0.01**2
+        assert row["images_for_a_point"] == near(needed, 1e-6)
+
+
 # Voters.
 
 

@@ -31,6 +31,7 @@ from .paired import (
     mcnemar_p_value,
     paired_difference_interval,
 )
+from .power import images_to_show_gain, smallest_gain
 from .predicted import PredictedFailures, predict_from_half, predict_from_other_models
 from .properties import PropertyCheck, logically_unrelated, pair_properties
 from .relation_intervals import Estimate, relation_interval, relation_intervals
@@ -83,6 +84,7 @@ __all__ = [
     "half_severity",
     "holm",
     "image_intervals",
+    "images_to_show_gain",
     "joint_failures",
     "k_out_of_n_failure",
     "logically_unrelated",
@@ -109,6 +111,7 @@ __all__ = [
     "relative_corruption_errors",
     "samples_to_show_rate",
     "slope",
+    "smallest_gain",
     "spearman",
     "system_failure",
     "two_out_of_three",

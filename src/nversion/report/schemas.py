@@ -123,6 +123,16 @@ EXTRA: dict[str, Schema] = {
         real="difference low high low_corrected high_corrected p_corrected",
         whole="size n num_compared",
     ),
+    "gains": _schema(
+        text="ensemble consensus condition best_model",
+        real="difference low high low_corrected high_corrected",
+        whole="size rank n num_compared",
+    ),
+    "power": _schema(
+        text="consensus condition",
+        real="discordant smallest_gain smallest_gain_corrected images_for_a_point",
+        whole="size n num_compared",
+    ),
     "calibration": _schema(
         text="ensemble condition", real="nll nll_stderr brier brier_stderr ece ece_debiased", whole="size"
     ),
@@ -135,6 +145,16 @@ EXTRA: dict[str, Schema] = {
         text="ensemble condition voter",
         real="right safe_stop silent_wrong silent_wrong_low silent_wrong_high",
         whole="size n",
+    ),
+    "rival": _schema(
+        text="condition system name",
+        real="coverage confidence silent_wrong low high difference difference_low difference_high",
+        whole="size agreeing n accepted",
+    ),
+    "all_fail": _schema(
+        text="group dataset sample_id label_name condition answers",
+        whole="num_conditions of_conditions",
+        binary="png",
     ),
     "joint_failures": _schema(
         text="ensemble condition subset",

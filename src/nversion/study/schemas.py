@@ -46,6 +46,15 @@ COMPARISONS: Schema = {
     "only_ensemble": _F, "only_member": _F, "difference": _F, "low": _F, "high": _F, "low_corrected": _F,
     "high_corrected": _F, "p_value": _F, "p_corrected": _F, "num_compared": _I,
 }  # fmt: skip
+GAINS: Schema = {
+    "ensemble": _S, "size": _I, "consensus": _S, "condition": _S, "rank": _I, "best_model": _S, "n": _I,
+    "only_ensemble": _F, "only_model": _F, "difference": _F, "low": _F, "high": _F, "low_corrected": _F,
+    "high_corrected": _F, "num_compared": _I,
+}  # fmt: skip
+POWER: Schema = {
+    "size": _I, "consensus": _S, "condition": _S, "n": _I, "num_compared": _I, "discordant": _F,
+    "smallest_gain": _F, "smallest_gain_corrected": _F, "images_for_a_point": _F,
+}  # fmt: skip
 CALIBRATION: Schema = {
     "ensemble": _S, "size": _I, "consensus": _S, "condition": _S, "nll": _F, "nll_stderr": _F, "brier": _F,
     "brier_stderr": _F, "ece": _F, "ece_debiased": _F, "mean_member_nll": _F, "ambiguity": _F,
@@ -57,6 +66,15 @@ AGREEMENT: Schema = {
 VOTES: Schema = {
     "ensemble": _S, "size": _I, "condition": _S, "voter": _S, "right": _F, "safe_stop": _F,
     "silent_wrong": _F, "silent_wrong_low": _F, "silent_wrong_high": _F, "n": _I,
+}  # fmt: skip
+RIVAL: Schema = {
+    "condition": _S, "system": _S, "name": _S, "size": _I, "agreeing": _I, "n": _I, "accepted": _I,
+    "coverage": _F, "confidence": _F, "silent_wrong": _F, "low": _F, "high": _F, "difference": _F,
+    "difference_low": _F, "difference_high": _F,
+}  # fmt: skip
+ALL_FAIL: Schema = {
+    "group": _S, "members": pl.List(_S), "dataset": _S, "sample_id": _S, "label": _I, "label_name": _S,
+    "num_conditions": _I, "of_conditions": _I, "condition": _S, "answers": _S, "png": pl.Binary,
 }  # fmt: skip
 JOINT_FAILURES: Schema = {
     "ensemble": _S, "size": _I, "condition": _S, "subset": _S, "n": _I, "all_fail": _F, "all_fail_low": _F,

@@ -22,6 +22,7 @@ from nversion.reliability import Methodologies
 
 from . import tables
 from .agreement import attribution_agreement
+from .all_fail import ALL_MODELS, CHOSEN, NUM_PICTURES, all_fail_table
 from .attributions import attribution_costs, metric_name
 from .benchmark import benchmark_tables
 from .design import methodologies_of, methodologies_table, predicted_failures_table, properties_table
@@ -32,6 +33,7 @@ from .evidence import (
     joint_failures_table,
     votes_table,
 )
+from .gains import gains_table, power_table
 from .hazards import hazards_table
 from .lineage import lineage_table
 from .measure import AttributedGrams, ConditionResult, EnsembleResult, PairValues, measure_condition
@@ -39,7 +41,10 @@ from .metrics import SIMILARITY, asked_metrics, known_metrics
 from .pictures import maps_table, models_of_different_families, samples_table
 from .plan import OpenStudy, Stores, study_hash
 from .reporter import Reporter, duration
+from .rival import rival_table
 from .robustness import robustness_tables
+from .schemas import RIVAL
+from .select import Selection
 from .severities import severities_table
 from .studied import Contenders, RightAnswers, right_answers
 from .suspects import condition_of_suspects, find_suspects, suspects_table, write_suspects_sheet
@@ -107,12 +112,7 @@ def write_tables(
     }
     if (maps := _maps(study)) is not None:
         frames["maps"] = maps
-    facts = {
-        "study": study.spec.study.name,
-        "study_hash": study_hash(study),
-        "nversion": nversion.__version__,
-        "units": "fractions in [0, 1]",
-    }
+    facts = _facts(study)
     for name, frame in frames.items():
         tables.write_table(study.folder, name, frame, facts)
     tables.remove_others(study.folder, keep=frames, study_hash=facts["study_hash"])
@@ -128,6 +128,47 @@ def write_tables(
         "near_ties": near_ties,
         "attribution_seconds": attribution_costs(study.folder / "attributions"),
         "attribution_passes": {method: find_method(method).passes for method in methods},
+    }
+
+
+def write_after_selection(
+    study: OpenStudy, predictions: Mapping[str, Predictions], selection: Selection | None, reporter: Reporter
+) -> None:
+    """The tables about the chosen ensemble that need images or logits: its rival, images on which all fail.
+
+    Args:
+        selection: None where nothing was chosen; then images are of all models alone, and there is no rival.
+    """
+    reporter.start("Images on which all fail", 1)
+    groups: dict[str, Sequence[str]] = {ALL_MODELS: study.model_names}
+    rival = pl.DataFrame(schema=RIVAL)
+    if selection is not None:
+        chosen, single = (_members_of(selection, role) for role in ("chosen", "best_single_model"))
+        if len(chosen) > 1:
+            groups[CHOSEN] = chosen
+            rival = rival_table(predictions, study.conditions, chosen, single[0], selection.request.seed)
+    pictures = NUM_PICTURES if study.spec.report.images else 0
+    images = (study.datasets, study.canonical, study.conditions)
+    frames = {
+        "all_fail": all_fail_table(*images, predictions, groups, pictures),
+        "rival": rival,
+    }
+    for name, frame in frames.items():
+        tables.write_table(study.folder, name, frame, _facts(study))
+    reporter.advance()
+
+
+def _members_of(selection: Selection, role: str) -> list[str]:
+    members: list[str] = selection.table.filter(role=role)["members"][0].to_list()
+    return members
+
+
+def _facts(study: OpenStudy) -> dict[str, str]:
+    return {
+        "study": study.spec.study.name,
+        "study_hash": study_hash(study),
+        "nversion": nversion.__version__,
+        "units": "fractions in [0, 1]",
     }
 
 
@@ -180,6 +221,7 @@ def tables_of_condition(
     """
     cards, names = [classifier.card for classifier in study.classifiers], study.model_names
     reliability = study.spec.reliability
+    comparisons = comparisons_table(result, names)
     found = {
         "models": tables.models_table([result], cards, _changed(stores)),
         "ensembles": tables.ensembles_table([result], cards),
@@ -187,7 +229,9 @@ def tables_of_condition(
         "diversity": tables.diversity_table([result], cards),
         "correlations": correlations(result, clean),
         "near_ties": tables.near_ties_table(result, names, sample_ids),
-        "comparisons": comparisons_table(result, names),
+        "comparisons": comparisons,
+        "gains": gains_table(result, names),
+        "power": power_table(comparisons),
         "calibration": calibration_table(result, names),
         "agreement": agreement_table(result, names),
         "votes": votes_table(result, names),
