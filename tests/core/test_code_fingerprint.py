@@ -4,11 +4,13 @@ import functools
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from nversion.attribution import METHODS
 from nversion.core import code_fingerprint
+from nversion.core.imports import source_files, source_fingerprint
 from nversion.corruptions import CORRUPTIONS
 
 PLUG_IN = """
@@ -79,3 +81,22 @@ def test_without_a_file_the_bytecode_tells_an_edit(edited):
     before = "class Thing:\n    x = 3\n    def pixels(self): return {'a', 'b'}\n"
     assert from_standard_input("\n\n" + before) == from_standard_input(before)
     assert from_standard_input(before + f"    {edited}\n") != from_standard_input(before)
+
+
+def test_an_edit_of_what_the_file_imports_from_beside_it_is_other_code(plug_in, tmp_path):
+    (tmp_path / "texture_of_it.py").write_text("GRAIN = 1\n")
+    source = "def method(images):\n    from texture_of_it import GRAIN\n    return images * GRAIN\n"
+    before = code_fingerprint(plug_in(source).method)
+    (tmp_path / "texture_of_it.py").write_text("GRAIN = 2\n")
+    assert code_fingerprint(plug_in(source).method) != before
+
+
+def test_values_of_a_closure_and_of_a_partial_are_code(plug_in):
+    made = plug_in("def make(k):\n    def method(images): return images * k\n    return method\n").make
+    assert code_fingerprint(made(1)) == code_fingerprint(made(1)) != code_fingerprint(made(2))
+    assert code_fingerprint(functools.partial(made, k=1)) != code_fingerprint(functools.partial(made, k=2))
+
+
+def test_an_installed_package_is_known_by_its_version_not_by_all_that_it_imports():
+    assert len(source_fingerprint(Path(pytest.__file__))) == 32
+    assert source_files(Path(__file__)) == [Path(__file__)]

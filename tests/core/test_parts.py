@@ -209,3 +209,15 @@ def test_a_start_that_was_killed_before_its_manifest_is_no_tampering(tmp_path):
 def test_empty_parts_are_never_missing(tmp_path):
     parted = PartedArray(tmp_path / "b", {"x": 1}, {}, [(0, 0), (0, 2), (2, 2)], (1,), "float64").open()
     assert parted.missing() == [1]
+
+
+def test_what_was_made_under_another_guard_is_set_aside(tmp_path):
+    def array(guard):
+        return PartedArray(tmp_path / "a", {"x": 1}, {}, [(0, 2)], (), "float64", [guard])
+
+    first = array([3.0, -1.0]).open()
+    first.write(0, np.zeros(2))
+    first.finish()
+    assert array([3.0001, -1.0]).open().complete  # rounding on another machine
+    other = array([3.0, -0.9]).open()
+    assert other.missing() == [0] and len(other.set_aside) == 1

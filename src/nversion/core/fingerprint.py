@@ -43,23 +43,26 @@ def _feed(digest: hashlib.blake2b, content: Fingerprintable) -> None:
     # Each piece starts with its type and length, so that no two contents share a byte stream.
     if isinstance(content, np.generic):
         content = content.item()
-    if content is None or isinstance(content, bool | int | float | str):
+    if content is None or isinstance(content, str | bool | int | float):
         text = json.dumps(content)
         digest.update(f"{type(content).__name__}:{len(text)}:{text}".encode())
+    elif isinstance(content, list | tuple):
+        digest.update(f"sequence:{len(content)}:".encode())
+        for item in content:
+            _feed(digest, item)
     elif isinstance(content, bytes):
         digest.update(f"bytes:{len(content)}:".encode())
         digest.update(content)
     elif isinstance(content, np.ndarray):
         digest.update(f"array:{content.dtype.str}:{content.shape}:".encode())
-        digest.update(np.ascontiguousarray(content).tobytes())
+        flat = np.ascontiguousarray(content).reshape(-1)
+        digest.update(flat.view(np.uint8).data if flat.nbytes else b"")  # no copy
     elif isinstance(content, Mapping):
         digest.update(f"mapping:{len(content)}:".encode())
         for key in sorted(content):
             _feed(digest, key)
             _feed(digest, content[key])
     elif isinstance(content, Sequence):
-        digest.update(f"sequence:{len(content)}:".encode())
-        for item in content:
-            _feed(digest, item)
+        _feed(digest, list(content))
     else:
         raise TypeError(f"no canonical bytes for {type(content).__name__}")

@@ -24,6 +24,10 @@ from .files import whole_file, write_bytes
 from .fingerprint import fingerprint, fingerprint_file
 from .sealed import move_aside, read_record, write_record
 
+GUARD_TOLERANCE = 1e-4
+"""Largest difference of two guards of the same array, as a share of the largest number of each row."""
+
+_KEYS = {"what", "made_with", "guard", "complete"}  # of a manifest
 _PART = re.compile(r"part-(\d{6})-(\d+)-([0-9a-f]{32})\.npy")
 
 
@@ -38,6 +42,8 @@ class PartedArray:
             something else is started again, so that a finished one is always of one make.
         bounds: start and stop row of each part, in order, without gaps; a part may be empty.
         row_shape, dtype: of one row.
+        guard: rows of numbers that the rows also depend on, as they were measured, so that rounding may move
+            them by `GUARD_TOLERANCE`. What is there under another guard is set aside.
         set_aside: names of files that did not match their manifest and were moved away.
     """
 
@@ -47,6 +53,7 @@ class PartedArray:
     bounds: Sequence[tuple[int, int]]
     row_shape: tuple[int, ...]
     dtype: str
+    guard: Sequence[Sequence[float]] = ()
     set_aside: list[str] = field(default_factory=list)
     _parts: dict[int, tuple[Path, int]] = field(default_factory=dict)
     _complete: bool = False
@@ -68,7 +75,7 @@ class PartedArray:
         if not self.folder.is_dir() or all(path.suffix == ".tmp" for path in self.folder.iterdir()):
             return self  # nothing there, or a start that was killed before it promised anything
         manifest = self._read_manifest()
-        if manifest is None or manifest["what"] != self.what:
+        if manifest is None or manifest["what"] != self.what or not self._same_guard(manifest["guard"]):
             self._move_aside(self.folder)
             return self
         if manifest["complete"] is not None:
@@ -172,11 +179,20 @@ class PartedArray:
             manifest = read_record(self.folder / "manifest.json")
         except (OSError, UserError):
             return None
-        return manifest if manifest and manifest.keys() == {"what", "made_with", "complete"} else None
+        return manifest if manifest and manifest.keys() == _KEYS else None
 
     def _write_manifest(self, complete: dict[str, Any] | None) -> None:
-        content = {"what": dict(self.what), "made_with": dict(self.made_with), "complete": complete}
+        content: dict[str, Any] = {"what": dict(self.what), "made_with": dict(self.made_with)}
+        content |= {"guard": [list(row) for row in self.guard], "complete": complete}
         write_record(self.folder / "manifest.json", content)
+
+    def _same_guard(self, stored: Any) -> bool:
+        if not isinstance(stored, list) or [len(row) for row in stored] != [len(row) for row in self.guard]:
+            return False
+        return all(
+            np.allclose(theirs, ours, rtol=0, atol=GUARD_TOLERANCE * max(map(abs, ours), default=0))
+            for theirs, ours in zip(stored, self.guard, strict=True)
+        )
 
     def _array_matches(self, complete: Mapping[str, Any]) -> bool:
         path = self.folder / "array.npy"

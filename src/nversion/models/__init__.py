@@ -2,7 +2,8 @@
 
 from . import sources  # registers every source
 from .card import Card, Lineage
-from .classifier import Classifier, fingerprint_of, make_classifier
+from .classifier import Classifier, make_classifier
+from .identity import fingerprint_of
 from .listing import Listing, list_models
 from .loading import MODEL_SOURCES, Loaded, check_label_space, default_name, expand_pool, load_classifier
 from .preprocessing import Preprocessing, read_preprocessing

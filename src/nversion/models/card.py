@@ -41,6 +41,8 @@ class Card:
         input_size: pixels per side that the network sees.
         family_declared, training_declared: whether settings, weights file or library state it; False where it
             was guessed from a name ("CNN") or nobody says it ("other", "unspecified").
+        outputs: of its module, "logits" or "probabilities"; the classifier gives logits either way.
+        repeatable: False where its logits are known not to be a function of the image alone.
         architecture, initial_weights, teacher, training_data, seed: see `Lineage`; empty or None is
             unknown. They describe and do not enter the fingerprint.
     """
@@ -55,6 +57,8 @@ class Card:
     input_size: int
     family_declared: bool = False
     training_declared: bool = False
+    outputs: str = "logits"
+    repeatable: bool = True
     architecture: str = ""
     initial_weights: str = ""
     teacher: str = ""

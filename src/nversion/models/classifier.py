@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import asdict
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from nversion.core import UserError, fingerprint
+from nversion.core import UserError
 from nversion.core.label_spaces import IMAGENET, KNOWN_LABEL_SPACES, label_space_of
-from nversion.core.reasons import reason_of
 
 from .card import Card, Lineage
+from .identity import fingerprint_of, is_lazy
 from .preprocessing import Preprocessing
+from .probe import check_outputs, guard_of, probe
+
+PROBABILITY_FLOOR = torch.finfo(torch.float32).tiny
+"""Smallest probability whose logarithm is taken, about 1e-38: that of 0 is -87.3, not minus infinity."""
 
 
 class Classifier(nn.Module):
-    """Canonical images in [0, 1] to logits: `module(preprocessing(images))`.
+    """Canonical images in [0, 1] to logits: `module(preprocessing(images))`, or its logarithm.
 
     In eval mode, and no parameter requires a gradient; gradients with respect to the images flow.
 
     Args:
-        module: (N, 3, S, S) normalised images to (N, C) logits.
+        module: (N, 3, S, S) normalised images to (N, C) logits, or probabilities where the card says so.
         preprocessing: what the weights expect.
         card: facts about it.
-        fingerprint: of weights, preprocessing and architecture; see `fingerprint_of`.
+        fingerprint: of all that its logits are computed from; see `fingerprint_of`.
+        guard: a short record of its logits on a fixed image; see `guard_of`. Empty: not known.
     """
 
-    def __init__(self, module: nn.Module, preprocessing: Preprocessing, card: Card, fingerprint: str) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        preprocessing: Preprocessing,
+        card: Card,
+        fingerprint: str,
+        guard: tuple[float, ...] = (),
+    ) -> None:
         super().__init__()
         self.module = module
         self.preprocessing = preprocessing
         self.card = card
         self.fingerprint = fingerprint
-        self.requires_grad_(False)
-        self.eval()
+        self.guard = guard
+        evaluating(self)
 
     @property
     def name(self) -> str:
@@ -56,8 +66,10 @@ class Classifier(nn.Module):
                 f"expected floating-point images (N, 3, H, W) in [0, 1], found {images_N3HW.dtype} "
                 f"{tuple(images_N3HW.shape)}; divide uint8 images by 255"
             )
-        logits_NC: Tensor = self.module(self.preprocessing(images_N3HW))
-        return logits_NC
+        outputs_NC: Tensor = self.module(self.preprocessing(images_N3HW))
+        if self.card.outputs == "probabilities":
+            return outputs_NC.float().clamp_min(PROBABILITY_FLOOR).log()
+        return outputs_NC
 
 
 def make_classifier(
@@ -73,11 +85,13 @@ def make_classifier(
     code: str = "",
     lineage: Lineage | None = None,
     guessed: Collection[str] = (),
+    outputs: Literal["logits", "probabilities"] = "logits",
+    repeatable: bool = True,
 ) -> Classifier:
-    """A classifier from a module: puts it in eval mode, runs it once, counts, fingerprints.
+    """A classifier from a module: puts it in eval mode, fingerprints, runs it once, counts.
 
     Args:
-        module: is changed: eval mode, no gradients of parameters.
+        module: is changed: eval mode, float32, no gradients of parameters.
         preprocessing: what the weights expect.
         name: of the classifier.
         source: from where it comes, as text.
@@ -89,13 +103,22 @@ def make_classifier(
         code: fingerprint of the user's code that built the module.
         lineage: from what it descends, as far as that is known.
         guessed: which of "family" and "training" were guessed from a name; the card says so.
+        outputs: what the module gives; of probabilities the logarithms are taken, not below that of
+            `PROBABILITY_FLOOR`. Log-probabilities are logits.
+        repeatable: whether its logits are said to be a function of the image alone; False is for
+            classifiers that are known not to be (dropout, random crops), which a study marks.
 
     Raises:
-        UserError: the module does not run on its input size, gives no finite (1, C) logits, or
-            their number is not that of the label space.
+        UserError: the module does not run on its input size, gives no finite (1, C) logits, gives
+            probabilities unasked, or their number is not that of the label space.
     """
-    module.eval().requires_grad_(False)
-    macs, num_outputs = _run_once(module, preprocessing, name)
+    _check_initialised(module, name)
+    as_float32(evaluating(module))
+    # Before it runs: a run may leave traces, such as caches.
+    identity = fingerprint_of(module, preprocessing, code, outputs)
+    probed = probe(module, preprocessing, name)
+    check_outputs(module, preprocessing, probed, outputs, name)
+    num_outputs = probed.outputs_1C.shape[1]
     if label_space is None:
         if num_outputs != KNOWN_LABEL_SPACES[IMAGENET]:
             raise UserError(
@@ -112,77 +135,44 @@ def make_classifier(
         family=family,
         training=training,
         num_parameters=sum(parameter.numel() for parameter in module.parameters()),
-        macs=macs,
+        macs=probed.macs,
         label_space=space,
         source=source,
         input_size=preprocessing.input_size,
         family_declared="family" not in guessed and family != "other",
         training_declared="training" not in guessed and training != "unspecified",
+        outputs=outputs,
+        repeatable=repeatable,
         **asdict(lineage or Lineage()),
     )
-    return Classifier(module, preprocessing, card, fingerprint_of(module, preprocessing, code))
+    return Classifier(module, preprocessing, card, identity, guard_of(probed.outputs_1C))
 
 
-def fingerprint_of(module: nn.Module, preprocessing: Preprocessing, code: str = "") -> str:
-    """The fingerprint of all that determines the logits of an image.
-
-    Names, types, shapes and bytes of all parameters and buffers; the preprocessing as it is
-    applied; the class of the module and its printed structure, because two networks may share all
-    weights and differ in an activation or a padding; and `code`, the fingerprint of the user's code.
-    A `forward` that was replaced on the object alone is not seen.
-    """
-    applied = preprocessing.to_dict()
-    del applied["crop_pct"]
-    structure = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
-    return fingerprint(
-        {
-            "class": f"{type(module).__module__}.{type(module).__qualname__}" if not code else "",
-            "structure": structure,
-            "preprocessing": applied,
-            "weights": {key: _plain(value) for key, value in module.state_dict().items()},
-            "code": code,
-        }
-    )
-
-
-def _plain(value: Any) -> list[Any]:
-    if not isinstance(value, Tensor):  # a module's own extra state
-        return [repr(value)]
-    # As bytes, because numpy has no bfloat16.
-    flat = value.detach().cpu().contiguous().reshape(-1)
-    return [str(value.dtype), list(value.shape), flat.view(torch.uint8).numpy()]
-
-
-def _run_once(module: nn.Module, preprocessing: Preprocessing, name: str) -> tuple[int, int]:
-    """MACs and number of logits of one image.
-
-    MACs are half of the FLOPs that torch counts: matrix products, convolutions and attention;
-    element-wise operations, norms and pooling are not counted, as is usual.
-    """
-    parameter = next(module.parameters(), torch.empty(0))
-    size = preprocessing.input_size
-    image = torch.full((1, 3, size, size), 0.5, device=parameter.device, dtype=parameter.dtype)
-    counter = FlopCounterMode(display=False)
+def evaluating(module: nn.Module) -> nn.Module:
+    """The module in eval mode, without gradients of parameters; exported programs are what they are."""
     try:
-        with torch.no_grad(), counter:
-            logits = module(preprocessing(image))
-    except Exception as error:
+        module.eval()
+    except NotImplementedError:  # of a program by torch.export, here or inside
+        for child in module.children():
+            evaluating(child)
+        module.training = False
+    for parameter in module.parameters():  # scripted modules have no requires_grad_
+        parameter.requires_grad_(False)
+    return module
+
+
+def as_float32(module: nn.Module) -> nn.Module:
+    """The module with parameters and buffers in float32, the type of the images, if it has others."""
+    if any(p.is_floating_point() and p.dtype != torch.float32 for p in module.parameters()):
+        module.float()
+    return module
+
+
+def _check_initialised(module: nn.Module, name: str) -> None:
+    lazy = [key for key, value in [*module.named_parameters(), *module.named_buffers()] if is_lazy(value)]
+    if lazy:
         raise UserError(
-            expected=f"the classifier {name!r} to run on 1×3×{size}×{size}",
-            found=reason_of(error, with_type=True),
-            next_step="check the module and the `input_size` of its preprocessing",
-        ) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
-        found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise UserError(
-            expected=f"logits of shape (N, classes) from the classifier {name!r}",
-            found=f"{found} for one image",
-            next_step="wrap the module so that it returns the logits alone",
+            expected=f"the weights of the classifier {name!r}",
+            found=f"lazy layers without any, such as {lazy[0]!r}",
+            next_step="run the module once on an image and load its weights before it is returned",
         )
-    if not torch.isfinite(logits).all():
-        raise UserError(
-            expected=f"finite logits from the classifier {name!r}",
-            found="infinite ones or NaN for a grey image",
-            next_step="check the weights and the preprocessing",
-        )
-    return counter.get_total_flops() // 2, logits.shape[1]

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
-from nversion.core import LabelSpace, Registry, UserError
+from nversion.core import LabelSpace, Registry, UserError, fingerprint
 from nversion.core.settings import call_with_settings
+from nversion.core.values import Walk
 
 from .card import Lineage
 from .classifier import Classifier, make_classifier
@@ -60,10 +61,12 @@ class _Common:
     label_space: str | None
     preprocessing: dict[str, Any]
     lineage: dict[str, Any]
+    outputs: Literal["logits", "probabilities"]
+    repeatable: bool
 
 
 _LINEAGE = ("architecture", "initial_weights", "teacher", "training_data", "seed")
-_COMMON = ("name", "family", "training", "label_space", "preprocessing", *_LINEAGE)
+_COMMON = ("name", "family", "training", "label_space", "preprocessing", "outputs", "repeatable", *_LINEAGE)
 _OF_POOLS = ("names", "families", "trainings")
 
 
@@ -79,10 +82,12 @@ def _common(
     teacher: str | None = None,
     training_data: str | None = None,
     seed: int | None = None,
+    outputs: Literal["logits", "probabilities"] = "logits",
+    repeatable: bool = True,
 ) -> _Common:
     lineage = Lineage(architecture or "", initial_weights or "", teacher or "", training_data or "", seed)
     stated = {key: value for key, value in asdict(lineage).items() if value not in ("", None)}
-    return _Common(name, family, training, label_space, preprocessing or {}, stated)
+    return _Common(name, family, training, label_space, preprocessing or {}, stated, outputs, repeatable)
 
 
 def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classifier:
@@ -92,7 +97,9 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
     "python:PATH_OR_MODULE:FUNCTION"), `name`, `family`, `training`, `label_space`;
     `architecture`, `initial_weights`, `teacher`, `training_data` and `seed`, its lineage; and
     `preprocessing`, a table. They replace single values of what the source knows. A source that draws
-    random numbers gets the `seed` as well.
+    random numbers gets the `seed` as well. `outputs` is "logits" or "probabilities", what the module gives;
+    `repeatable = false` takes a classifier whose logits are not a function of the image alone. The `args` of
+    a builder are part of the classifier's fingerprint.
 
     Args:
         spec: of one classifier; `expand_pool` makes them of pools.
@@ -133,6 +140,7 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
     common = call_with_settings(_common, {key: settings[key] for key in _COMMON if key in settings}, what)
     of_source = inspect.signature(opener).parameters
     settings = {k: v for k, v in settings.items() if k not in _COMMON or (k in _LINEAGE and k in of_source)}
+    arguments = Walk()(settings.get("args") or {})  # now: the builder may change them
     loaded = call_with_settings(
         opener, settings, what, reference=reference, name=common.name, base=base or Path()
     )
@@ -146,7 +154,9 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
         family=common.family or guess_family(loaded.architecture or loaded.name),
         training=common.training or loaded.training,
         label_space=common.label_space or loaded.label_space,
-        code=loaded.code,
+        code=fingerprint([loaded.code, arguments]),
+        outputs=common.outputs,
+        repeatable=common.repeatable,
         lineage=replace(loaded.lineage, **common.lineage),
         guessed=[fact for fact, is_guessed in guessed.items() if is_guessed],
     )

@@ -148,6 +148,7 @@ class LogitsWriter:
                     bounds,
                     (classifier.card.label_space.num_classes,),
                     inference.storage,
+                    [classifier.guard],
                 ).open()
 
     def needs(self, condition: Condition, batch: int) -> bool:

@@ -165,7 +165,10 @@ class GramWriter:
                         what |= facts[method.name]
                         folder = root / condition.name / f"{name}-{fingerprint(what)[:12]}"
                         shape = (len(classifiers), len(classifiers))
-                        array = PartedArray(folder, what, made_with(device), self.bounds, shape, "float64")
+                        guard = [c.guard for c in classifiers]
+                        array = PartedArray(
+                            folder, what, made_with(device), self.bounds, shape, "float64", guard
+                        )
                         self.arrays[condition.name, name] = array.open()
                         self._keys.setdefault((condition.name, method.name), []).append(
                             (condition.name, name)

@@ -312,7 +312,9 @@ class _Answers:
             "num_samples": len(one.dataset),
         }
         folder = self.store / f"{condition.name.partition('/')[2]}-{fingerprint(what)[:12]}"
-        return PartedArray(folder, what, made_with(one.device), self.bounds, (), "uint8")
+        return PartedArray(
+            folder, what, made_with(one.device), self.bounds, (), "uint8", [one.classifier.guard]
+        )
 
 
 def _wanted(

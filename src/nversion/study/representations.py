@@ -157,6 +157,7 @@ class RepresentationWriter:
                 [(part, part + 1) for part in range(len(self.batches))],
                 (1 + len(self.entries) ** 2,),
                 "float64",
+                [c.guard for c in classifiers],
             ).open()
 
     def needs(self, condition: Condition, batch: int) -> bool:

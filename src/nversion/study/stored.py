@@ -169,7 +169,8 @@ def _read_logits(folder: Path, num_samples: int) -> NDArray[Any]:
         manifest = json.loads((folder / "manifest.json").read_text())
         what = manifest["what"]
         shape, dtype = (what["num_classes"],), what["inference"]["storage"]
-        array = PartedArray(folder, what, manifest["made_with"], [(0, num_samples)], shape, dtype)
+        made_with, guard = manifest["made_with"], manifest["guard"]
+        array = PartedArray(folder, what, made_with, [(0, num_samples)], shape, dtype, guard)
         whole = manifest["complete"] is not None and what["num_samples"] == num_samples
     except (OSError, ValueError, KeyError, TypeError):
         whole = False

@@ -14,13 +14,16 @@ from typing import Any
 
 from torch import nn
 
-from nversion.core import UserError, fingerprint, fingerprint_file
+from nversion.core import UserError, fingerprint
+from nversion.core.imports import is_installed, source_files, source_fingerprint
 from nversion.core.reasons import reason_of
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.models.loading import MODEL_SOURCES, Loaded
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
 from nversion.models.untrained import seeded
+
+_CODE = "__nversion_code__"  # an attribute of imported modules
 
 
 @MODEL_SOURCES.register("python")
@@ -34,9 +37,9 @@ def load_python(
 
     FUNCTION returns a module, or (module, preprocessing): a `Preprocessing` or a mapping with its
     fields. The name is passed where FUNCTION has a positional parameter without default that is not
-    in `args`. The fingerprint of the classifier includes the bytes of the one file in which FUNCTION
-    is defined: a change there computes its predictions anew; changes of files that it imports are
-    seen only in weights and structure.
+    in `args`. The fingerprint of the classifier includes the bytes of the file that is named and of all
+    files that it imports from its folder or package (`nversion.core.imports`): a change there computes its
+    predictions again.
 
     Args:
         reference: "PATH.py:FUNCTION", the path from `base`, or "package.module:FUNCTION".
@@ -76,14 +79,21 @@ def load_python(
                 next_step="correct the function or its arguments; --debug shows where it failed",
             ) from error
     network, preprocessing = _unpack(built, call, where)
-    source_file = inspect.getsourcefile(module)
-    code = fingerprint_file(Path(source_file)) if source_file else where
     return Loaded(
         network,
         preprocessing,
         name=name or function_name,
-        code=fingerprint([code, function_name]),
+        code=fingerprint([_code_of(module), function_name]),
     )
+
+
+def _code_of(module: ModuleType) -> str:
+    """The fingerprint of the source that was imported, also where its files changed in the meantime."""
+    if _CODE not in vars(module):
+        source_file = inspect.getsourcefile(module)
+        code = source_fingerprint(Path(source_file)) if source_file else module.__name__
+        setattr(module, _CODE, code)
+    return str(getattr(module, _CODE))
 
 
 def _unpack(built: Any, call: str, where: str) -> tuple[nn.Module, Preprocessing | None]:
@@ -156,13 +166,16 @@ def _importing(where: str, base: Path) -> Iterator[ModuleType]:
 
 
 def _module_of(path: Path) -> ModuleType:
-    # One module per content: classes are the same for all models of a pool, and an edited file is read anew.
-    name = f"nversion_user_{path.stem}_{fingerprint([str(path), fingerprint_file(path)])}"
+    # One module per content: classes are the same for all models of a pool, and an edited file is read again.
+    code = source_fingerprint(path)
+    name = f"nversion_user_{path.stem}_{fingerprint([str(path), code])}"
     if name in sys.modules:
         return sys.modules[name]
+    _forget_others(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
     module = importlib.util.module_from_spec(spec)
+    setattr(module, _CODE, code)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -170,3 +183,17 @@ def _module_of(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _forget_others(path: Path) -> None:
+    """Let imports of `path` from its folder find what stands there now, not a namesake or older content."""
+    importlib.invalidate_caches()
+    for file in source_files(path):
+        if not file.is_relative_to(path.parent):
+            continue
+        parts = list(file.relative_to(path.parent).with_suffix("").parts) if file != path else []
+        name = ".".join(parts[:-1] if parts[-1:] == ["__init__"] else parts)
+        if (known := sys.modules.get(name)) is not None:
+            where = getattr(known, "__file__", None)
+            if where is None or not is_installed(Path(where).resolve()):
+                del sys.modules[name]
