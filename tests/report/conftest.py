@@ -39,8 +39,8 @@ def synthetic() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def small_study(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five models, one data set, clean and two corruptions, ensembles of 2 and 3."""
-    shape = synthetic.Shape(num_models=5, num_images=200, datasets=("val",), num_corruptions=2, sizes=(2, 3))
+    """Eight models, one data set, clean and two corruptions, ensembles of 2 and 3."""
+    shape = synthetic.Shape(num_models=8, num_images=200, datasets=("val",), num_corruptions=2, sizes=(2, 3))
     folder: Path = synthetic.write_study(tmp_path_factory.mktemp("study"), shape)
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import nan
@@ -10,8 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from nversion.report.blocks import LeftOut
 from nversion.report.common_failure import mixtures, paragraph, verdict
 from nversion.report.figures.methodologies import covariance_rows, drawn_predictions, predictions
+from nversion.report.html import page
 from nversion.report.labels import NO_BREAK
 from nversion.report.schemas import EXTRA
 from nversion.report.sections.reliability import (
@@ -147,6 +150,52 @@ def test_what_is_not_identified_is_written_so_and_never_as_zero(hand_made: Build
     cells = {row.label: [cell.text for cell in row.cells] for row in grid.rows}
     assert cells["two of A"][1] == "not identified"
     assert cells["A and B"][:4] == ["5 and 5", "10.0", "4.0", "+6.0"]
+
+
+def test_a_cell_with_a_note_tells_it_and_a_sure_one_is_bold(hand_made: Build) -> None:
+    study = _study(hand_made, across=0.10, within=(nan, 0.14))
+    noted = study.table("methodologies").with_columns(
+        note=pl.when(pl.col("value").is_nan()).then(pl.lit("why it is not")).otherwise(pl.lit(""))
+    )
+    text = page(replace(study, extra={"methodologies": noted}), {}, {})
+    assert 'title="why it is not">not identified' in text
+    assert "<td><strong>+6.0</strong>" in text
+
+
+def test_methodologies_of_one_model_are_counted_and_not_shown(hand_made: Build) -> None:
+    study = _study(hand_made, across=0.10, within=(0.20, 0.14))
+    single = [_row("C", "C", JOINT, nan, m=1), _row("A", "C", JOINT, 0.1) | {"m_b": 1}]
+    study = _grouped(study, [*study.table("methodologies").rows(named=True), *single])
+    (grid,) = methodology_tables(study)
+    assert [row.label for row in grid.rows] == ["two of A", "two of B", "A and B"]
+    found = section(study)
+    assert found is not None
+    (left,) = (block for block in found.blocks if isinstance(block, LeftOut))
+    assert left.text.startswith("2 of 5 rows a condition are left out: a methodology in them has one model")
+
+
+def test_properties_that_are_nowhere_decided_are_one_sentence(hand_made: Build) -> None:
+    study = _study(hand_made, across=0.10, within=(0.20, 0.14))
+    key = {"condition": "d/clean", "grouping": "family", "methodology_a": "A", "methodology_b": "B"}
+    key |= {"margin": 0.02, "holds": None, "note": ""}
+    over = {"note": "undecided: the interval reaches over the margin", "low": -0.03, "high": 0.05}
+    rows = [
+        key | {"property": "indifference", "value": 0.01} | over,
+        key | {"property": "different_factors", "value": 0.7, "low": 0.6, "high": 0.8},
+        key | {"property": "logically_unrelated", "value": nan, "low": nan, "high": nan},
+    ]
+    tables = {**study.extra, "properties": pl.DataFrame(rows, schema=EXTRA["properties"])}
+    study = replace(study, extra=tables)
+    assert property_tables(study) == []
+    found = section(study)
+    assert found is not None
+    (left,) = (block for block in found.blocks if isinstance(block, LeftOut))
+    assert left.text == (
+        "Of 3 checks of a property, of a pair or crossing under a condition, 3 decide nothing, which is no "
+        "“no”: in 1 the number or its interval is not identified, in 1 the interval reaches over the margin "
+        "and in 1 a methodology has fewer than 3 models to speak for others."
+    )
+    assert base64.b64decode(left.uri.split(",")[1]).decode().count("\n") == 4
 
 
 def test_undecided_is_told_apart_from_not_identified_and_from_no(hand_made: Build) -> None:

@@ -69,7 +69,7 @@ def test_the_paper_scatter_has_a_point_an_ensemble_and_metric(
     study: Study, figures: dict[str, Figure]
 ) -> None:
     rows = figures["improvement_average"].data["rows"]
-    assert rows.height == 10 * 2  # of 5 models, 3 are chosen in 10 ways; attribution and disagreement
+    assert rows.height == 56 * 2  # of 8 models, 3 are chosen in 56 ways; attribution and disagreement
     first = rows.row(0, named=True)
     source = study.ensembles.filter(
         ensemble=first["ensemble"], consensus="average", condition="val/clean", size=3
@@ -91,7 +91,7 @@ def test_shares_of_a_rule_and_condition_sum_to_one(figures: dict[str, Figure]) -
 
 
 def test_an_all_undefined_metric_is_drawn_as_undefined(hand_made: Callable[..., Study]) -> None:
-    study = hand_made(pearson={"disagreement": (math.nan,) * 3})
+    study = hand_made(pearson={"disagreement": (math.nan,) * 3}, num_models=8)
     study = replace(study, diversity=study.diversity.with_columns(pl.lit(math.nan).alias("value")))
     figures = all_figures(study)
     svg = render(figures["correlations"].complete_spec(), "svg").decode()
@@ -116,12 +116,13 @@ def test_a_choice_is_drawn_with_every_contender_on_every_part(
 
 
 def test_every_figure_that_may_be_drawn_is_known_by_name(synthetic: ModuleType, tmp_path: Path) -> None:
-    shape = synthetic.Shape(num_models=4, num_images=60, datasets=("d",), num_corruptions=1, selection=True)
+    shape = synthetic.Shape(num_models=8, num_images=60, datasets=("d",), num_corruptions=1, selection=True)
     assert tuple(all_figures(read_study(synthetic.write_study(tmp_path, shape)))) == NAMES
 
 
 def test_the_forest_tells_why_there_is_no_interval(hand_made: Callable[..., Study]) -> None:
-    study = hand_made(pearson={"q": (0.2, math.nan, math.nan)}, note="undefined without one model")
+    pearson = {"q": (0.2, math.nan, math.nan)}
+    study = hand_made(pearson=pearson, note="undefined without one model", num_models=8)
     rows = all_figures(study)["correlations"].data["rows"]
     assert set(rows["told"]) == {"interval undefined; undefined without one model"}
 

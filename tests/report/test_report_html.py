@@ -134,9 +134,19 @@ def test_top_5_is_a_table_to_choose_that_paper_does_without(hand_made: Callable[
 
 def test_correlations_that_exclude_zero_are_bold(hand_made: Callable[..., Study]) -> None:
     pearson = {"disagreement": (-0.4, -0.8, -0.1), "q": (0.2, -0.3, 0.6)}
-    text = tell(hand_made(pearson=pearson))
-    assert "<strong>−0.40</strong><small>[−0.80, −0.10]</small>" in text
-    assert ">0.20<small>[−0.30, 0.60]</small>" in text
+    text = tell(hand_made(pearson=pearson, num_models=8))
+    assert (
+        ' style="background:rgba(179,69,11,0.14)"><strong>−0.40</strong><small>[−0.80, −0.10]</small>' in text
+    )
+    assert "0.20<small>[−0.30, 0.60]" not in text
+    assert "1 of 2 metrics is left out: under no condition does an interval exclude zero." in text
+    assert 'download="undecided-correlations.csv"' in text
+
+
+def test_few_models_have_no_correlations_on_the_page(hand_made: Callable[..., Study]) -> None:
+    text = tell(hand_made(pearson={"disagreement": (-0.4, -0.8, -0.1)}, num_models=7))
+    assert "<p>How improvement goes with diversity cannot be told from 7 models:" in text
+    assert "[−0.80, −0.10]" not in text
 
 
 def test_undefined_values_are_written_as_undefined(hand_made: Callable[..., Study]) -> None:
@@ -178,13 +188,14 @@ def test_a_contender_that_differs_between_parts_is_named_in_each(synthetic: Modu
 
 
 def test_why_a_correlation_has_no_interval_is_in_a_footnote(hand_made: Callable[..., Study]) -> None:
-    text = tell(hand_made(pearson={"disagreement": (-0.4, nan, nan)}, note="undefined without one model"))
+    pearson = {"disagreement": (-0.4, nan, nan)}
+    text = tell(hand_made(pearson=pearson, note="undefined without one model", num_models=8))
     assert 'title="undefined without one model">−0.40<sup>1</sup>' in text
     assert "<li><sup>1</sup> undefined without one model</li>" in text
 
 
 def test_a_correlation_without_a_note_has_no_mark(hand_made: Callable[..., Study]) -> None:
-    assert "<sup>" not in tell(hand_made(pearson={"disagreement": (-0.4, -0.8, -0.1)}))
+    assert "<sup>" not in tell(hand_made(pearson={"disagreement": (-0.4, -0.8, -0.1)}, num_models=8))
 
 
 def test_answers_that_storing_changed_are_told(hand_made: Callable[..., Study]) -> None:

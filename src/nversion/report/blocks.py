@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import polars as pl
+
+from .images import data_uri
 from .labels import UNDEFINED, coefficient, interval, is_undefined, points, points_interval
 
 
@@ -106,7 +109,29 @@ class Sheet:
     kind: ClassVar[str] = "sheet"
 
 
-Block = Heading | Words | Drawing | Tables | Sheet
+@dataclass(frozen=True)
+class LeftOut:
+    """Rows that a table leaves out because they decide nothing: how many, why, and all of them to save.
+
+    Attributes:
+        text: a sentence.
+        name: of the file that a click saves.
+        uri: its content, comma-separated values.
+    """
+
+    text: str
+    name: str
+    uri: str
+    kind: ClassVar[str] = "left_out"
+
+
+Block = Heading | Words | Drawing | Tables | Sheet | LeftOut
+
+
+def left_out(text: str, name: str, rows: pl.DataFrame) -> LeftOut:
+    """What is left out of a table, as a sentence and as a file of all its rows."""
+    plain = rows.select(pl.exclude(pl.List, pl.Binary))
+    return LeftOut(text, f"{name}.csv", data_uri(plain.write_csv().encode(), "text/csv"))
 
 
 @dataclass(frozen=True)

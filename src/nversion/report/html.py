@@ -14,7 +14,8 @@ from markupsafe import Markup, escape
 from . import pictures, reading, views
 from .figures import Figure, render
 from .figures.figure import vega_lite_version
-from .findings import findings
+from .findings import findings, too_few_to_relate
+from .frames import can_relate
 from .images import data_uri, light_png
 from .packing import Store
 from .sections import all_sections
@@ -59,6 +60,7 @@ def page(study: Study, figures: Mapping[str, Figure], drawn: Mapping[str, Mappin
         resilience=views.resilience(study),
         sections=all_sections(study),
         correlations=views.correlation_tables(study),
+        too_few="" if can_relate(study) else too_few_to_relate(study),
         shares=views.share_table(study),
         comparisons=comparison_table(study),
         selection=selection(study),

@@ -118,6 +118,16 @@ class Study:
         rules: list[str] = self.ensembles["consensus"].unique(maintain_order=True).to_list()
         return [r for r in rules if not (r == "geometric_mean" and "average" in rules)]
 
+    def rules(self, size: int) -> list[str]:
+        """Rules that can differ, and win, for ensembles of a size.
+
+        The median of two members is their mean, and a vote of two is on average as often right as its
+        members are, so it never beats the better one: both are left out where averaging is there.
+        """
+        if size > 2 or "average" not in self.consensus:
+            return self.consensus
+        return [rule for rule in self.consensus if rule not in ("median", "vote")]
+
     @property
     def default_consensus(self) -> str | None:
         return "average" if "average" in self.consensus else (self.consensus[0] if self.consensus else None)

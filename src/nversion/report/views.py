@@ -7,9 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from .blocks import LeftOut, left_out
 from .cards import card_text
 from .figures.trends import SAME, relation_rows
-from .frames import share_above_zero
+from .frames import can_relate, share_above_zero
 from .labels import (
     coefficient,
     condition_label,
@@ -19,6 +20,7 @@ from .labels import (
     interval,
     is_undefined,
     percent,
+    plural,
     points,
     statistic_label,
 )
@@ -102,7 +104,13 @@ def _drop(study: Study, measured: Mapping[str, Mapping[str, Any] | None]) -> dic
 
 
 def correlation_tables(study: Study) -> list[dict[str, Any]]:
-    """One table a size, consensus and statistic: metrics down, conditions across."""
+    """One table a size, consensus and statistic: metrics down, conditions across.
+
+    Metrics of which some interval excludes zero, and those that the report speaks of; the others decide
+    nothing and are counted. None where there are too few models for any to.
+    """
+    if not can_relate(study):
+        return []
     other_size = pl.col("size") != (study.default_size or 0)  # the size that the findings speak of is first
     rows = relation_rows(study).filter(measured_on=SAME).sort(other_size, maintain_order=True)
     labels = [condition_label(study, c) for c in study.condition_names]
@@ -113,8 +121,12 @@ def correlation_tables(study: Study) -> list[dict[str, Any]]:
         "size", "consensus", "statistic", maintain_order=True
     ):
         cells = {(row["metric"], row["label"]): row for row in part.iter_rows(named=True)}
-        shown = [m for m in metrics if any(key[0] == m for key in cells)]
-        notes = list(dict.fromkeys(note for note in part["note"] if note))
+        sure = {row["metric"] for row in part.iter_rows(named=True) if row["zero"] == "excludes zero"}
+        measured = [m for m in metrics if any(key[0] == m for key in cells)]
+        shown = [m for m in measured if m in sure or m in study.headline_metrics]
+        rest = part.filter(~pl.col("metric").is_in(shown))
+        spoken_of = part.filter(pl.col("metric").is_in(shown))
+        notes = list(dict.fromkeys(note for note in spoken_of["note"] if note))
         marks = {note: str(i) for i, note in enumerate(notes, 1)}
         name = f"{statistic_label(str(statistic))}, {consensus_label(str(consensus))}"
         tables.append(
@@ -129,9 +141,22 @@ def correlation_tables(study: Study) -> list[dict[str, Any]]:
                     for m in shown
                 ],
                 "notes": [(mark, note) for note, mark in marks.items()],
+                "left_out": _left_out(len(measured) - len(shown), len(measured), rest),
             }
         )
     return tables
+
+
+def _left_out(number: int, of: int, rows: pl.DataFrame) -> LeftOut | None:
+    if not number:
+        return None
+    text = (
+        f"{number} of {plural(of, 'metric')} {'is' if number == 1 else 'are'} left out: under no condition "
+        "does an interval exclude zero."
+    )
+    return left_out(
+        text, "undecided-correlations", rows.select("metric", "label", "value", "low", "high", "note")
+    )
 
 
 def _relation_cell(row: Mapping[str, Any] | None, marks: Mapping[str, str]) -> dict[str, Any]:
@@ -141,12 +166,15 @@ def _relation_cell(row: Mapping[str, Any] | None, marks: Mapping[str, str]) -> d
     cell |= {"mark": marks.get(row["note"], ""), "note": row["note"]}
     if is_undefined(row["value"]):
         return cell | {"text": "undefined"}
+    # Shaded by evidence: how far the interval stays from zero, not how large the estimate happens to be.
+    sure = row["zero"] == "excludes zero"
+    away = max(row["low"], -row["high"]) if sure else 0.0
     colour = "11,93,128" if row["value"] > 0 else "179,69,11"
     return cell | {
         "text": coefficient(row["value"]),
         "small": interval(row["low"], row["high"]),
-        "shade": f"rgba({colour},{0.42 * min(1.0, abs(row['value'])):.2f})",
-        "sure": row["zero"] == "excludes zero",
+        "shade": f"rgba({colour},{0.1 + 0.4 * min(1.0, away):.2f})" if sure else "",
+        "sure": sure,
     }
 
 
@@ -158,7 +186,7 @@ def share_table(study: Study) -> dict[str, Any] | None:
         (row["size"], row["consensus"], row["condition"]): row
         for row in share_above_zero(study).iter_rows(named=True)
     }
-    columns = [(size, rule) for size in study.sizes for rule in study.consensus]
+    columns = [(size, rule) for size in study.sizes for rule in study.rules(size)]
     several = len(study.sizes) > 1
     rows = []
     for condition in study.condition_names:

@@ -7,6 +7,7 @@ import polars as pl
 
 from nversion.report.frames import (
     NORMAL_QUANTILE,
+    can_relate,
     diversity_values,
     drawn_ensembles,
     num_ensembles,
@@ -111,7 +112,8 @@ def paper_scatter(study: Study, name: str, consensus: str) -> Figure | None:
     said = [
         f"{short_metric_label(m)}: Pearson {coefficient(row['value'])} {interval(row['low'], row['high'])}"
         for m in metrics
-        if (
+        if can_relate(study)
+        and (
             row := relation(
                 study, metric=m, size=size, consensus=consensus, condition=condition, statistic="pearson"
             )
@@ -148,7 +150,9 @@ def explorer(study: Study) -> Figure | None:
     raw = values.select(key, "metric", pl.col("raw").round_sig_figs(4))
     wide = raw.pivot("metric", index="key", values="raw")
     relations = study.correlations.filter(
-        pl.col("statistic") == "pearson", pl.col("diversity_condition") == pl.col("accuracy_condition")
+        pl.lit(can_relate(study)),
+        pl.col("statistic") == "pearson",
+        pl.col("diversity_condition") == pl.col("accuracy_condition"),
     ).rename({"accuracy_condition": "condition"})
     relations = relations.select(
         "condition",

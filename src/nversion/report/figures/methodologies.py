@@ -22,8 +22,9 @@ SYSTEMS = {"all_fail": "All members fail (1-out-of-K)", "majority_fail": "A majo
 
 
 def covariance_rows(study: Study) -> pl.DataFrame:
-    """Both halves of the matrix: covariance between methodologies, variance on the diagonal."""
-    table = study.table("methodologies").filter(quantity="covariance", subset="all")
+    """Both halves of the matrix, of methodologies of several models: covariance, on the diagonal variance."""
+    several = pl.min_horizontal("m_a", "m_b") > 1  # of one model nothing is known of others made that way
+    table = study.table("methodologies").filter(several, quantity="covariance", subset="all")
     columns = ["condition", "grouping", "value", "low", "high", "note"]
     halves = [
         table.select(*columns, pl.col(a).alias("down"), pl.col(b).alias("across"))

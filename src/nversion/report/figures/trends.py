@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from nversion.report.frames import diversity_values, drawn_ensembles, relation, with_normalised
+from nversion.report.frames import can_relate, diversity_values, drawn_ensembles, relation, with_normalised
 from nversion.report.labels import (
     UNDEFINED,
     coefficient,
@@ -89,9 +89,9 @@ def _line_ends(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def trend_grid(study: Study) -> Figure | None:
-    """A column a condition, a row a headline metric; None where there is nothing to relate."""
+    """A column a condition, a row a headline metric; None where nothing can be related."""
     size, consensus = study.default_size, study.default_consensus
-    if size is None or consensus is None or not study.headline_metrics:
+    if size is None or consensus is None or not study.headline_metrics or not can_relate(study):
         return None
     rows = trend_rows(study, consensus, size)
     panels_in_a_row = min(5, len(study.condition_names))
@@ -227,9 +227,9 @@ def shown_together(study: Study, metrics: Sequence[str]) -> pl.DataFrame:
 
 
 def forest(study: Study) -> Figure | None:
-    """Every correlation with its interval; None where there are no correlations."""
+    """Every correlation with its interval; None without any, and where the models are too few for them."""
     rows = relation_rows(study)
-    if rows.is_empty() or study.default_size is None:
+    if rows.is_empty() or study.default_size is None or not can_relate(study):
         return None
     groups = shown_together(study, rows["metric"].unique(maintain_order=True).to_list())
     rows = rows.join(groups, on="metric", maintain_order="left")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 import polars as pl
@@ -23,7 +25,7 @@ from nversion.report.blocks import (
     half_cell,
 )
 from nversion.report.contenders import Contender, absent, contenders, leaning, of
-from nversion.report.frames import NORMAL_QUANTILE, relation, share_of_one_model
+from nversion.report.frames import NORMAL_QUANTILE, can_relate, relation, share_of_one_model
 from nversion.report.labels import UNDEFINED, coefficient, condition_label, consensus_label, percent
 from nversion.report.names import CONDITIONING, metric_label
 from nversion.report.schemas import MEAN_ACCURACY
@@ -114,10 +116,14 @@ def _value_cell(row: Mapping[str, Any] | None, digits: int | None = 2) -> Cell:
 
 def _what_the_overview_shows(study: Study) -> str:
     size, consensus = study.default_size, study.default_consensus
-    return (
+    text = (
         f"On {condition_label(study, study.first_condition)}, over all ensembles of {size}: the least, the "
-        "median and the greatest value, with ± 95 % over images as it is on average for one ensemble; and "
-        "Pearson's correlation with the improvement over the best member by "
+        "median and the greatest value, with ± 95 % over images as it is on average for one ensemble"
+    )
+    if not can_relate(study):
+        return f"{text}."
+    return (
+        f"{text}; and Pearson's correlation with the improvement over the best member by "
         f"{consensus_label(consensus or '')}, bold where its interval excludes zero. Many metrics are looked "
         "at here: of twenty without any relation, one such interval excludes zero by chance."
     )
@@ -171,18 +177,21 @@ def overview(study: Study) -> Grid:
                 [*_facts_cells(facts.get(metric, {})), *_range_cells(own), related],
             )
         )
+    columns = [
+        "More diverse is",
+        "Bounds",
+        "Least to greatest",
+        "Median",
+        "Undefined pairs",
+        "Pearson with improvement",
+    ]
+    shown = [True] * 4 + [any(row.cells[4].text != "0" for row in rows), can_relate(study)]
     return Grid(
         f"Diversity of the ensembles of {size} on {condition_label(study, condition)}",
-        [
-            "More diverse is",
-            "Bounds",
-            "Least to greatest",
-            "Median",
-            "Undefined pairs",
-            "Pearson with improvement",
-        ],
-        rows,
+        list(compress(columns, shown)),
+        [replace(row, cells=list(compress(row.cells, shown))) for row in rows],
         corner="Metric",
+        notes=[] if shown[4] else ["No pair of models is undefined in any of them."],
     )
 
 

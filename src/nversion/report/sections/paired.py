@@ -17,7 +17,7 @@ def comparison_table(study: Study) -> Grid | None:
     columns = [
         (size, rule)
         for size in study.sizes
-        for rule in study.consensus
+        for rule in study.rules(size)
         if any(key[:2] == (size, rule) for key in found)
     ]
     several = len(study.sizes) > 1

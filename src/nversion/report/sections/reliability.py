@@ -18,6 +18,7 @@ from nversion.report.blocks import (
     Tables,
     Words,
     coefficient_cell,
+    left_out,
     points_cell,
     share_cell,
 )
@@ -30,8 +31,9 @@ from nversion.report.common_failure import (
 )
 from nversion.report.contenders import Contender, absent, contenders, leaning, of
 from nversion.report.figures.methodologies import SYSTEMS
+from nversion.report.footnotes import footnotes
 from nversion.report.frames import wilson
-from nversion.report.labels import condition_label, is_undefined, points, points_interval
+from nversion.report.labels import condition_label, is_undefined, listed, plural, points, points_interval
 from nversion.report.tables import Study
 from nversion.report.undefined import defined, number
 
@@ -66,18 +68,19 @@ def section(study: Study) -> Section | None:
             )
         )
         blocks += [Words(paragraph(study, grouping)) for grouping in groupings(study)]
-        blocks += [Drawing("covariances"), Tables(methodology_tables(study))]
+        grids = methodology_tables(study)
+        blocks += [Drawing("covariances"), *([Tables(grids)] if grids else []), *_of_one_model(study)]
         properties = property_tables(study)
-        if properties:
+        if not study.table("properties").is_empty():
             blocks += [
                 Heading("The three properties that the model asks for"),
                 Words(
                     "Methodologies make for less common failure if the choices behind them are logically "
                     "unrelated, if what makes them fail together are different factors, and if none is "
-                    "superior (indifference). “Undecided” and “not identified” are no “no”: these models "
-                    "cannot tell."
+                    "superior (indifference)."
                 ),
-                Tables(properties),
+                *([Tables(properties)] if properties else []),
+                *_undecided(study),
             ]
     if not study.table("predicted_failures").is_empty() and study.default_size:
         blocks += [
@@ -89,7 +92,8 @@ def section(study: Study) -> Section | None:
                 "ensembles of a pool these errors cancel by symmetry, so their spread counts, not their mean."
             ),
             Drawing("predicted_failures"),
-            Tables(prediction_tables(study)),
+            *([Tables(predicted)] if (predicted := prediction_tables(study)) else []),
+            *_not_predicted(study),
         ]
     if not study.table("joint_failures").is_empty() and study.default_size:
         blocks += [
@@ -108,12 +112,16 @@ def section(study: Study) -> Section | None:
 
 
 def methodology_tables(study: Study) -> list[Grid]:
-    """One table a grouping and condition: pairs of methodologies down, the model's quantities across."""
+    """One table a grouping and condition: pairs of methodologies down, the model's quantities across.
+
+    Without methodologies of one model: how two of them fail together is not identified.
+    """
     grids = []
     for grouping in groupings(study):
         for condition in study.condition_names:
             both = {subset: methodology_rows(study, grouping, condition, subset) for subset in SUBSETS}
-            pairs = list(dict.fromkeys(key[:2] for key in both["all"]))
+            several = [key[:2] for key, row in both["all"].items() if min(row["m_a"], row["m_b"]) > 1]
+            pairs = list(dict.fromkeys(several))
             if not pairs:
                 continue
             has_other = bool(both["without_suspects"])
@@ -130,10 +138,27 @@ def methodology_tables(study: Study) -> list[Grid]:
                     ],
                     [_methodology_row(a, b, both, has_other) for a, b in pairs],
                     corner="Methodologies",
-                    notes=_notes(both["all"]),
+                    notes=[
+                        "Bold: the 95 % interval excludes zero.",
+                        *footnotes(row["note"] for key, row in both["all"].items() if key[:2] in set(pairs)),
+                    ],
                 )
             )
     return grids
+
+
+def _of_one_model(study: Study) -> list[Block]:
+    """How many pairs the tables leave out because a methodology has one model."""
+    rows = study.table("methodologies").filter(pl.min_horizontal("m_a", "m_b") == 1)
+    keys = ["grouping", "methodology_a", "methodology_b"]
+    all_pairs, single = (frame.select(keys).unique().height for frame in (study.table("methodologies"), rows))
+    if not single:
+        return []
+    text = (
+        f"{single:,} of {plural(all_pairs, 'row')} a condition are left out: a methodology in them has one "
+        "model, so how two models made that way fail together is not identified."
+    )
+    return [left_out(text, "methodologies-of-one-model", rows)]
 
 
 def _methodology_row(a: str, b: str, both: Mapping[str, Mapping[Any, Any]], has_other: bool) -> Row:
@@ -168,15 +193,11 @@ def _identified(row: Mapping[str, Any] | None, cell: Any) -> Cell:
     return found
 
 
-def _notes(rows: Mapping[Any, Mapping[str, Any]]) -> list[str]:
-    notes = list(dict.fromkeys(r["note"] for r in rows.values() if r["note"]))
-    return ["Bold: the 95 % interval excludes zero.", *(f"Noted in the table: {note}." for note in notes)]
-
-
 def property_tables(study: Study) -> list[Grid]:
     """One table a condition: pairs of methodologies down, in groups; the three properties across.
 
-    Whether choices are logically unrelated is asked of two choices, not of two methodologies.
+    Only rows in which a property is decided: `_undecided` says how many are not, and why. Whether choices
+    are logically unrelated is asked of two choices, not of two methodologies.
     """
     table = study.table("properties")
     grids = []
@@ -188,7 +209,9 @@ def property_tables(study: Study) -> list[Grid]:
             (r["grouping"], r["methodology_a"], r["methodology_b"], r["property"]): r
             for r in part.iter_rows(named=True)
         }
-        notes = list(dict.fromkeys(r["note"] for r in rows.values() if r["note"]))
+        decided = dict.fromkeys(key[:3] for key, row in rows.items() if row["holds"] is not None)
+        if not decided:
+            continue
         margins = {r["property"]: r["margin"] for r in rows.values() if not is_undefined(r["margin"])}
         said = [_MARGINS[kind].format(m, 100 * m) for kind, m in margins.items() if kind in _MARGINS]
         grids.append(
@@ -201,14 +224,38 @@ def property_tables(study: Study) -> list[Grid]:
                         [_property_cell(rows.get((grouping, a, b, kind))) for kind in PROPERTIES],
                         group=f"By {GROUPINGS.get(grouping, grouping)}",
                     )
-                    for grouping, a, b in dict.fromkeys(key[:3] for key in rows)
+                    for grouping, a, b in decided
                 ],
                 corner="Methodologies",
                 notes=["What is asked of the whole interval:", *said] * bool(said)
-                + [f"Noted in the table: {note}." for note in notes],
+                + footnotes(row["note"] for key, row in rows.items() if key[:3] in decided),
             )
         )
     return grids
+
+
+def _undecided(study: Study) -> list[Block]:
+    """How many checks decide nothing, and why, in one sentence."""
+    table = study.table("properties")
+    rows = table.filter(pl.col("holds").is_null())
+    if rows.is_empty():
+        return []
+    unknown = rows.filter(pl.col("value").is_nan() | pl.col("low").is_nan()).height
+    over = rows.filter(pl.col("note").str.contains("undecided: the interval reaches over the margin")).height
+    why = [
+        f"in {n:,} {words}"
+        for n, words in (
+            (unknown, "the number or its interval is not identified"),
+            (over, "the interval reaches over the margin"),
+            (rows.height - unknown - over, "a methodology has fewer than 3 models to speak for others"),
+        )
+        if n
+    ]
+    text = (
+        f"Of {plural(table.height, 'check')} of a property, of a pair or crossing under a condition, "
+        f"{rows.height:,} decide nothing, which is no “no”: {listed(why)}."
+    )
+    return [left_out(text, "undecided-properties", rows)]
 
 
 _MARGINS = {
@@ -263,6 +310,8 @@ def prediction_tables(study: Study) -> list[Grid]:
                     ],
                 )
             )
+        if all(row.cells[1].text == NOT_IDENTIFIED for row in rows):
+            continue
         notes = list(dict.fromkeys(note for note in part["note"] if note))
         grids.append(
             Grid(
@@ -284,6 +333,17 @@ def prediction_tables(study: Study) -> list[Grid]:
             )
         )
     return grids
+
+
+def _not_predicted(study: Study) -> list[Block]:
+    """From what no ensemble could be predicted at all."""
+    known = pl.col("predicted").is_not_nan() & pl.col("observed").is_not_nan()
+    sources = prediction_rows(study).group_by("source", maintain_order=True).agg(known.any().alias("any"))
+    none = sources.filter(~pl.col("any"))["source"].to_list()
+    if not none:
+        return []
+    needs = "that takes as many further models of each member’s methodology as an ensemble has of them"
+    return [Words(f"From {listed(none, 'or')} no ensemble could be predicted: {needs}.", quiet=True)]
 
 
 def _spread_cell(values: pl.Series) -> Cell:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from nversion.report.blocks import Block, Cell, Drawing, Grid, Row, Section, Tables, Words, points_cell
-from nversion.report.labels import condition_label
+from nversion.report.footnotes import footnotes
+from nversion.report.labels import condition_label, plural
 from nversion.report.tables import Study
 
 KINDS = {"family": "Family", "training": "Training approach"}
@@ -42,9 +43,13 @@ def robustness_tables(study: Study) -> list[Grid]:
     conditions = [c for c in study.condition_names if c in set(models["condition"])]
     labels = [condition_label(study, c) for c in conditions]
     grids = []
-    if groups.height:
+    # A group of all models has a mean residual of zero by construction.
+    of_all = pl.col("note").fill_null("").str.starts_with("all models are in this group")
+    several_rows = groups.filter(pl.col("n_models") > 1, ~of_all)
+    several = several_rows.group_by("kind", "group", maintain_order=True).agg(pl.col("n_models").max())
+    single = groups.filter(pl.col("n_models") == 1).select("kind", "group").unique().height
+    if several.height:
         by_key = {(r["kind"], r["group"], r["condition"]): r for r in groups.iter_rows(named=True)}
-        notes = list(dict.fromkeys(note for note in groups["note"] if note))
         grids.append(
             Grid(
                 "Residual by family and training approach, points",
@@ -55,14 +60,17 @@ def robustness_tables(study: Study) -> list[Grid]:
                         [_cell(by_key.get((kind, group, c))) for c in conditions],
                         group=KINDS.get(kind, kind),
                     )
-                    for kind, group, n in groups.group_by("kind", "group", maintain_order=True)
-                    .agg(pl.col("n_models").max())
-                    .iter_rows()
+                    for kind, group, n in several.iter_rows()
                 ],
                 corner="Models (number)",
                 notes=[
                     "Bold: the 95 % interval excludes zero.",
-                    *(f"Noted in the table: {note}." for note in notes),
+                    *(
+                        [f"{plural(single, 'group')} of one model: its residual is below, by model."]
+                        if single
+                        else []
+                    ),
+                    *footnotes(several_rows["note"]),
                 ],
             )
         )

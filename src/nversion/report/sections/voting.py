@@ -70,6 +70,8 @@ def vote_tables(study: Study) -> list[Grid]:
         found = of(table, who, ["condition", "voter"], columns)
         measured = {(r["condition"], r["voter"]): r for r in found.iter_rows(named=True)}
         voters = found["voter"].unique(maintain_order=True).to_list()
+        if who.size == 2 and "majority" in voters:  # two members that agree are all of them
+            voters = ["majority"]
         if not voters:
             continue
         names = [voter_label(voter, who.size) for voter in voters]
@@ -116,17 +118,17 @@ def coverage_tables(study: Study) -> list[Grid]:
         numbers = sorted(found["agreeing"].unique())
         if not numbers:
             continue
+        columns = [f"{k} or more agree: {what}" for k in numbers for what in ("coverage", "risk")]
+        cells = {
+            c: [cell for k in numbers for cell in _coverage_cells(measured.get((c, k)), who)]
+            for c in study.condition_names
+        }
+        skipped = int(numbers[0] == 1)  # an answer agrees with itself: that coverage is 100 % by construction
         grids.append(
             Grid(
                 _caption(who),
-                [f"{k} or more agree: {what}" for k in numbers for what in ("coverage", "risk")],
-                [
-                    Row(
-                        condition_label(study, c),
-                        [cell for k in numbers for cell in _coverage_cells(measured.get((c, k)), who)],
-                    )
-                    for c in study.condition_names
-                ],
+                columns[skipped:],
+                [Row(condition_label(study, c), cells[c][skipped:]) for c in study.condition_names],
                 corner="Condition",
                 notes=[_note(who) + " Risk is the error among the images that are answered."],
             )
