@@ -55,7 +55,7 @@ def covariances(study: Study) -> Figure | None:
     rows = covariance_rows(study)
     if rows.is_empty():
         return None
-    fields = groupings(study)
+    fields = [f for f in groupings(study) if f in set(rows["grouping"])]
     order = rows["down"].unique(maintain_order=True).to_list()
     extent = float(rows["value"].fill_nan(None).abs().max() or 0.01)  # type: ignore[arg-type]
     conditions = [c for c in study.condition_names if c in set(rows["condition"])]

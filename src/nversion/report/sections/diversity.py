@@ -141,9 +141,10 @@ def _what_raw_maps_show(study: Study) -> str:
         "Attribution diversity is told of maps at unit length. Raw, as the paper takes them, maps differ in "
         "the scale of the models’ gradients before they differ in what the models look at"
     )
-    if found[0] is None or found[1] is None:
+    of_raw, of_told = found
+    if of_raw is None or of_told is None:
         return f"{text}."
-    (raw_model, raw_share), (_, share) = found
+    (raw_model, raw_share), (_, share) = of_raw, of_told
     return (
         f"{text}: whether {raw_model} is a member explains {percent(raw_share, 0)} of the raw variance over "
         f"ensembles of {size}; at unit length no model’s membership explains more than {percent(share, 0)}."
