@@ -6,6 +6,7 @@ import pickle
 import struct
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -495,6 +496,69 @@ def test_a_file_that_went_away_after_opening_is_told_when_decoded(tree):
 def test_what_torchvision_cannot_open_is_told(tmp_path, settings, message):
     with pytest.raises(UserError, match=message):
         open_dataset({"source": "torchvision", "root": str(tmp_path)} | settings)
+
+
+# --- hidden files and folders
+
+HIDDEN = (
+    "cat/.ipynb_checkpoints/a-checkpoint.png",
+    "cat/.thumbnails/a.png",
+    "cat/._a.png",
+    "dog/__MACOSX/cat/._a.png",
+    "dog/@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg",
+    ".ipynb_checkpoints/b.png",
+    "__MACOSX/dog/._c.png",
+)
+
+
+@pytest.fixture
+def littered(tree):
+    folder, files, _ = tree
+    for name in HIDDEN:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"\0\5\x16\7")
+    (folder / "dog" / "Thumbs.db").write_bytes(b"\xd0\xcf")
+    return folder, files
+
+
+def test_an_imagefolder_leaves_hidden_files_out_and_counts_them(littered):
+    folder, files = littered
+    dataset = open_dataset({"source": "imagefolder", "path": str(folder), "label_space": "own"})
+    assert dataset.sample_ids == tuple(files)
+    assert dataset.label_space.class_names == ("cat", "dog")
+    assert (dataset.hidden, dataset.subset(2).hidden) == (len(HIDDEN), len(HIDDEN))
+    assert "7 hidden files left out" in repr(dataset)
+
+
+def test_a_hidden_folder_that_is_named_is_read(tree):
+    folder, files, _ = tree
+    moved = folder.rename(folder.with_name(".shapes"))
+    dataset = open_dataset({"source": "imagefolder", "path": str(moved), "label_space": "own", "name": "s"})
+    assert (dataset.sample_ids, dataset.hidden) == (tuple(files), 0)
+
+
+def test_hidden_parquet_files_are_left_out(tmp_path):
+    png = (tmp_path / "a.png", write_image(tmp_path / "a.png", 0))[0].read_bytes()
+    pl.DataFrame({"image": [png], "label": [0]}).write_parquet(tmp_path / "a.parquet")
+    (tmp_path / "._a.parquet").write_bytes(b"\0\5\x16\7")
+    settings = {"source": "parquet", "path": str(tmp_path), "label_space": "own", "num_classes": 1}
+    dataset = open_dataset(settings)
+    assert (len(dataset), dataset.hidden) == (1, 1)
+
+
+def test_hidden_files_of_torchvision_are_left_out_and_hidden_classes_refused(tmp_path):
+    folder = tmp_path / "eurosat" / "2750"
+    pixels = [write_image(folder / name, i) for i, name in enumerate(["A/._x.png", "A/x.png", "B/y.png"])]
+    settings = {"source": "torchvision", "dataset": "EuroSAT", "root": str(tmp_path)}
+    dataset = open_dataset(settings)
+    assert (dataset.sample_ids, dataset.hidden) == (("test/000001", "test/000002"), 1)
+    assert dataset.labels_N.tolist() == [0, 1]
+    assert np.array_equal(dataset.decode(1), pixels[2])
+    write_image(folder / ".ipynb_checkpoints/x.png", 3)
+    with pytest.raises(
+        UserError, match=r"found the hidden folder '.ipynb_checkpoints', which torchvision counts"
+    ):
+        open_dataset(settings)
 
 
 # --- all sources

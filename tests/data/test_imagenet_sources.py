@@ -273,3 +273,11 @@ def test_an_incomplete_imagenetv2_says_what_is_missing(tmp_path):
 def test_a_path_that_is_not_there_is_told(tmp_path):
     with pytest.raises(UserError, match=r"expected the folder .*nowhere, found no such folder"):
         read(tmp_path / "nowhere")
+
+
+def test_hidden_files_are_left_out_of_class_folders_and_counted(tmp_path):
+    for name in ("a.JPEG", "._a.JPEG", "b.JPEG"):
+        save(tmp_path / "n01440764" / name)
+    save(tmp_path / "__MACOSX" / "n01440764" / "._b.JPEG")
+    found = read(tmp_path)
+    assert (found.sample_ids, found.hidden) == (("n01440764/a.JPEG", "n01440764/b.JPEG"), 2)

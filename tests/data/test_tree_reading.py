@@ -363,3 +363,18 @@ def test_files_of_a_data_set_find_their_jpegs(tmp_path):
     spec = {"source": "imagefolder", "path": str(tmp_path / "images"), "label_space": "own"}
     data = open_dataset(spec)
     assert len(read(write(tmp_path / "t", data, "imagenet-c"), data)) == 3
+
+
+@pytest.mark.parametrize("layout", ["png", "cifar-c"])
+def test_hidden_files_are_no_part_of_a_tree(tmp_path, layout):
+    tree = write(tmp_path / "t", layout=layout)
+    before = [condition.identity for condition in read(tree)]
+    for name in (
+        "._lines.npy",
+        "__MACOSX/1/a/b.png",
+        "lines/__MACOSX/a.png",
+        "lines/1.00/__MACOSX/cat/a.png",
+    ):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(b"\0\5\x16\7")
+    assert [condition.identity for condition in read(tree)] == before

@@ -207,13 +207,14 @@ def apply(
     import os
 
     from nversion.data.trees import check_disk, check_workers, plan_tree, write_tree
-    from nversion.study import duration, read_images_spec, trees_of
+    from nversion.study import duration, read_images_spec, say_hidden, trees_of
 
     workers = workers if workers is not None else len(os.sched_getaffinity(0))
     check_workers(workers)
     command = f"nversion corruptions apply {spec} --out {out}"
     with ConsoleReporter() as reporter:
         trees = trees_of(read_images_spec(spec), spec.parent, out, layout, quality)
+        say_hidden([tree.dataset for tree in trees], reporter)
         if layout == "imagenet-c":
             reporter.say(
                 f"JPEG of quality {quality} changes the images once more, accuracies by up to some points; "

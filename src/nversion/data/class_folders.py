@@ -12,7 +12,7 @@ from nversion.core import LabelSpace, UserError
 from nversion.core.label_spaces import IMAGENET
 
 from .classes import imagenet_class_names
-from .images import IMAGE_SUFFIXES
+from .walking import hidden_in_folders, image_files, visible_folders
 
 NUM_CLASSES = 1000
 
@@ -30,13 +30,13 @@ def subfolders(path: Path) -> list[str]:
     """
     if not path.is_dir():
         raise UserError(expected=f"the folder {path}", found="no such folder", next_step="correct the path")
-    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return visible_folders(path)
 
 
 def read_class_folders(
     path: Path, label_of: Callable[[str], int | None], kind: str
-) -> tuple[list[str], NDArray[np.int64]]:
-    """Image files under `path`, by label and then by name, and their labels.
+) -> tuple[list[str], NDArray[np.int64], int]:
+    """Image files under `path`, by label and then by name, their labels, and how many hidden ones there are.
 
     Args:
         path: its folders are classes.
@@ -58,11 +58,13 @@ def read_class_folders(
         labelled.append((label, folder))
     files: list[str] = []
     labels: list[int] = []
+    hidden = hidden_in_folders(path)
     for label, folder in sorted(labelled):
-        images = sorted(p.name for p in (path / folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        files += [f"{folder}/{image}" for image in images]
+        images, of_folder = image_files(path / folder, deep=False)
+        files += [f"{folder}/{image.name}" for image in images]
         labels += [label] * len(images)
-    return files, np.array(labels, np.int64)
+        hidden += of_folder
+    return files, np.array(labels, np.int64), hidden
 
 
 def check_whole(path: Path, labels_N: NDArray[np.int64], per_class: int, folder_names: Sequence[str]) -> None:

@@ -37,6 +37,7 @@ class Dataset(ABC):
     Attributes:
         accepted: by row, further labels that count as right, ascending; empty unless `accepting` gave some.
         max_pixels: of the largest image that is decoded; a larger one is unreadable.
+        hidden: files that are no samples because systems and editors hide them (see `walking`).
 
     Raises:
         UserError: no samples, an id twice or not UTF-8, or a label outside the label space.
@@ -48,6 +49,7 @@ class Dataset(ABC):
     labels_N: NDArray[np.int64]
     accepted: Mapping[int, tuple[int, ...]]
     max_pixels: int
+    hidden: int
 
     def __init__(
         self, name: str, label_space: LabelSpace, sample_ids: Sequence[str], labels_N: NDArray[np.int64]
@@ -85,12 +87,14 @@ class Dataset(ABC):
         self.labels_N.setflags(write=False)
         self.accepted = {}
         self.max_pixels = MAX_PIXELS
+        self.hidden = 0
 
     def __len__(self) -> int:
         return len(self.sample_ids)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {len(self)} images, {self.label_space})"
+        hidden = f", {self.hidden} hidden files left out" if self.hidden else ""
+        return f"{type(self).__name__}({self.name!r}, {len(self)} images, {self.label_space}{hidden})"
 
     @abstractmethod
     def decode(self, index: int) -> NDArray[np.uint8]:
@@ -196,6 +200,7 @@ class Part(Dataset):
         )
         self.whole = whole
         self.max_pixels = whole.max_pixels
+        self.hidden = whole.hidden
         self.indices = indices
         self.accepted = {
             row: whole.accepted[index]

@@ -24,9 +24,11 @@ class ImageFiles(Dataset):
         folder: Path,
         files: Sequence[str],
         labels_N: NDArray[np.int64],
+        hidden: int = 0,
     ) -> None:
         super().__init__(name, label_space, files, labels_N)
         self.folder = folder
+        self.hidden = hidden
 
     def decode(self, index: int) -> NDArray[np.uint8]:
         return decode_image(self.folder / self.sample_ids[index], self.max_pixels)

@@ -1,6 +1,6 @@
 """A study: its spec, its plan, its run, its tables."""
 
-from .images import trees_of
+from .images import say_hidden, trees_of
 from .plan import OpenStudy, Plan, make_plan, open_study
 from .reporter import Reporter, Silent, duration
 from .run import run_study, say_plan
@@ -21,6 +21,7 @@ __all__ = [
     "read_pool_spec",
     "read_spec",
     "run_study",
+    "say_hidden",
     "say_plan",
     "trees_of",
 ]

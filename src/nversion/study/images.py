@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from nversion.corruptions import create, united
 from nversion.data import Canonical, Condition, Dataset, Tree, open_dataset, open_stored
 from nversion.data.trees import MANIFEST
 
+from .reporter import Reporter
 from .spec import CalibrationTable, ImagesSpec, read_calibrated
 
 Images = TypeVar("Images", bound=ImagesSpec)
@@ -23,6 +24,17 @@ def open_datasets(spec: ImagesSpec, base: Path) -> dict[str, Dataset]:
         name: open_dataset({"name": name, **{k: v for k, v in table.items() if k != "terms"}}, base)
         for name, table in spec.data.items()
     }
+
+
+def say_hidden(datasets: Iterable[Dataset], reporter: Reporter) -> None:
+    """Tell of which data sets hidden files were left out, and how many."""
+    for dataset in datasets:
+        if dataset.hidden:
+            files = "file" if dataset.hidden == 1 else "files"
+            reporter.say(
+                f"Left out of {dataset.name}: {dataset.hidden:,} hidden {files} "
+                "(.ipynb_checkpoints, ._name, __MACOSX and the like)"
+            )
 
 
 def canonical_of(spec: ImagesSpec) -> Canonical:

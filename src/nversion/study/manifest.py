@@ -38,6 +38,7 @@ def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], secon
                 "source": dataset.name,
                 "n": facts["num_samples"][name],
                 "excluded": facts["excluded"][name],
+                "hidden": dataset.hidden,
                 "fingerprint": dataset.fingerprint,
                 "label_space": dataset.label_space.name,
                 "terms": spec.data[name].get("terms", ""),

@@ -11,6 +11,7 @@ from nversion.core import UserError, only_run, remove_leftovers
 from nversion.predictions import Predictions
 from nversion.predictions import run as run_models
 
+from .images import say_hidden
 from .manifest import write_manifest
 from .plan import (
     OpenStudy,
@@ -72,6 +73,7 @@ def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
     spec = study.spec
     for name in plan.set_aside:
         reporter.say(f"Set aside, it does not match its manifest and is computed again: {name}")
+    say_hidden(study.datasets.values(), reporter)
     counts = ", ".join(f"{count:,} of {size} members" for size, count in plan.ensembles.items())
     reporter.say(
         f"{len(study.classifiers)} models, {len(study.conditions)} conditions, "

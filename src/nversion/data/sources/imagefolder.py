@@ -14,6 +14,7 @@ from nversion.data.classes import read_classes
 from nversion.data.dataset import DATASET_SOURCES, Dataset, label_out_of_range
 from nversion.data.image_files import ImageFiles
 from nversion.data.images import IMAGE_SUFFIXES
+from nversion.data.walking import hidden_in_folders, image_files, visible_folders
 
 OWN = "own"
 
@@ -29,6 +30,8 @@ def open_imagefolder(
     num_classes: int | None = None,
 ) -> Dataset:
     """Images in sub-folders; what a sub-folder means is said by a map, never by its place in the order.
+
+    Hidden folders and files (.ipynb_checkpoints, ._1.png, __MACOSX) are left out and counted.
 
     A folder that lacks some classes would shift the index of all later ones, and a pretrained
     classifier would look wrong for most of them. Only `label_space = "own"` numbers the sub-folders in
@@ -49,7 +52,7 @@ def open_imagefolder(
     path = resolve(path, base)
     if not path.is_dir():
         raise UserError(expected=f"the folder {path}", found="no such folder", next_step="correct the path")
-    folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    folders = visible_folders(path)
     if not folders:
         raise UserError(
             expected=f"one sub-folder per class in {path}",
@@ -58,7 +61,7 @@ def open_imagefolder(
         )
     name = name or path.resolve().name
     space, labels = _labels(path, base, name, label_space, classes, num_classes, folders)
-    files, file_labels = [], []
+    files, file_labels, hidden = [], [], hidden_in_folders(path)
     for folder in folders:
         if folder not in labels:
             raise UserError(
@@ -66,7 +69,8 @@ def open_imagefolder(
                 found=f"none of {folder!r}",
                 next_step="add it to the map, or move the sub-folder away",
             )
-        images = sorted(p for p in (path / folder).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        images, of_folder = image_files(path / folder)
+        hidden += of_folder
         if not images:
             raise UserError(
                 expected=f"images in {path / folder}",
@@ -75,7 +79,7 @@ def open_imagefolder(
             )
         files += [image.relative_to(path).as_posix() for image in images]
         file_labels += [labels[folder]] * len(images)
-    return ImageFiles(name, space, path, files, np.array(file_labels, np.int64))
+    return ImageFiles(name, space, path, files, np.array(file_labels, np.int64), hidden)
 
 
 def _labels(

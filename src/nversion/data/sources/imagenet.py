@@ -60,7 +60,7 @@ def open_imagenet(
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     if subfolders(path):
         kind = "a wnid of ImageNet-1k such as n01440764"
-        files, labels_N = read_class_folders(path, label_of.get, kind)
+        files, labels_N, hidden = read_class_folders(path, label_of.get, kind)
     else:
         files = sorted(p.name for p in path.iterdir() if _FILE.fullmatch(p.name))
         if not files:
@@ -69,10 +69,11 @@ def open_imagenet(
                 found="neither",
                 next_step="name the folder that the archive of validation images was unpacked in",
             )
+        hidden = 0
         labels_N = _labels(files, path, None if labels is None else resolve(labels, base), label_of)
     if not partial:
         check_whole(path, labels_N, PER_CLASS, wnids)
-    return ImageFiles(name or "imagenet", imagenet_label_space(), path, files, labels_N)
+    return ImageFiles(name or "imagenet", imagenet_label_space(), path, files, labels_N, hidden)
 
 
 def _labels(files: list[str], path: Path, given: Path | None, label_of: dict[str, int]) -> NDArray[np.int64]:

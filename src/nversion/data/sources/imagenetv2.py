@@ -58,11 +58,11 @@ def open_imagenetv2(
             found="none" if not known else " and ".join(known),
             next_step=f"add `variant = ...`, one of {', '.join(VARIANTS)}",
         )
-    files, labels_N = read_class_folders(path, _label_of, "a label from 0 to 999")
+    files, labels_N, hidden = read_class_folders(path, _label_of, "a label from 0 to 999")
     if not partial:
         check_whole(path, labels_N, PER_CLASS, [str(label) for label in range(NUM_CLASSES)])
     return ImageFiles(
-        name or f"imagenetv2-{variant or known[0]}", imagenet_label_space(), path, files, labels_N
+        name or f"imagenetv2-{variant or known[0]}", imagenet_label_space(), path, files, labels_N, hidden
     )
 
 

@@ -17,6 +17,7 @@ from nversion.core.settings import resolve
 from nversion.data.classes import read_classes
 from nversion.data.dataset import DATASET_SOURCES, Dataset
 from nversion.data.images import UnreadableImageError, decode_bytes
+from nversion.data.walking import is_hidden
 
 if TYPE_CHECKING:
     import polars as pl
@@ -83,7 +84,8 @@ def open_parquet(
         UserError: no such file or column, or columns of another type.
     """
     path = resolve(path, base)
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    all_files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    files = [file for file in all_files if not path.is_dir() or not is_hidden(file.name)]
     if not files or not files[0].is_file():
         raise UserError(
             expected=f"a parquet file, or a folder of them, in {path}",
@@ -92,7 +94,7 @@ def open_parquet(
         )
     frames = [_read(file, image_column, label_column) for file in files]
     names = read_classes(resolve(classes, base))[0] if classes else _class_names(files[0], label_column)
-    return EncodedImages(
+    dataset = EncodedImages(
         name or path.stem,
         label_space_of(f"the data set in {path}", label_space, class_names=names, num_classes=num_classes),
         [
@@ -103,6 +105,8 @@ def open_parquet(
         np.concatenate([labels_n for _, labels_n in frames]),
         _joined([images for images, _ in frames]),
     )
+    dataset.hidden = len(all_files) - len(files)
+    return dataset
 
 
 def _joined(parts: list[pl.Series]) -> pl.Series:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.data.dataset import DATASET_SOURCES, Dataset
 from nversion.data.images import UnreadableImageError, decode_image, out_of_memory, to_rgb
+from nversion.data.walking import is_hidden
 
 # Names of the library's data sets whose label space has a common name.
 _KNOWN = {"ImageNet": IMAGENET}
@@ -33,18 +35,24 @@ class Wrapped(Dataset):
     def __init__(
         self, name: str, label_space: LabelSpace, split: str, labels_N: NDArray[np.int64], wrapped: Any
     ) -> None:
-        super().__init__(
-            name, label_space, [f"{split}/{index:06d}" for index in range(len(labels_N))], labels_N
-        )
+        files = _files_of(wrapped)
+        root = Path(getattr(wrapped, "root", ""))
+        self.rows = [
+            row
+            for row in range(len(labels_N))
+            if files is None or not is_hidden(os.path.relpath(files[row], root))
+        ]
+        super().__init__(name, label_space, [f"{split}/{row:06d}" for row in self.rows], labels_N[self.rows])
+        self.hidden = len(labels_N) - len(self.rows)
         self.wrapped = wrapped
-        self.files = _files_of(wrapped)
+        self.files = files
 
     def decode(self, index: int) -> NDArray[np.uint8]:
         if self.files is not None:
-            return decode_image(Path(self.files[index]), self.max_pixels)
+            return decode_image(Path(self.files[self.rows[index]]), self.max_pixels)
         where = f"{self.name} ({self.sample_ids[index]})"
         try:
-            return np.array(to_rgb(self.wrapped[index][0]))
+            return np.array(to_rgb(self.wrapped[self.rows[index]][0]))
         except MemoryError as error:
             raise out_of_memory(where) from error
         except (OSError, ValueError, SyntaxError, EOFError) as error:
@@ -92,6 +100,12 @@ def open_torchvision(
     wrapped = _open(getattr(datasets, dataset), dataset, root, split, download)
     labels_N = _labels(wrapped, dataset)
     classes = getattr(wrapped, "classes", None)
+    if hidden := [c for c in classes or () if isinstance(c, str) and is_hidden(c)]:
+        raise UserError(
+            expected=f"folders of classes among the files of torchvision's {dataset} in {root}",
+            found=f"the hidden folder {hidden[0]!r}, which torchvision counts as a class",
+            next_step="remove it",
+        )
     names = [c if isinstance(c, str) else c[0] for c in classes] if isinstance(classes, Sequence) else None
     space = label_space_of(
         f"torchvision's {dataset}",

@@ -15,6 +15,7 @@ from nversion.core import UserError, fingerprint, fingerprint_file
 from nversion.core.reasons import reason_of
 from nversion.corruptions import IMAGENET_C_LEVELS, RELEASED_CIFAR_10_C_BAR
 from nversion.data.dataset import Dataset, Part
+from nversion.data.walking import is_hidden
 
 from .images import StoredImages
 from .layout import LABELS, samples_fingerprint
@@ -57,7 +58,7 @@ def arrays_in(
     digest_of = cache(fingerprint_file)
     found: dict[str, dict[float, Callable[[], StoredImages]]] = {}
     for path in sorted(tree.glob("*.npy")):
-        if path.name == LABELS:
+        if path.name == LABELS or is_hidden(path.name):
             continue
         num_rows = len(open_array(path))
         num_levels = num_rows // num_whole

@@ -18,6 +18,7 @@ from nversion.core import UserError, did_you_mean, fingerprint
 from nversion.data.canonical import Canonical
 from nversion.data.conditions import Condition
 from nversion.data.dataset import Dataset
+from nversion.data.walking import is_hidden
 
 from .arrays import arrays_in
 from .folders import folders_in
@@ -106,7 +107,7 @@ def open_stored(
         )
     if manifest is not None:
         _check_canonical(manifest, canonical, tree)
-    is_array = any(path.name != LABELS for path in tree.glob("*.npy"))
+    is_array = any(path.name != LABELS and not is_hidden(path.name) for path in tree.glob("*.npy"))
     there = arrays_in(tree, dataset, manifest) if is_array else folders_in(tree, dataset)
     row_of = {sample_id: row for row, sample_id in enumerate(dataset.sample_ids)}
     seeds = _seeds(manifest)

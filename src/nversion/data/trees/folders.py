@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from nversion.core import UserError, fingerprint
 from nversion.data.dataset import Dataset
-from nversion.data.images import IMAGE_SUFFIXES, decode_image
+from nversion.data.images import decode_image
+from nversion.data.walking import image_files, visible_folders
 
 from .images import StoredImages, check_size
 from .layout import folder_of, stem_of
@@ -85,11 +86,10 @@ def align(folder: Path, dataset: Dataset) -> tuple[str, ...]:
     """
     by_place: dict[str, list[str]] = {}
     by_name: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            file = path.relative_to(folder).as_posix()
-            by_place.setdefault(f"{folder_of(file)}/{stem_of(file)}", []).append(file)
-            by_name.setdefault(stem_of(file), []).append(file)
+    for path in image_files(folder)[0]:
+        file = path.relative_to(folder).as_posix()
+        by_place.setdefault(f"{folder_of(file)}/{stem_of(file)}", []).append(file)
+        by_name.setdefault(stem_of(file), []).append(file)
     is_flat = len({folder_of(sample_id) for sample_id in dataset.sample_ids}) == 1
     files, missing = [], []
     for sample_id in dataset.sample_ids:
@@ -116,7 +116,7 @@ def align(folder: Path, dataset: Dataset) -> tuple[str, ...]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [folder / name for name in visible_folders(folder)]
 
 
 def _found_in(tree: Path) -> dict[str, dict[float, Path]]:
