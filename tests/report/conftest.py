@@ -28,6 +28,7 @@ def _load(name: str) -> ModuleType:
 
 
 _load("synthetic_benchmark")
+_load("synthetic_gains")
 _load("synthetic_extra")  # synthetic.py imports it, also where pytest looks for its doctests
 
 

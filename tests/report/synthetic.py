@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 import synthetic_extra as extra  # conftest.py puts it where this finds it
 from PIL import Image
+from synthetic_gains import gain_tables
 
 from nversion.report.tables import SELECTION, Choice
 
@@ -87,6 +88,8 @@ def write_study(folder: Path, shape: Shape = Shape()) -> Path:
         tables["metrics"] = pl.concat([tables["metrics"], more])
         tables |= extra.extra_tables(world, tables["ensembles"])
         dot = _png(np.zeros((8, 8, 3), np.uint8))
+        compared = tables.get("comparisons", pl.DataFrame())
+        tables |= gain_tables(world, compared, dot, shape.selection)
         tables["suspects"] = extra.suspects(world, dot, shape.num_suspects)
         if shape.selection:
             tables["front"] = extra.front(world)

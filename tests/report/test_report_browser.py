@@ -32,8 +32,8 @@ def opened(small_study: Path, tmp_path_factory: pytest.TempPathFactory) -> subpr
 
 def test_every_figure_is_drawn(opened: subprocess.CompletedProcess[str]) -> None:
     assert 'data-drawn="yes"' in opened.stdout
-    assert len(re.findall(r"<canvas[^>]*class=\"marks\"", opened.stdout)) == 18
-    assert opened.stdout.count('class="still" ') == opened.stdout.count('display: none;">') == 18
+    assert len(re.findall(r"<canvas[^>]*class=\"marks\"", opened.stdout)) == 21
+    assert opened.stdout.count('class="still" ') == opened.stdout.count('display: none;">') == 21
 
 
 def test_drop_downs_stand_in_the_page(opened: subprocess.CompletedProcess[str]) -> None:

@@ -16,10 +16,14 @@ import pytest
 from nversion.core import UserError
 from nversion.report import Study, all_figures, build_report, read_study
 from nversion.report.figures import NAMES, Figure, records, render
+from nversion.report.figures.gains import gain_rows, power_rows, severity_gain_rows
 from nversion.report.figures.robustness import effective_robustness
+from nversion.report.figures.stability import split_rows
 from nversion.report.figures.trends import trend_rows
 from nversion.report.packing import Store, pack, unpack
+from nversion.report.sections.gains import smallest_gain
 
+OF_A_CHOICE = ("deployment", "selection", "selection_stability", "confidence_rival")
 BEGINNINGS = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG"}
 
 
@@ -39,7 +43,7 @@ def figures(study: Study) -> dict[str, Figure]:
 
 
 def test_a_full_study_has_every_figure(figures: dict[str, Figure]) -> None:
-    assert list(figures) == [name for name in NAMES if name not in ("deployment", "selection")]
+    assert list(figures) == [name for name in NAMES if name not in OF_A_CHOICE]
 
 
 @pytest.mark.parametrize("form", BEGINNINGS)
@@ -169,3 +173,84 @@ def test_families_are_told_apart_by_colour_and_shape_together(
     colours, shapes = (dict(zip(s["domain"], s["range"], strict=True)) for s in scales)
     assert len(colours) == len({(colours[name], shapes.get(name)) for name in colours}) == drawn
     assert ("29 other families" in colours) == (number == 100)
+
+
+@pytest.fixture(scope="module")
+def chosen_study(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    shape = synthetic.Shape(num_models=5, num_images=60, datasets=("d",), num_corruptions=2, selection=True)
+    return read_study(synthetic.write_study(tmp_path_factory.mktemp("chosen"), shape))
+
+
+def test_the_forest_of_gains_has_the_ten_best_of_each_condition(study: Study) -> None:
+    rows = gain_rows(study)
+    table = study.table("gains").filter(size=3, consensus="average", condition="val/clean").sort("rank")
+    first = rows.filter(condition="val/clean")
+    assert first["ensemble"].to_list() == table["ensemble"].to_list()
+    assert first["rank"].to_list() == list(range(1, 11))
+    assert first["low_corrected"].to_list() == table["low_corrected"].to_list()
+
+
+def test_the_forest_opens_on_the_hardest_condition_and_says_how_many_are_shown(study: Study) -> None:
+    mean = {c: study.models.filter(condition=c)["top1"].mean() for c in study.condition_names}
+    worst = min(mean, key=lambda c: mean[c])
+    figure = all_figures(study)["gains"]
+    assert f"'value': '{worst}'" in str(figure.spec()["params"])
+    sure = study.table("gains").filter(size=3, consensus="average", condition=worst)
+    num = sure.filter(pl.col("low_corrected") > 0).height
+    said = f"{num} of these 10 are shown" if num else "none of these 10 is shown"
+    assert said in figure.caption
+
+
+def test_power_stands_beside_the_gains_that_were_seen(study: Study) -> None:
+    rows = power_rows(study).filter(label="clean")
+    seen = study.ensembles.filter(size=3, consensus="average", condition="val/clean")["improvement"]
+    assert rows["gain"].to_list() == [0.0312, 0.0451, seen.median(), seen.max()]
+    assert smallest_gain(study) == (
+        "With 300 images a gain over the best member by average below 3.1 points cannot reliably be told "
+        "from "
+        "zero on clean (80 % power at the 5 % level, one ensemble named beforehand), and below 4.5 points "
+        "where "
+        "all 10 ensembles of 3 are compared; a gain of one point needs 3,200 images."
+    )
+
+
+def test_gain_against_severity_is_a_mean_with_the_spread_of_the_ensembles(study: Study) -> None:
+    rows = severity_gain_rows(study)
+    scale = study.table("severities").row(0, named=True)
+    assert rows["panel"].n_unique() == study.table("severities")["corruption"].n_unique()
+    for row in rows.filter(panel=rows["panel"][0]).iter_rows(named=True):
+        condition = next(
+            c
+            for c in study.condition_names
+            if (study.fact(c)["corruption"], study.fact(c)["severity"] or 0.0)
+            in ((scale["corruption"], row["severity"]), (None, row["severity"]))
+        )
+        gain = study.ensembles.filter(size=3, consensus="average", condition=condition)["improvement"]
+        assert row["gain"] == pytest.approx(gain.mean())
+        assert row["high"] == pytest.approx(gain.quantile(0.95))
+
+
+def test_the_rivals_caption_counts_comparisons_by_their_intervals(chosen_study: Study) -> None:
+    figure = all_figures(chosen_study)["confidence_rival"]
+    num = len(chosen_study.condition_names)
+    assert f"fewer wrong answers pass in {num} and more in 0 of {num} comparisons" in figure.caption
+    voters = figure.data["rows"].filter(system="voter")
+    assert voters["said"].unique().to_list() == ["3 of 3"]
+
+
+def test_stability_counts_what_each_split_chose(chosen_study: Study) -> None:
+    splits = chosen_study.table("selection_splits")
+    rows = all_figures(chosen_study)["selection_stability"].data["rows"]
+    counts = dict(splits.group_by("ensemble").len().iter_rows())
+    assert rows.height == splits.height
+    for row in rows.iter_rows(named=True):
+        assert row["times"] == counts[row["ensemble"]]
+        assert row["row"] == f"{row['ensemble']} ({counts[row['ensemble']]} of {splits.height})"
+
+
+def test_contenders_beyond_ten_share_a_row(chosen_study: Study) -> None:
+    splits = chosen_study.table("selection_splits").head(1)
+    many = pl.concat([splits.with_columns(pl.lit(f"e{i}").alias("ensemble")) for i in range(13)])
+    study = replace(chosen_study, extra={**chosen_study.extra, "selection_splits": many})
+    rows = split_rows(study)
+    assert rows["row"].to_list()[-3:] == ["3 other contenders"] * 3

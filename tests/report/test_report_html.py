@@ -70,7 +70,7 @@ def test_every_image_has_words(text: str) -> None:
 
 
 def test_there_is_a_still_for_every_live_figure(text: str) -> None:
-    assert text.count('class="live"') == text.count('class="still"') == 18
+    assert text.count('class="live"') == text.count('class="still"') == 21
 
 
 def test_without_figure_files_none_are_written(synthetic: ModuleType, tmp_path: Path) -> None:

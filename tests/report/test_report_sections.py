@@ -24,7 +24,15 @@ from nversion.report.figures.voting import coverage_rows, vote_rows
 from nversion.report.html import page
 from nversion.report.reading import glossary, terms
 from nversion.report.schemas import EXTRA, LATER_COLUMNS
-from nversion.report.sections import all_sections, attribution, calibration, diversity, hazards, suspects
+from nversion.report.sections import (
+    all_fail,
+    all_sections,
+    attribution,
+    calibration,
+    diversity,
+    hazards,
+    suspects,
+)
 from nversion.report.sections.deployment import front_table
 from nversion.report.sections.paired import comparison_table
 from nversion.report.sections.robustness import robustness_tables
@@ -67,12 +75,14 @@ def test_a_full_study_has_every_section(full: Study) -> None:
         "benchmark",
         "calibration",
         "diversity",
+        "gains",
         "attribution",
         "representation",
         "common-failure",
         "voting",
         "deployment",
         "hazards",
+        "all-fail",
         "suspects",
     ]
 
@@ -397,3 +407,17 @@ def test_optional_tables_of_another_run_are_left_out(full: Study, tmp_path: Path
 
 def test_every_optional_table_has_a_schema() -> None:
     assert set(schemas.OPTIONAL) == {"samples", "maps", "selection", *EXTRA}
+
+
+def test_images_on_which_all_fail_are_shown_with_label_and_answers(small_study: Path) -> None:
+    study = read_study(small_study)
+    section = all_fail.section(study)
+    assert section is not None
+    (sheet,) = (block for block in section.blocks if block.kind == "sheet")
+    (picture,) = sheet.pictures
+    assert picture["title"] == "labelled class 0"
+    assert picture["lines"] == ["says screen (2 of 3), dog (1 of 3)", "clean", "under 2 of 2 conditions"]
+    assert picture["alt"].startswith("0.jpg under clean, labelled class 0; the members say screen")
+    assert "2 images, 1 of them under every condition; 1 more are in tables/all_fail.parquet." in [
+        block.text for block in section.blocks if block.kind == "words"
+    ]

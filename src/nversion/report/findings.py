@@ -35,6 +35,7 @@ from .labels import (
 )
 from .names import attribution_parts, short_metric_label
 from .schemas import MEAN_ACCURACY
+from .sections.gains import smallest_gain
 from .selection import held_out
 from .tables import Study
 from .undefined import defined, number
@@ -50,6 +51,7 @@ def findings(study: Study) -> list[str]:
         scope(study),
         what_corruptions_cost(study),
         what_ensembles_bring(study),
+        *filter(None, [smallest_gain(study)]),
         what_diversity_tells(study),
         *what_fails_together(study),
         what_to_deploy(study),

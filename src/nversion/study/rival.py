@@ -24,8 +24,8 @@ from nversion.reliability import paired_difference_interval, proportion_interval
 from .halves import halves
 from .schemas import RIVAL
 
-LEVELS = 20
-"""Coverages at which the model's curve is told: 1/20, 2/20, …, 1."""
+LEVELS = 50
+"""Coverages at which the model's curve is told: 1/50, 2/50, …, 1."""
 VOTER, MODEL = "voter", "model"
 
 

@@ -33,7 +33,7 @@ def severity_rows(study: Study) -> pl.DataFrame:
     """
     scales = study.table("severities").unique(["dataset", "corruption", "stored"], maintain_order=True)
     parts = [
-        accuracies.join(_points(study, scale), on="condition", maintain_order="right").with_columns(
+        accuracies.join(points_of(study, scale), on="condition", maintain_order="right").with_columns(
             pl.lit(source_label(study, scale)).alias("panel")
         )
         for scale in scales.iter_rows(named=True)
@@ -43,7 +43,7 @@ def severity_rows(study: Study) -> pl.DataFrame:
     return pl.concat(parts).select(columns) if parts else pl.DataFrame(schema=dict.fromkeys(columns))
 
 
-def _points(study: Study, scale: Mapping[str, Any]) -> pl.DataFrame:
+def points_of(study: Study, scale: Mapping[str, Any]) -> pl.DataFrame:
     """Columns condition, severity: the conditions of one scale, severities growing."""
     points = []
     for condition in study.condition_names:

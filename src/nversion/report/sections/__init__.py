@@ -6,11 +6,13 @@ from nversion.report.blocks import Section
 from nversion.report.tables import Study
 
 from . import (
+    all_fail,
     attribution,
     benchmark,
     calibration,
     deployment,
     diversity,
+    gains,
     hazards,
     reliability,
     representation,
@@ -24,12 +26,14 @@ _MODULES = (
     benchmark,
     calibration,
     diversity,
+    gains,
     attribution,
     representation,
     reliability,
     voting,
     deployment,
     hazards,
+    all_fail,
     suspects,
 )
 

@@ -21,8 +21,8 @@ def severity_blocks(study: Study) -> list[Block]:
     if study.table("severities").is_empty():
         return [
             Words(
-                "Each corruption was studied at one severity, so how accuracy falls with severity is not "
-                "told: a list of severities in the study file adds it.",
+                "Each corruption was studied at one severity, so how accuracy, and the gain of ensembles, "
+                "changes with severity is not told: a list of severities in the study file adds it.",
                 quiet=True,
             )
         ]
@@ -42,6 +42,7 @@ def severity_blocks(study: Study) -> list[Block]:
             "levels that were chosen, so they compare within a column."
         ),
         Drawing("accuracy_by_severity"),
+        Drawing("gain_by_severity"),
         Tables(severity_tables(study)),
     ]
 

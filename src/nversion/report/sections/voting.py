@@ -45,6 +45,8 @@ def section(study: Study) -> Section | None:
             Drawing("risk_coverage"),
             Tables(coverage_tables(study), "Of: "),
         ]
+    if not study.table("rival").is_empty():
+        blocks += [Heading("Or one model that stops when it is not sure"), Drawing("confidence_rival")]
     if not blocks:
         return None
     blocks += [Words(text, quiet=True) for text in (leaning(study), absent(study)) if text]
