@@ -287,10 +287,16 @@ def test_wrong_settings_are_told(spec, message):
         make_loss(spec)
 
 
-@pytest.mark.parametrize("value", [-0.01, float("nan")])
 @pytest.mark.parametrize("name", WEIGHTED)
-def test_a_weight_out_of_range_is_told(name, value):
-    with pytest.raises(UserError, match=rf"a weight (of at least 0|from 0 to 1), found {value}; correct it"):
+def test_a_weight_out_of_range_is_told(name):
+    with pytest.raises(UserError, match=r"a weight (of at least 0|from 0 to 1), found -0.01; correct it"):
+        make_loss({"name": name, "weight": -0.01})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_a_weight_is_finite(name, value):
+    with pytest.raises(UserError, match=f"a valid 'weight' of the loss '{name}', found {value}; .* finite"):
         make_loss({"name": name, "weight": value})
 
 

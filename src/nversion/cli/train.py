@@ -81,7 +81,7 @@ def _chosen(variants: dict[str, TrainingRecipe], only: list[str] | None) -> dict
 
 
 def _planned(recipe: TrainingRecipe, base: Path) -> list[dict[str, Any]]:
-    from nversion.training import member_facts, open_data
+    from nversion.training import open_data, rehearse
 
     data = open_data(recipe, base)
     steps = len(data.train) // recipe.train.batch_size or 1
@@ -97,7 +97,7 @@ def _planned(recipe: TrainingRecipe, base: Path) -> list[dict[str, Any]]:
             "steps an epoch": steps,
             "seeds": len(recipe.train.seeds),
         }
-        for facts in member_facts(recipe, data.train.label_space.num_classes, base)
+        for facts in rehearse(recipe, data, base)
     ]
 
 

@@ -28,7 +28,7 @@ def plain_name(name: object, origin: str) -> str:
     >>> plain_name("seed-0.safetensors", "training.json")
     'seed-0.safetensors'
     """
-    if not isinstance(name, str) or not _is_plain(name):
+    if not isinstance(name, str) or not is_plain(name):
         raise UserError(
             expected=f"plain names of files in {origin}: no path, no control character",
             found=_shown(name),
@@ -80,7 +80,8 @@ def inside(folder: Path, *names: object, origin: str) -> Path:
     return path
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
+    """Whether a text is the name of one file or folder; see `plain_name`."""
     return (
         name not in ("", ".", "..")
         and not any(one in "/\\" or unicodedata.category(one) in _UNWRITABLE for one in name)

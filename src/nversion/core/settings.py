@@ -57,7 +57,9 @@ def call_with_settings(function: Callable[..., T], settings: Mapping[str, Any], 
         if inspect.isclass(function):
             adapter: TypeAdapter[T] = TypeAdapter(cast(Any, function))
             return adapter.validate_python({**settings, **given})
-        checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
+        checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False))(
+            function
+        )
         return checked(**settings, **given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

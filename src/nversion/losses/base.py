@@ -53,6 +53,7 @@ class Loss(ABC):
     """
 
     needs: ClassVar[frozenset[Needs]] = frozenset()
+    __pydantic_config__: ClassVar[dict[str, bool]] = {"allow_inf_nan": False}  # of settings from a recipe
 
     @abstractmethod
     def __call__(self, batch: TrainingBatch) -> Terms:

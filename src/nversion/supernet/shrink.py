@@ -25,6 +25,7 @@ from nversion.core import (
     remove_leftovers,
     write_record,
 )
+from nversion.core.settings import resolve
 from nversion.data import Canonical, Condition
 from nversion.elastic import ElasticNetwork, Space, Subnet
 from nversion.models import Lineage, Preprocessing
@@ -42,10 +43,12 @@ from nversion.models.weights import build_architecture, load_strictly, read_weig
 from nversion.training import TrainingData, open_data
 from nversion.training.checkpoints import load_checkpoint, save_checkpoint
 from nversion.training.finished import WithDiary, clear, restore_diary, write_diary
+from nversion.training.identity import starting_weights, train_settings
 from nversion.training.images import open_images
 from nversion.training.loop import Progress, StageRun, train_stage
-from nversion.training.members import preprocessing_of
-from nversion.training.recipe import RECIPE, WITHOUT_EFFECT, MemberTable, TrainingRecipe
+from nversion.training.members import code_of, preprocessing_of
+from nversion.training.optimizers import settings_code
+from nversion.training.recipe import RECIPE, MemberTable, TrainingRecipe
 from nversion.training.record import Record
 from nversion.training.run import launched
 from nversion.training.strategies import Stage
@@ -383,8 +386,9 @@ def build_supernet(
         table.arch, classes, table.args, f"the supernet {table.name!r}", base, None, table.seed
     )
     if table.weights is not None:
-        state, _ = read_weights(base / table.weights)
-        load_strictly(built.module, state, base / table.weights, table.arch)
+        path = resolve(Path(table.weights), base)
+        state, _ = read_weights(path)
+        load_strictly(built.module, state, path, table.arch)
     preprocessing = preprocessing_of(built.preprocessing, spec.preprocessing, spec.canonical.size)
     built.module.requires_grad_(True)
     architecture = table.architecture or built.architecture or built.name
@@ -421,10 +425,15 @@ def recipe_of(spec: SupernetSpec, stage: StageTable) -> TrainingRecipe:
 
 
 def _identity(spec: SupernetSpec, data: TrainingData, base: Path) -> str:
-    content = spec.model_dump(mode="json", exclude={"subnets", "search"})
-    for setting in WITHOUT_EFFECT:
-        content["train"].pop(setting, None)
-    del content["data"]  # known by what is in it, not by its place
-    start = fingerprint_file(base / spec.supernet.weights) if spec.supernet.weights else ""
+    table = spec.supernet
+    # Data are known by what is in them, not by their place.
+    content = spec.model_dump(mode="json", exclude={"subnets", "search", "data", "train"})
     validation = data.validation.fingerprint if data.validation else ""
-    return fingerprint([content, start, data.train.fingerprint, validation])
+    return fingerprint(
+        [
+            [content, train_settings(recipe_of(spec, spec.stages[0]).train)],
+            [code_of(table.arch, table.args, base), *settings_code(spec.optimizer, spec.schedule)],
+            starting_weights(table.weights, base),
+            [data.train.fingerprint, validation],
+        ]
+    )

@@ -1,12 +1,12 @@
 """Training ensembles that are diverse on purpose: recipes, strategies, one loop."""
 
 from .finished import TrainedEnsemble, TrainedMember
-from .members import member_facts
+from .members import PlannedMember, member_facts
+from .opened import TrainingData, open_data
 from .plain import Epoch, Loss, accuracy, distillation, forked_randomness, shift, train_classifier
+from .plan import rehearse
 from .recipe import TrainingRecipe, parse_recipe, read_recipe
 from .run import (
-    TrainingData,
-    open_data,
     study_file,
     study_tables,
     train_recipe,
@@ -17,6 +17,7 @@ __all__ = [
     "STRATEGIES",
     "Epoch",
     "Loss",
+    "PlannedMember",
     "TrainedEnsemble",
     "TrainedMember",
     "TrainingData",
@@ -28,6 +29,7 @@ __all__ = [
     "open_data",
     "parse_recipe",
     "read_recipe",
+    "rehearse",
     "shift",
     "study_file",
     "study_tables",

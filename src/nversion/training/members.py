@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nversion.core import UserError, fingerprint
+from nversion.core import UserError, did_you_mean, fingerprint
 from nversion.losses.base import Needs
 from nversion.models import Preprocessing, make_classifier
 from nversion.models.sources.file import load_file
@@ -25,13 +25,14 @@ from .recipe import MapsTable, MemberTable, PreprocessingTable, TrainingRecipe
 
 @dataclass(frozen=True)
 class MemberFacts:
-    """What a finished member's card says of it."""
+    """What a finished member's card says of it, and the fingerprint of the user's code that builds it."""
 
     name: str
     table: MemberTable
     architecture: str
     preprocessing: Preprocessing
     seed: int
+    code: str
 
 
 @dataclass(frozen=True)
@@ -82,15 +83,21 @@ def build_members(
         for copy in range(table.count):
             position = len(modules)
             own = seed_of("initial weights", seed, position)
-            module, preprocessing = _built(table, recipe, num_classes, base, own)
-            _freeze(module, table.frozen)
+            module, preprocessing, code = _built(table, recipe, num_classes, base, own)
+            _freeze(module, table.frozen, f"the member {table.name or table.arch!r}")
+            if not any(parameter.requires_grad for parameter in module.parameters()):
+                raise UserError(
+                    expected=f"something to train in the member {table.name or table.arch!r}",
+                    found="no parameter, or none that is not frozen",
+                    next_step="freeze less, or name another architecture",
+                )
             stem = _stem(table)
             repeated = sum(_stem(other) == stem for other in recipe.members) > 1
             name = f"{stem}-{copy}" if table.count > 1 or repeated else stem
             if name in {fact.name for fact in facts}:
                 name = f"{name}-{position}"
             modules.append(module)
-            facts.append(MemberFacts(name, table, _architecture(table), preprocessing, own))
+            facts.append(MemberFacts(name, table, _architecture(table), preprocessing, own, code))
     return modules, facts
 
 
@@ -101,16 +108,41 @@ def member_facts(recipe: TrainingRecipe, num_classes: int, base: Path) -> list[P
         UserError: an architecture cannot be built or does not run.
     """
     modules, facts = build_members(recipe, num_classes, 0, base)
-    planned = []
-    for module, fact in zip(modules, facts, strict=True):
-        card = make_classifier(
-            module, fact.preprocessing, name=fact.name, source=fact.table.arch, label_space="plan"
-        ).card
-        planned.append(PlannedMember(fact.name, card.num_parameters, card.macs))
-    return planned
+    return [planned(module, fact, num_classes) for module, fact in zip(modules, facts, strict=True)]
 
 
-def _freeze(module: nn.Module, patterns: Sequence[str]) -> None:
+def planned(module: nn.Module, fact: MemberFacts, num_classes: int) -> PlannedMember:
+    """Size and cost of a member, which ends in eval mode; what was to be trained still is.
+
+    Raises:
+        UserError: the network does not run on one image, or has not as many outputs as there are classes.
+    """
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    card = make_classifier(
+        module, fact.preprocessing, name=fact.name, source=fact.table.arch, label_space="plan"
+    ).card
+    for parameter in learned:
+        parameter.requires_grad_(True)
+    if card.label_space.num_classes != num_classes:
+        raise UserError(
+            expected=f"{num_classes} outputs of the member {fact.name!r}, one a class of the data",
+            found=str(card.label_space.num_classes),
+            next_step="set the number of classes in its `args`, or name another architecture",
+        )
+    return PlannedMember(fact.name, card.num_parameters, card.macs)
+
+
+def _freeze(module: nn.Module, patterns: Sequence[str], where: str) -> None:
+    names = [name for name, _ in module.named_parameters()]
+    for pattern in patterns:
+        if pattern != "backbone" and not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(
+                expected=f"patterns in `frozen` that parameters of {where} match",
+                found=repr(pattern),
+                next_step=did_you_mean(pattern, ["backbone", *names])
+                if len(names) < 20
+                else f'write "backbone", or names as they are there, such as "{names[0]}" or "{names[-1]}"',
+            )
     classifier = classifier_of(module)[0] if "backbone" in patterns else None
     for name, parameter in module.named_parameters():
         of_backbone = classifier is not None and name.rpartition(".")[0] != classifier
@@ -119,12 +151,12 @@ def _freeze(module: nn.Module, patterns: Sequence[str]) -> None:
 
 
 def _stem(table: MemberTable) -> str:
-    return table.name or table.arch.rpartition(":")[2]
+    return table.name or table.arch.rpartition(":")[2].replace("/", "-")
 
 
 def _built(
     table: MemberTable, recipe: TrainingRecipe, num_classes: int, base: Path, seed: int
-) -> tuple[nn.Module, Preprocessing]:
+) -> tuple[nn.Module, Preprocessing, str]:
     where = f"the member {table.name or table.arch!r}"
     # A function of the user's takes what it takes; the libraries' architectures are told the classes.
     classes = None if table.arch.startswith("python:") else num_classes
@@ -141,7 +173,15 @@ def _built(
         else build_architecture(table.arch, classes, table.args, where, base, None, seed)
     )
     loaded.module.requires_grad_(True).train()
-    return loaded.module, preprocessing_of(loaded.preprocessing, recipe.preprocessing, recipe.canonical.size)
+    preprocessing = preprocessing_of(loaded.preprocessing, recipe.preprocessing, recipe.canonical.size)
+    return loaded.module, preprocessing, loaded.code
+
+
+def code_of(arch: str, args: Mapping[str, Any], base: Path) -> str:
+    """The fingerprint of the user's code that builds an architecture; "" for that of libraries."""
+    if not arch.startswith("python:"):
+        return ""
+    return build_architecture(arch, None, args, repr(arch), base, None).code
 
 
 def preprocessing_of(own: Preprocessing | None, table: PreprocessingTable | None, size: int) -> Preprocessing:
@@ -232,7 +272,7 @@ class Members(nn.Module):
             )
             for position, network in enumerate(self.networks):
                 with _dropout(dropout_seeds, position, images_N3HW.device):
-                    own = network(self._preprocessings[position](images_N3HW))
+                    own = logits_of(network(self._preprocessings[position](images_N3HW)), network)
                 logits.append(own)
                 if with_maps:
                     maps.append(attribution_maps(images_N3HW, own, labels_N, self._maps))
@@ -240,6 +280,35 @@ class Members(nn.Module):
         return Outputs(
             torch.stack(logits), torch.stack(maps) if with_maps else None, features if taken else None
         )
+
+
+def logits_of(output: Any, network: nn.Module) -> Tensor:
+    """The logits (N, C) in what a network returns; what else it returns in training is not used.
+
+    That is the tensor itself, or the entry `logits` of a mapping, named tuple or object (torchvision's
+    GoogLeNet and Inception v3), or the only tensor of two dimensions of a mapping or tuple.
+
+    Raises:
+        UserError: there is none, or several and none of that name.
+    """
+    if isinstance(output, Tensor):
+        return output
+    named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if isinstance(named, Tensor):
+        return named
+    parts = output.values() if isinstance(output, Mapping) else output
+    found = (
+        [part for part in parts if isinstance(part, Tensor) and part.ndim == 2]
+        if isinstance(parts, Iterable)
+        else []
+    )
+    if len(found) != 1:
+        raise UserError(
+            expected=f"logits of shape (N, classes) from {type(network).__name__} while it is trained",
+            found=f"a {type(output).__name__} with {len(found)} tensors that could be they",
+            next_step="return the logits alone, or in a mapping or named tuple with the entry `logits`",
+        )
+    return found[0]
 
 
 def attribution_maps(images_N3HW: Tensor, logits_NC: Tensor, labels_N: Tensor, settings: MapsTable) -> Tensor:

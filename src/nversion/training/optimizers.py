@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nversion.core import Registry
+from nversion.core import Registry, UserError, code_fingerprint
+from nversion.core.reasons import reason_of
 from nversion.core.settings import call_with_settings, named_settings
 
 OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry("optimizer", "nversion.optimizers")
@@ -30,9 +31,15 @@ def make_optimizer(
         UserError: an unknown name or setting, or a value of the wrong type.
     """
     name, settings = named_settings(spec, "the optimizer", OPTIMIZERS)
-    return call_with_settings(
-        OPTIMIZERS[name], settings, f"the optimizer {name!r}", parameters=list(parameters)
-    )
+    what = f"the optimizer {name!r}"
+    try:
+        return call_with_settings(OPTIMIZERS[name], settings, what, parameters=list(parameters))
+    except UserError:
+        raise
+    except ValueError as error:  # torch's and timm's, of settings out of range
+        raise UserError(
+            expected=f"sound settings of {what}", found=reason_of(error), next_step="correct them"
+        ) from error
 
 
 def make_schedule(spec: Mapping[str, Any]) -> Schedule:
@@ -44,6 +51,19 @@ def make_schedule(spec: Mapping[str, Any]) -> Schedule:
     """
     name, settings = named_settings(spec, "the schedule", SCHEDULES)
     return call_with_settings(SCHEDULES[name], settings, f"the schedule {name!r}")
+
+
+def settings_code(optimizer: Mapping[str, Any], schedule: Mapping[str, Any]) -> list[str]:
+    """Fingerprints of the code of a table's optimizer and schedule; "" for nversion's own."""
+    return [
+        code_fingerprint(OPTIMIZERS[str(optimizer.get("name"))]),
+        code_fingerprint(SCHEDULES[str(schedule.get("name"))]),
+    ]
+
+
+def _check_positive(what: str, value: float) -> None:
+    if not value > 0:
+        raise UserError(expected=f"a {what} above 0", found=repr(value), next_step="correct it")
 
 
 @OPTIMIZERS.register("sgd")
@@ -121,6 +141,7 @@ def constant() -> Schedule:
 @SCHEDULES.register("step")
 def step(*, every: float, factor: float = 0.1) -> Schedule:
     """Times `factor` after every so many epochs, which need not be whole."""
+    _check_positive("number of epochs, `every`,", every)
     return lambda epoch, _epochs: factor ** math.floor(epoch / every)
 
 
@@ -143,6 +164,7 @@ def cosine(*, warm_up: float = 0.0, floor: float = 0.0, over: float | None = Non
 @SCHEDULES.register("cycles")
 def cycles(*, number: int) -> Schedule:
     """`number` equal cycles of half a cosine each, from the full rate down to 0: for snapshots."""
+    _check_positive("number of cycles", number)
 
     def factor(epoch: float, epochs: int) -> float:
         done = epoch * number / epochs % 1.0

@@ -10,14 +10,11 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from nversion.core import UserError
-from nversion.core.tables import FileKind, Table, read_toml
+from nversion.core.names import is_plain
+from nversion.core.tables import FileKind, Seed, Table, read_toml
 from nversion.data.canonical import CanonicalTable
 
 RECIPE = FileKind("recipe", "see recipes/ for examples")
-
-
-WITHOUT_EFFECT = ("device", "devices", "workers", "checkpoint_steps", "tensorboard")
-"""Settings of `[train]` on which the weights do not depend, beyond rounding."""
 
 
 class TrainTable(Table):
@@ -26,7 +23,7 @@ class TrainTable(Table):
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     epochs: int = Field(ge=1)
     batch_size: int = Field(64, ge=2)  # batch norm needs two
-    seeds: list[int] = Field([0], min_length=1)  # each repeats the whole run
+    seeds: list[Seed] = Field([0], min_length=1)  # each repeats the whole run
     accumulate: int = Field(1, ge=1)  # batches whose gradients are summed before a step
     clip: float | None = Field(None, gt=0)  # greatest norm of each member's gradient
     label_space: str | None = None
@@ -56,13 +53,15 @@ class AugmentTable(Table):
     crop_scale: tuple[float, float] | None = (0.08, 1.0)  # share of the area; None: no random crop
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width by height
     flip: float = Field(0.5, ge=0, le=1)
-    max_shift: int = Field(0, ge=0)  # pixels in each direction
+    max_shift: int = Field(0, ge=0, le=4096)  # pixels in each direction
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentTable:
         for low, high in (self.crop_scale or (1.0, 1.0), self.crop_ratio):
             if not 0 < low <= high:
                 raise ValueError("a range goes from a number above 0 to one that is not smaller")
+        if self.crop_ratio[0] < 0.01 or self.crop_ratio[1] > 100:
+            raise ValueError("a crop is at most 100 times as wide as high, or as high as wide")
         if self.crop_scale is not None and self.crop_scale[1] > 1:
             raise ValueError("a crop has at most the whole area, 1.0")
         return self
@@ -73,14 +72,19 @@ class MemberTable(Table):
 
     arch: str  # "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION"
     args: dict[str, Any] = Field(default_factory=dict)
-    count: int = Field(1, ge=1)
-    name: str | None = None
+    count: int = Field(1, ge=1, le=1000)
+    name: str | None = Field(None, max_length=200)  # of its file, too
     family: str = "other"
     weights: str | None = None  # a weights file to start from; None: random
-    frozen: list[str] = Field(
-        default_factory=list
-    )  # patterns of parameters that are not trained; "backbone": all
-    # but the classifier's
+    # Patterns of parameters that are not trained; "backbone": all but the classifier's.
+    frozen: list[str] = Field(default_factory=list)
+
+    @field_validator("name")
+    @classmethod
+    def _of_a_file(cls, name: str | None) -> str | None:
+        if name is not None and not is_plain(name):
+            raise ValueError("members' files have these names: no path, no control character")
+        return name
 
 
 class StrategyTable(Table):
@@ -119,7 +123,7 @@ class PretrainingTable(Table):
     method: Literal["dino"] = "dino"
     epochs: int = Field(ge=1)
     batch_size: int = Field(64, ge=2)
-    seed: int = 0  # of the backbone; the seeds of [train] are the classifier's
+    seed: Seed = 0  # of the backbone; the seeds of [train] are the classifier's
     optimizer: dict[str, Any] = Field(default_factory=lambda: {"name": "adamw", "learning_rate": 5e-4})
     schedule: dict[str, Any] = Field(default_factory=lambda: {"name": "cosine", "warm_up": 10})
     clip: float | None = Field(3.0, gt=0)  # greatest norm of the gradient

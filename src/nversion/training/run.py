@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,56 +17,25 @@ from nversion.core.files import remove_leftovers
 from nversion.core.toml import to_toml
 from nversion.corruptions import PAPER_STRENGTHS_CIFAR, PAPER_STRENGTHS_IMAGENET
 from nversion.corruptions.severities import SMALL_IMAGE
-from nversion.data import Canonical, Dataset, open_dataset
+from nversion.data import Canonical
 from nversion.losses import make_loss
-from nversion.models import Lineage, load_classifier, save_weights
+from nversion.models import Classifier, Lineage, save_weights
 from nversion.models.state import copied_state, load_state
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .finished import MemberSummary, TrainedEnsemble, find_finished, finish
+from .identity import what_weights_depend_on
 from .images import Images, open_images
 from .loop import Progress, StageRun, rights, train_stage
 from .members import MemberFacts, Members, build_members
-from .optimizers import make_schedule
-from .recipe import WITHOUT_EFFECT, TrainingRecipe
+from .opened import TrainingData, open_data
+from .plan import check_settings, rehearse
+from .recipe import TrainingRecipe
 from .record import Record
 from .scalars import Board
 from .self_supervised import Backbone, pretrained
-from .strategies import STRATEGIES, Context, Facts, Outcome, Stage, stages
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The opened data sets of a recipe; runs of several recipes on the same data can share them."""
-
-    train: Dataset
-    validation: Dataset | None
-
-
-def open_data(recipe: TrainingRecipe, base: Path) -> TrainingData:
-    """Open the data of a recipe and check that they belong together.
-
-    Raises:
-        UserError: a data set cannot be opened, the label spaces differ, or a class has no image.
-    """
-    train = open_dataset(recipe.data["train"], base)
-    validation = open_dataset(recipe.data["validation"], base) if "validation" in recipe.data else None
-    if validation is not None and validation.label_space.name != train.label_space.name:
-        raise UserError(
-            expected=f"validation labels of the label space {train.label_space.name!r} of the training data",
-            found=repr(validation.label_space.name),
-            next_step="give both data sets the same label space",
-        )
-    present = set(train.labels_N.tolist())
-    empty = [label for label in range(train.label_space.num_classes) if label not in present]
-    if empty and not recipe.train.empty_classes:
-        name = train.label_space.class_names[empty[0]] if train.label_space.class_names else ""
-        raise UserError(
-            expected=f"training images of all {train.label_space.num_classes} classes of {train.name!r}",
-            found=f"none of {len(empty)} classes, the first {empty[0]} {name}".rstrip(),
-            next_step="add images, or set `empty_classes = true` in [train] if that is meant",
-        )
-    return TrainingData(train, validation)
+from .strategies import Context, Facts, Outcome, Stage, stages
+from .teacher import load_teachers, mean_logits
 
 
 def train_recipe(
@@ -100,7 +69,9 @@ def train_recipe(
     """
     data = data or open_data(recipe, base)
     moved: list[str] = [] if set_aside is None else set_aside
-    make_loss(recipe.loss), make_schedule(recipe.schedule), STRATEGIES[recipe.strategy.name]
+    check_settings(recipe)
+    teachers = load_teachers(recipe, data.train.label_space.num_classes, base)
+    fixed = what_weights_depend_on(recipe, data, teachers, base)
     images: dict[str, Images | None] = {}
     trained = []
     fabric = None if recipe.train.devices == 1 else launched(recipe)
@@ -109,7 +80,7 @@ def train_recipe(
         place = folder / f"seed-{seed}"
         # The processes of one training share its folder: the first holds the lock and looks first.
         with only_run(place) if first else nullcontext():
-            identity = _identity(recipe, data, seed, base)
+            identity = fingerprint([fixed, seed])
             with nullcontext() if fabric is None else fabric.rank_zero_first():
                 if first:
                     remove_leftovers(place)
@@ -122,6 +93,7 @@ def train_recipe(
                     place,
                     base,
                     data,
+                    teachers,
                     images,
                     backbones or folder / "backbones",
                     seed,
@@ -170,27 +142,13 @@ def study_file(ensemble: TrainedEnsemble, recipe: TrainingRecipe, base: Path) ->
     return to_toml(tables)
 
 
-def _identity(recipe: TrainingRecipe, data: TrainingData, seed: int, base: Path) -> str:
-    content = recipe.model_dump(mode="json")
-    for setting in ("seeds", *WITHOUT_EFFECT):
-        content["train"].pop(setting)
-    del content["data"]  # known by what is in it, wherever it lies
-    starts = [fingerprint_file(base / table.weights) for table in recipe.members if table.weights]
-    # Teachers of other sources are told by their names.
-    files = [
-        table["source"].removeprefix("file:") for table in recipe.teacher if table["source"][:5] == "file:"
-    ]
-    starts += [fingerprint_file(path) for file in files if (path := base / file).is_file()]
-    validation = data.validation.fingerprint if data.validation else ""
-    return fingerprint([content, starts, data.train.name, data.train.fingerprint, validation, seed])
-
-
 def _train(
     fabric: Any,
     recipe: TrainingRecipe,
     place: Path,
     base: Path,
     data: TrainingData,
+    teachers: list[Classifier],
     images: dict[str, Images | None],
     backbones: Path,
     seed: int,
@@ -199,6 +157,8 @@ def _train(
     set_aside: list[str],
 ) -> TrainedEnsemble:
     if not images:
+        if not any(place.glob("*.pt")):  # what fails is told before images are decoded
+            rehearse(recipe, data, base, teachers)
         images["train"], images["validation"] = _opened(recipe, data, fabric.device)
     training, validation = images["train"], images["validation"]
     assert training is not None
@@ -224,11 +184,10 @@ def _train(
     board = Board(place / "tensorboard") if recipe.train.tensorboard and fabric.is_global_zero else None
     done: list[tuple[MemberFacts, dict[str, Tensor]]] = []
     diverged: list[str] = []
-    loss, teacher = make_loss(recipe.loss), _teacher(recipe, base, fabric.device)
+    loss, teacher = make_loss(recipe.loss), mean_logits(teachers, fabric.device)
     plan, outcome = stages(context), None
     number = 0
     while (stage := _next(plan, outcome)) is not None:
-        _check_outputs([modules[i] for i in stage.members], [facts[i] for i in stage.members], num_classes)
         members = Members(
             [modules[i] for i in stage.members], [facts[i].preprocessing for i in stage.members], recipe.maps
         )
@@ -365,34 +324,6 @@ def _opened(recipe: TrainingRecipe, data: TrainingData, device: torch.device) ->
     if data.validation is None:
         return training, None
     return training, open_images(data.validation, canonical, None, device, workers)
-
-
-def _teacher(recipe: TrainingRecipe, base: Path, device: torch.device) -> Callable[[Tensor], Tensor] | None:
-    if not recipe.teacher:
-        return None
-    teachers = [load_classifier(dict(table), base).to(device) for table in recipe.teacher]
-
-    def logits(images_N3HW: Tensor) -> Tensor:
-        with torch.no_grad():
-            return torch.stack([teacher(images_N3HW) for teacher in teachers]).mean(0)
-
-    return logits
-
-
-def _check_outputs(modules: list[torch.nn.Module], facts: list[MemberFacts], num_classes: int) -> None:
-    for module, fact in zip(modules, facts, strict=True):
-        size = fact.preprocessing.input_size
-        device = next(module.parameters()).device
-        was_training = module.training
-        with torch.no_grad():
-            shape = tuple(module.eval()(torch.zeros(1, 3, size, size, device=device)).shape)
-        module.train(was_training)
-        if shape != (1, num_classes):
-            raise UserError(
-                expected=f"{num_classes} outputs of the member {fact.name!r}, one a class of the data",
-                found=f"outputs of shape {shape}",
-                next_step="set the number of classes in its `args`, or name another architecture",
-            )
 
 
 def _write(

@@ -25,16 +25,9 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError(
-                expected="TensorBoard for `tensorboard = true`",
-                found="no package tensorboard",
-                next_step="install it with: pip install tensorboard",
-            ) from error
+        make_writer = summary_writer()
         shutil.rmtree(folder, ignore_errors=True)
-        self._make_writer: Any = SummaryWriter
+        self._make_writer = make_writer
         self._folder = folder
         self._writers: dict[int, Any] = {}
         self._num_written = 0
@@ -54,3 +47,20 @@ class Board:
         """Close the files."""
         for writer in self._writers.values():
             writer.close()
+
+
+def summary_writer() -> Any:
+    """TensorBoard's writer.
+
+    Raises:
+        UserError: the package is missing.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError(
+            expected="TensorBoard for `tensorboard = true`",
+            found="no package tensorboard",
+            next_step="install it with: pip install tensorboard",
+        ) from error
+    return SummaryWriter

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from .checkpoints import load_checkpoint, save_checkpoint
 from .images import Images
 from .loop import CHECK_STEPS_ON_GPU, SECONDS_BETWEEN_SHOWS, Progress
 from .members import MemberFacts, classifier_of, seed_of
-from .optimizers import make_optimizer, make_schedule
+from .optimizers import make_optimizer, make_schedule, settings_code
 from .plain import forked_randomness
 from .recipe import PretrainingTable, TrainingRecipe
 from .record import Record
@@ -110,6 +110,7 @@ def pretrained(
     network, facts = networks()
     content = [
         table.model_dump(mode="json"),
+        [facts.code, *settings_code(table.optimizer, table.schedule)],
         facts.table.model_dump(mode="json", include={"arch", "args", "weights"}),
         recipe.canonical.model_dump(mode="json"),
         facts.preprocessing.to_dict(),
@@ -146,6 +147,34 @@ def _set_damaged_aside(path: Path, set_aside: list[str]) -> None:
             read_tensors(path)
         except UserError:
             set_aside.append(str(move_aside(path)))
+
+
+def rehearse_pretraining(
+    table: PretrainingTable,
+    networks: Sequence[tuple[list[nn.Module], list[MemberFacts]]],
+    images_N3HW: Tensor,
+) -> None:
+    """One step on a few images, whose gradients are not used.
+
+    Args:
+        table: of the pretraining.
+        networks: student and teacher as `build_members` gives them; they lose their classifiers.
+        images_N3HW: float in [0, 1].
+
+    Raises:
+        UserError: the package lightly is missing, or the network has no linear classifier.
+    """
+    projected = []
+    for (module,), (fact,) in networks:
+        backbone = _without(module.requires_grad_(True))
+        head = _head(backbone, fact.preprocessing, table)
+        projected.append(Projected(backbone, head, fact.preprocessing))
+    student, teacher = projected
+    views = [group for group in multi_crop(images_N3HW, table, ("rehearsal",)) if len(group)]
+    with torch.no_grad():
+        targets_VND = teacher(views[:1])
+    value = _loss(table)(list(targets_VND), list(student(views)), teacher_temp=teacher_temperature(table, 0))
+    torch.autograd.backward(value)
 
 
 @dataclass(frozen=True)
