@@ -89,11 +89,14 @@ def what_corruptions_cost(study: Study) -> str:
     drops = {c: mean[c] - mean[t] for c in corrupted if (t := study.clean_twin(c)) in mean}
     hardest = min(drops or corrupted, key=lambda c: drops.get(c, mean[c]))
     if drops:
-        twin = study.clean_twin(hardest)
+        twin, label = study.clean_twin(hardest), condition_label(study, hardest)
         assert twin is not None
         cost = (
-            f"The hardest corruption, {condition_label(study, hardest)}, takes the models' mean top-1 "
-            f"accuracy from {percent(mean[twin])} to {percent(mean[hardest])}"
+            f"The hardest corruption, {label}, takes the models' mean top-1 accuracy from "
+            f"{percent(mean[twin])} to {percent(mean[hardest])}"
+            if drops[hardest] < 0
+            else f"No corruption lowers the models' mean top-1 accuracy, {percent(mean[twin])} on "
+            f"{condition_label(study, twin)} and at the least {percent(mean[hardest])}, on {label}"
         )
     else:
         label = condition_label(study, hardest)
