@@ -17,6 +17,7 @@ from nversion.core import UserError
 from nversion.data import Canonical, open_dataset
 from nversion.elastic import Elasticity, ElasticNetwork, extract
 from nversion.models import Preprocessing
+from nversion.models.stated import Stated
 from nversion.models.supernets import SupernetFile
 from nversion.supernet.candidates import Answers, Candidate, evaluate
 from nversion.supernet.examiner import Calibration, Examiner, examiner_of
@@ -59,7 +60,8 @@ def small_supernet(images, width: list[float], expansion: list[float]) -> Supern
             optimizer.step()
     network.activate(network.space.largest)
     network.eval().requires_grad_(False)
-    return SupernetFile(Path("small.safetensors"), network, PREPROCESSING, {"label_space": "digits"}, "small")
+    stated = Stated(arch="timm:resnet18", preprocessing=PREPROCESSING.to_dict(), label_space="digits")
+    return SupernetFile(Path("small.safetensors"), network, PREPROCESSING, stated, "small")
 
 
 @pytest.fixture(scope="module")
@@ -429,7 +431,7 @@ def test_impossible_searches_are_told(eight, examiner, calibration, tmp_path: Pa
     least = eight.network.cost(eight.network.space.smallest, 16).macs
     with pytest.raises(UserError, match="found none of 2 subnets, the smallest of which has"):
         search(eight, table_of(size=2, max_macs=least), examiner, calibration, tmp_path)
-    classes = replace(eight, facts={"label_space": "gtsrb"})
+    classes = replace(eight, stated=eight.stated.model_copy(update={"label_space": "gtsrb"}))
     with pytest.raises(
         UserError, match="expected images with the supernet's classes, 'gtsrb', found 'digits'"
     ):

@@ -156,13 +156,13 @@ def extract(
     to: Annotated[Path | None, typer.Option(help="The file; SUBNET.safetensors when left out.")] = None,
 ) -> None:
     """Write a subnet as a weights file of its own, which needs the supernet no longer."""
-    from nversion.models.supernets import read_supernet, save_subnet
-    from nversion.supernet import SUPERNET, calibrated, read_spec
+    from nversion.models.supernets import save_subnet
+    from nversion.supernet import calibrated, read_spec, supernet_of
 
     content, target = read_spec(spec), _folder(spec, folder)
     name = calibrated(content, target, subnet, base=spec.parent)
     path = to or Path(f"{name}.safetensors")
-    save_subnet(path, read_supernet(target / SUPERNET, spec.parent), name)
+    save_subnet(path, supernet_of(content, target, spec.parent), name)
     typer.echo(f"Written: {path}")
     next_command(f"nversion models show file:{path}")
 

@@ -43,6 +43,7 @@ class Card:
             was guessed from a name ("CNN") or nobody says it ("other", "unspecified").
         outputs: of its module, "logits" or "probabilities"; the classifier gives logits either way.
         repeatable: False where its logits are known not to be a function of the image alone.
+        notes: what was taken or chosen where that was not plain: "weights under prefix 'module.'".
         architecture, initial_weights, teacher, training_data, seed: see `Lineage`; empty or None is
             unknown. They describe and do not enter the fingerprint.
     """
@@ -59,6 +60,7 @@ class Card:
     training_declared: bool = False
     outputs: str = "logits"
     repeatable: bool = True
+    notes: tuple[str, ...] = ()
     architecture: str = ""
     initial_weights: str = ""
     teacher: str = ""

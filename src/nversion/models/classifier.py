@@ -87,6 +87,7 @@ def make_classifier(
     guessed: Collection[str] = (),
     outputs: Literal["logits", "probabilities"] = "logits",
     repeatable: bool = True,
+    notes: tuple[str, ...] = (),
 ) -> Classifier:
     """A classifier from a module: puts it in eval mode, fingerprints, runs it once, counts.
 
@@ -107,6 +108,7 @@ def make_classifier(
             `PROBABILITY_FLOOR`. Log-probabilities are logits.
         repeatable: whether its logits are said to be a function of the image alone; False is for
             classifiers that are known not to be (dropout, random crops), which a study marks.
+        notes: what a user should know of what was loaded.
 
     Raises:
         UserError: the module does not run on its input size, gives no finite (1, C) logits, gives
@@ -143,6 +145,7 @@ def make_classifier(
         training_declared="training" not in guessed and training != "unspecified",
         outputs=outputs,
         repeatable=repeatable,
+        notes=notes,
         **asdict(lineage or Lineage()),
     )
     return Classifier(module, preprocessing, card, identity, guard_of(probed.outputs_1C))

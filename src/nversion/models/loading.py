@@ -34,6 +34,7 @@ class Loaded:
         label_space: of its logits, where the source knows.
         code: fingerprint of the user's code that built it.
         lineage: from what it descends, as far as the source knows for certain.
+        notes: what a user should know of what was loaded.
     """
 
     module: nn.Module
@@ -45,6 +46,7 @@ class Loaded:
     label_space: str | None = None
     code: str = ""
     lineage: Lineage = field(default_factory=Lineage)
+    notes: tuple[str, ...] = ()
 
 
 # A source takes `reference` (the text after the prefix), `name` (of the classifier, or None) and
@@ -158,6 +160,7 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
         outputs=common.outputs,
         repeatable=common.repeatable,
         lineage=replace(loaded.lineage, **common.lineage),
+        notes=loaded.notes,
         guessed=[fact for fact, is_guessed in guessed.items() if is_guessed],
     )
 

@@ -7,25 +7,27 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from nversion.core import UserError, did_you_mean, fingerprint_file
-from nversion.core.tables import FileKind
+from nversion.core.tables import Table
 from nversion.elastic import Elasticity, ElasticNetwork, Statistics, Subnet, extract
 
 from .card import Lineage
-from .preprocessing import Preprocessing, read_preprocessing
+from .preprocessing import Preprocessing
+from .stated import Stated, absolute
 from .tensors import read_tensors, write_tensors
-from .weights import build_architecture, lineage_of, load_strictly, read_weights, save_weights
+from .weights import build_for, load_weights, read_weights, save_weights
 
 LARGEST = "largest"
-_FILE = FileKind("supernet file", "train it anew: nversion supernet train SPEC.toml")
 _MEAN, _VARIANCE = ".running_mean", ".running_var"
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -38,7 +40,7 @@ class SupernetFile:
         path: of the file.
         network: with its weights; views of them are given away, so it must not be trained further.
         preprocessing: that belongs to the weights.
-        facts: what the file says about itself.
+        stated: what the file says of itself.
         fingerprint: of the file's bytes; statistics say to which supernet they belong.
         base: the folder from which a `python:PATH.py:…` architecture starts.
     """
@@ -46,14 +48,21 @@ class SupernetFile:
     path: Path
     network: ElasticNetwork
     preprocessing: Preprocessing
-    facts: Mapping[str, Any]
+    stated: Stated
     fingerprint: str
     base: Path = Path()
 
     @property
     def lineage(self) -> Lineage:
         """From what the supernet descends."""
-        return lineage_of(self.facts, Lineage())
+        return self.stated.lineage_from("")
+
+
+class StatedStatistics(Table):
+    """What a file of statistics says of itself: the subnet's notation, its supernet's fingerprint."""
+
+    subnet: str = Field(max_length=10_000)
+    supernet: str
 
 
 def save_supernet(
@@ -87,16 +96,19 @@ def save_supernet(
         args=args,
         training=training,
         lineage=lineage,
-        more={"elasticity": elasticity.model_dump()},
+        elasticity=elasticity,
     )
 
 
-def read_supernet(path: Path, base: Path = Path()) -> SupernetFile:
+def read_supernet(
+    path: Path, base: Path = Path(), arch: str | None = None, args: Mapping[str, Any] | None = None
+) -> SupernetFile:
     """The supernet of a file; the same object for the same file as long as it is unchanged.
 
     Args:
         path: of the file.
         base: the folder from which a `python:PATH.py:…` architecture starts.
+        arch, args: the architecture, where it is a function of the user's, which no file may choose.
 
     Raises:
         UserError: no such file, or one that holds no supernet.
@@ -108,26 +120,29 @@ def read_supernet(path: Path, base: Path = Path()) -> SupernetFile:
             next_step="correct the path in the source, or train it: nversion supernet train SPEC.toml",
         )
     facts = path.stat()
-    return _read(path, base, facts.st_size, facts.st_mtime_ns)
+    return _read(
+        path, base, arch, None if args is None else json.dumps(args), facts.st_size, facts.st_mtime_ns
+    )
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path: Path, base: Path, _size: int, _changed: int) -> SupernetFile:
-    state, facts = read_weights(path)
-    if "elasticity" not in facts:
+def _read(
+    path: Path, base: Path, arch: str | None, args: str | None, _size: int, _changed: int
+) -> SupernetFile:
+    content, stated = read_weights(path)
+    if stated is None or stated.elasticity is None or stated.subnet is not None:
         raise UserError(
             expected=f"a supernet in {path}",
             found="weights without a search space",
             next_step="load it as file:PATH, or train a supernet: nversion supernet train SPEC.toml",
         )
-    elasticity = _FILE.checked(Elasticity, facts["elasticity"], str(path))
-    built = build_architecture(
-        facts["arch"], facts.get("num_classes"), facts.get("args"), str(path), base, path.stem
+    own_args = None if args is None else json.loads(args)
+    built = build_for(path, content, stated, arch=arch, args=own_args, base=base, name=path.stem)
+    load_weights(built.module, content, path, arch or stated.arch)
+    network = ElasticNetwork(built.module.eval(), stated.elasticity)
+    return SupernetFile(
+        path, network.eval(), stated.read_preprocessing(path), stated, fingerprint_file(path), base
     )
-    load_strictly(built.module, state, path, facts["arch"])
-    network = ElasticNetwork(built.module.eval(), elasticity)
-    preprocessing = read_preprocessing(facts["preprocessing"], str(path))
-    return SupernetFile(path, network.eval(), preprocessing, facts, fingerprint_file(path), base)
 
 
 def subnets_folder(path: Path) -> Path:
@@ -159,7 +174,8 @@ def save_statistics(
     tensors = {}
     for norm, (mean, variance) in statistics.items():
         tensors[norm + _MEAN], tensors[norm + _VARIANCE] = mean, variance
-    write_tensors(path, tensors, {"subnet": str(subnet), "supernet": fingerprint_})
+    stated = StatedStatistics(subnet=str(subnet), supernet=fingerprint_)
+    write_tensors(path, tensors, stated.model_dump())
     return path
 
 
@@ -171,14 +187,14 @@ def known_subnets(supernet: SupernetFile) -> dict[str, Subnet]:
     """
     found = {LARGEST: supernet.network.space.largest}
     for path in sorted(subnets_folder(supernet.path).glob("*.safetensors")):
-        facts = _statistics(path)[1]
-        if facts.get("supernet") != supernet.fingerprint:
+        _, stated = _statistics(path)
+        if stated.supernet != supernet.fingerprint:
             raise UserError(
                 expected=f"statistics of the supernet {supernet.path} in {path}",
                 found="those of another supernet",
                 next_step="remove that folder and calibrate anew: nversion supernet train SPEC.toml",
             )
-        found[path.stem] = supernet.network.space.parse(facts["subnet"])
+        found[path.stem] = supernet.network.space.parse(stated.subnet)
     return found
 
 
@@ -203,17 +219,18 @@ def statistics_of(supernet: SupernetFile, name: str) -> tuple[Subnet, Statistics
         )
     if name == LARGEST:
         return known[name], None
-    tensors, _ = _statistics(subnets_folder(supernet.path) / f"{name}.safetensors")
+    path = subnets_folder(supernet.path) / f"{name}.safetensors"
+    tensors, _ = _statistics(path)
     means = {key.removesuffix(_MEAN): value for key, value in tensors.items() if key.endswith(_MEAN)}
-    try:
-        return known[name], {norm: (mean, tensors[norm + _VARIANCE]) for norm, mean in means.items()}
-    except KeyError as error:
-        raise UserError(
-            expected=f"mean and variance of every batch norm of {name!r}",
-            found=f"no {error.args[0]}",
-            next_step=f"remove {subnets_folder(supernet.path) / name}.safetensors and calibrate anew: "
-            "nversion supernet train SPEC.toml",
-        ) from error
+    statistics = {norm: (mean, tensors.get(norm + _VARIANCE, mean[:0])) for norm, mean in means.items()}
+    plain = extract(supernet.network, known[name], share=True)
+    for norm, module in plain.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for part, tensor in zip((_MEAN, _VARIANCE), statistics.get(norm, (None, None)), strict=True):
+                if tensor is None or tensor.shape != (module.num_features,) or not tensor.is_floating_point():
+                    found = "none" if tensor is None else f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+                    raise _broken(path, found, f"{module.num_features} values of {norm + part}")
+    return known[name], statistics
 
 
 def subnet_module(supernet: SupernetFile, name: str) -> tuple[Subnet, nn.Module]:
@@ -225,31 +242,20 @@ def subnet_module(supernet: SupernetFile, name: str) -> tuple[Subnet, nn.Module]
 def save_subnet(path: Path, supernet: SupernetFile, name: str) -> None:
     """Write a subnet as a weights file of its own, which `file:` loads without the supernet."""
     subnet, module = subnet_module(supernet, name)
-    facts = supernet.facts
+    stated = supernet.stated
     save_weights(
         path,
         module,
-        arch="python:nversion.models.standalone:subnet",
+        arch=absolute(stated.arch, supernet.base),
         preprocessing=supernet.preprocessing,
-        label_space=facts["label_space"],
-        args={
-            "arch": _absolute(facts["arch"], supernet.base),
-            "num_classes": facts.get("num_classes"),
-            "arch_args": facts.get("args") or {},
-            "elasticity": facts["elasticity"],
-            "subnet": str(subnet),
-        },
-        training=facts["training"],
-        lineage=lineage_of(
-            {"lineage": {**facts.get("lineage", {}), "initial_weights": initial_weights(supernet)}}, Lineage()
-        ),
+        label_space=stated.label_space,
+        num_classes=stated.num_classes,
+        args=stated.args,
+        training=stated.training,
+        lineage=replace(supernet.lineage, initial_weights=initial_weights(supernet)),
+        elasticity=stated.elasticity,
+        subnet=str(subnet),
     )
-
-
-def _absolute(arch: str, base: Path) -> str:
-    """The architecture wherever the file that names it will lie."""
-    where, _, function = arch.removeprefix("python:").rpartition(":")
-    return f"python:{(base / where).resolve()}:{function}" if where.endswith(".py") else arch
 
 
 def initial_weights(supernet: SupernetFile) -> str:
@@ -257,19 +263,19 @@ def initial_weights(supernet: SupernetFile) -> str:
     return f"supernet {supernet.fingerprint[:12]}"
 
 
-def _statistics(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _statistics(path: Path) -> tuple[dict[str, Tensor], StatedStatistics]:
     try:
         tensors, facts = read_tensors(path)
+        return tensors, StatedStatistics.model_validate(facts)
     except UserError as error:
         raise _broken(path, error.found) from error
-    if not all(isinstance(facts.get(key), str) for key in ("subnet", "supernet")):
-        raise _broken(path, "tensors of something else")
-    return tensors, facts
+    except ValidationError as error:
+        raise _broken(path, "tensors of something else") from error
 
 
-def _broken(path: Path, found: str) -> UserError:
+def _broken(path: Path, found: str, expected: str = "statistics of a subnet") -> UserError:
     return UserError(
-        expected=f"statistics of a subnet in {path}",
+        expected=f"{expected} in {path}",
         found=found,
         next_step="run `nversion supernet train SPEC.toml` again: it sets the file aside and calibrates it",
     )

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nversion.core import UserError
-from nversion.core.files import whole_file
-from nversion.core.reasons import reason_of
+from nversion.core.reasons import printable, reason_of, shown
 from nversion.core.settings import call_with_settings
+from nversion.core.toml import toml_value
+from nversion.elastic import Elasticity, ElasticNetwork, extract
 
 from .card import Lineage
 from .loading import MODEL_SOURCES, Loaded
 from .preprocessing import Preprocessing
 from .state import load_state
+from .stated import (
+    LONGEST_TEXT,
+    OWN_BUILDERS,
+    Stated,
+    StatedLineage,
+    at_most,
+    check_architecture,
+    read_stated,
+)
+from .tensors import write_tensors
+from .wrapped import find_weights, read_checkpoint
 
 _METADATA_KEY = "nversion"
 
@@ -36,7 +45,8 @@ def save_weights(
     args: Mapping[str, Any] | None = None,
     training: str = "unspecified",
     lineage: Lineage | None = None,
-    more: Mapping[str, Any] | None = None,
+    elasticity: Elasticity | None = None,
+    subnet: str | None = None,
 ) -> None:
     """Write a .safetensors file that `file:` loads without further settings; whole or not at all.
 
@@ -50,34 +60,42 @@ def save_weights(
         args: further arguments of the architecture.
         training: how the weights were trained.
         lineage: from what they descend, as far as that is known.
-        more: further facts, plain data, that `read_weights` gives back.
+        elasticity: of a supernet, or of the one that `subnet` was taken from.
+        subnet: which part of the architecture the module is; None: all of it.
     """
-    from safetensors.torch import save_file
-
-    facts = {
-        "arch": arch,
-        "num_classes": num_classes,
-        "args": dict(args or {}),
-        "preprocessing": preprocessing.to_dict(),
-        "label_space": label_space,
-        "training": training,
-    } | ({"lineage": asdict(lineage)} if lineage is not None else {})
-    facts |= more or {}
-    # Copies: the format holds no memory shared between names, nor strided views.
-    state = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
-    with whole_file(path) as temporary:
-        save_file(state, temporary, metadata={_METADATA_KEY: json.dumps(facts)})
-
-
-def lineage_of(facts: Mapping[str, Any], built: Lineage) -> Lineage:
-    """What the file says about its descent, or else what its architecture does."""
-    known = {field.name for field in fields(Lineage)}
-    said = {k: v for k, v in facts.get("lineage", {}).items() if k in known and v not in ("", None)}
-    return replace(built, **said)
+    lineage = lineage or Lineage()
+    stated = Stated(
+        arch=arch,
+        num_classes=num_classes,
+        args=dict(args or {}),
+        preprocessing=preprocessing.to_dict(),
+        label_space=label_space,
+        training=_text(training),
+        lineage=StatedLineage(
+            **{k: _text(v) if isinstance(v, str) else v for k, v in asdict(lineage).items()}
+        ),
+        elasticity=elasticity,
+        subnet=subnet,
+    )
+    write_tensors(path, module.state_dict(), stated.model_dump(mode="json", exclude_defaults=True))
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors by name, and what the file says about itself."""
+def _text(text: str) -> str:
+    """As a description may hold it: what a long training was given must not fail at its end."""
+    return printable(text)[:LONGEST_TEXT]
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], Stated | None]:
+    """What a weights file holds, without running code, and what it says of itself if nversion wrote it.
+
+    Args:
+        path: a .safetensors file, whose content is tensors by name, or a .pt or .pth file, whose content may
+            be anything by name.
+
+    Raises:
+        UserError: no such file, one that cannot be read without running code, or one that is not what was
+            written.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -92,28 +110,101 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             found=path.name,
             next_step="save the state_dict with safetensors.torch.save_file",
         )
+    if path.suffix != ".safetensors":
+        return read_checkpoint(path), None
     try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt", device="cpu") as file:
-                facts = json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
-                return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    # RuntimeError, TypeError, ...: torch's, of types and sizes that the header claims.
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, AttributeError, KeyError) as error:
         raise UserError(
             expected=f"tensors by name in {path}",
             found=reason_of(error),
-            next_step="save the state_dict alone, with safetensors.torch.save_file; "
-            "files that need unpickled code are not read",
+            next_step="the file is damaged or no safetensors file: restore it or save it again",
         ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(
-            expected=f"tensors by name in {path}",
-            found=f"a {type(content).__name__} of other things",
-            next_step="save the state_dict alone, with safetensors.torch.save_file",
+    text = metadata.get(_METADATA_KEY)
+    return tensors, None if text is None else read_stated(text, tensors, path)
+
+
+def build_for(
+    path: Path,
+    content: Mapping[str, Any],
+    stated: Stated | None,
+    *,
+    arch: str | None = None,
+    num_classes: int | None = None,
+    args: Mapping[str, Any] | None = None,
+    base: Path = Path(),
+    name: str | None = None,
+    whole: bool = False,
+) -> Loaded:
+    """The untrained network that a weights file belongs to.
+
+    What the user does not say is taken from the file's description, which may name no code of the user's and
+    is held to the size of the weights. A function of the user's gets no arguments from a file.
+
+    Args:
+        path: of the file, for errors.
+        content: of the file.
+        stated: its description.
+        arch, num_classes, args, base, name: as for `build_architecture`; None: not said by the user.
+        whole: leave a subnet the supernet that it was taken from.
+
+    Raises:
+        UserError: no architecture, one that a file may not choose, or wrong arguments.
+    """
+    if stated is None:
+        if arch is None:
+            raise UserError(
+                expected=f"the architecture of {path}",
+                found="none",
+                next_step='add `arch = "timm:NAME"`, "torchvision:NAME" or "python:PATH.py:FUNCTION"',
+            )
+        return build_architecture(arch, num_classes, args, str(path), base, name)
+    if num_classes is None:
+        num_classes = stated.num_classes
+    if arch is None or (arch == stated.arch and arch in OWN_BUILDERS):
+        own_args = args is None
+        if own_args:
+            check_architecture(stated, path)
+        else:
+            check_architecture(stated.model_copy(update={"args": {}}), path)
+        with at_most(*_limits(content, stated), str(path)):
+            built = build_architecture(
+                stated.arch, num_classes, stated.args if own_args else args, str(path), base, name
+            )
+    else:
+        built = build_architecture(
+            arch, num_classes, _args_for(arch, args, stated, path), str(path), base, name
         )
-    return dict(content), {}
+    if stated.subnet is None or whole:
+        return built
+    network = ElasticNetwork(built.module, stated.elasticity)
+    return replace(built, module=extract(network, network.space.parse(stated.subnet)))
+
+
+def _args_for(arch: str, args: Mapping[str, Any] | None, stated: Stated, path: Path) -> Mapping[str, Any]:
+    if args is not None or not stated.args:
+        return args or {}
+    if arch.startswith("python:"):
+        raise UserError(
+            expected=f"`args` beside arch = {arch!r}: a file gives a function of yours no arguments",
+            found=f"none; {path} was saved with args = {shown(toml_value(stated.args), 300)[1:-1]}",
+            next_step="write them beside `arch`, or `args = {}` for none",
+        )
+    if arch != stated.arch:
+        return {}
+    check_architecture(stated, path)
+    return stated.args
+
+
+def _limits(content: Mapping[str, Any], stated: Stated) -> tuple[int, int]:
+    """Values and tensors that the architecture of a file may have: temporary ones, too, and a supernet's."""
+    tensors = [value for value in content.values() if isinstance(value, Tensor)]
+    values = sum(tensor.numel() for tensor in tensors)
+    factor = 2 if stated.subnet is None else 100
+    return min(factor * values, 2 * values + 2_000_000_000) + 10_000_000, 10 * len(tensors) + 1000
 
 
 def build_architecture(
@@ -162,31 +253,12 @@ def build_architecture(
     )
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: Path, arch: str) -> None:
+def load_weights(
+    module: nn.Module, content: Mapping[str, Any], path: Path, arch: str, wanted: str | None = None
+) -> str:
+    """Load what `find_weights` finds into a module; the note of what was taken, where that is not plain."""
     expected = module.state_dict()
-    missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in expected]
-    if missing or unexpected:
-        parts = [
-            f"{len(keys)} {word} ({_first(keys)})"
-            for keys, word in ((missing, "missing"), (unexpected, "unexpected"))
-            if keys
-        ]
-        raise UserError(
-            expected=f"the {len(expected)} tensors of {arch!r} in {path}",
-            found=" and ".join(parts),
-            next_step="name the architecture that the weights were saved from",
-        )
-    for key, value in state.items():
-        if value.shape != expected[key].shape:
-            raise UserError(
-                expected=f"shape {tuple(expected[key].shape)} of {key!r} in {path} for {arch!r}",
-                found=str(tuple(value.shape)),
-                next_step="check `arch`, its `num_classes` and its `args`",
-            )
+    found = find_weights(content, expected, path, arch, wanted)
     # This copies into the module's own tensors, which converts half precision.
-    load_state(module, expected | dict(state))
-
-
-def _first(keys: list[str], count: int = 3) -> str:
-    return ", ".join(keys[:count]) + (", ..." if len(keys) > count else "")
+    load_state(module, expected | found.state)
+    return found.note

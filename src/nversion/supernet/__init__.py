@@ -3,7 +3,16 @@
 from .examiner import Calibration, Examiner
 from .found import Found, calibrated, search_supernet
 from .search import SearchProgress, SearchResult, search
-from .shrink import SUPERNET, TrainedSupernet, build_supernet, calibrate, opened, subnet_of, train_supernet
+from .shrink import (
+    SUPERNET,
+    TrainedSupernet,
+    build_supernet,
+    calibrate,
+    opened,
+    subnet_of,
+    supernet_of,
+    train_supernet,
+)
 from .spec import SearchTable, SupernetSpec, read_spec
 from .table_ii import TABLE_II, from_table_ii
 
@@ -27,5 +36,6 @@ __all__ = [
     "search",
     "search_supernet",
     "subnet_of",
+    "supernet_of",
     "train_supernet",
 ]

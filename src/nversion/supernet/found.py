@@ -10,12 +10,13 @@ from nversion.core import UserError, fingerprint, write_text
 from nversion.core.toml import to_toml
 from nversion.data import open_dataset
 from nversion.elastic import Subnet
-from nversion.models.supernets import SupernetFile, known_subnets, read_supernet, statistics_of
+from nversion.models.stated import OWN_BUILDERS, absolute
+from nversion.models.supernets import SupernetFile, known_subnets, statistics_of
 
 from .candidates import Candidate
 from .examiner import Calibration, examiner_of
 from .search import SearchProgress, SearchResult, search
-from .shrink import SUPERNET, Shrinking, calibrate, check_same, opened
+from .shrink import SUPERNET, Shrinking, calibrate, check_same, opened, supernet_of
 from .spec import SupernetSpec
 
 MODELS = "models.toml"
@@ -70,15 +71,19 @@ def search_supernet(
         )
     data = opened(spec, base)
     check_same(folder, spec, data, base, moved)
-    supernet = _trained(folder, base)
+    supernet = _trained(spec, folder, base)
     shrinking = Shrinking(spec, folder, base, data, moved)
     dataset, batch_size = open_dataset(table, base), max(shrinking.batch_size, 256)
     examiner = examiner_of(spec.search, dataset, shrinking.canonical, batch_size, shrinking.device)
     place = folder / f"search-{spec.search.size}"
     result = search(supernet, spec.search, examiner, shrinking.calibration, place, on_progress, moved)
     names = _named(result.front, supernet, shrinking.calibration, f"search-{spec.search.size}")
+    # A function of the user's: no file may choose it, so that the study names it.
+    arch = spec.supernet.arch
+    own = arch.startswith("python:") and arch not in OWN_BUILDERS
+    code = {"arch": absolute(arch, base.resolve()), "args": spec.supernet.args} if own else {}
     models = [
-        {"source": f"supernet:{supernet.path.resolve().as_posix()}#{name}", "name": name}
+        {"source": f"supernet:{supernet.path.resolve().as_posix()}#{name}", "name": name, **code}
         for name in dict.fromkeys(name for ensemble in names for name in ensemble)
     ]
     write_text(place / MODELS, to_toml({"models": models}))
@@ -97,7 +102,7 @@ def calibrated(spec: SupernetSpec, folder: Path, wanted: str, *, base: Path = Pa
     Raises:
         UserError: the supernet is not trained, or knows no such subnet.
     """
-    supernet = _trained(folder, base)
+    supernet = _trained(spec, folder, base)
     known = known_subnets(supernet)
     if wanted in known or "=" not in wanted:
         statistics_of(supernet, wanted)  # an unknown name is told
@@ -112,7 +117,7 @@ def calibrated(spec: SupernetSpec, folder: Path, wanted: str, *, base: Path = Pa
     return next(name for name, own in known.items() if own == subnet)
 
 
-def _trained(folder: Path, base: Path) -> SupernetFile:
+def _trained(spec: SupernetSpec, folder: Path, base: Path) -> SupernetFile:
     path = folder / SUPERNET
     if not path.is_file():
         raise UserError(
@@ -120,7 +125,7 @@ def _trained(folder: Path, base: Path) -> SupernetFile:
             found="none",
             next_step="train it first: nversion supernet train SPEC.toml, with the same --folder",
         )
-    return read_supernet(path, base)
+    return supernet_of(spec, folder, base)
 
 
 def _named(

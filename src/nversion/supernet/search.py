@@ -233,7 +233,7 @@ def _claim(
 
 
 def _check(supernet: SupernetFile, table: SearchTable, examiner: Examiner) -> None:
-    space, own = supernet.network.space, supernet.facts["label_space"]
+    space, own = supernet.network.space, supernet.stated.label_space
     if own != (other := examiner.dataset.label_space.name):
         raise UserError(
             expected=f"images with the supernet's classes, {own!r}",

@@ -39,7 +39,7 @@ from nversion.models.supernets import (
     subnets_folder,
 )
 from nversion.models.tensors import read_tensors
-from nversion.models.weights import build_architecture, load_strictly, read_weights
+from nversion.models.weights import build_architecture, load_weights, read_weights
 from nversion.training import TrainingData, open_data
 from nversion.training.checkpoints import load_checkpoint, save_checkpoint
 from nversion.training.finished import WithDiary, clear, restore_diary, write_diary
@@ -111,6 +111,11 @@ def train_supernet(
         if not finished:
             shrinking.run()
         return TrainedSupernet(folder / SUPERNET, shrinking.calibrate())
+
+
+def supernet_of(spec: SupernetSpec, folder: Path, base: Path) -> SupernetFile:
+    """The finished supernet of a specification, whose own architecture it has."""
+    return read_supernet(folder / SUPERNET, base, spec.supernet.arch, spec.supernet.args)
 
 
 def opened(spec: SupernetSpec, base: Path) -> TrainingData:
@@ -258,7 +263,7 @@ class Shrinking:
 
     def calibrate(self) -> dict[str, Subnet]:
         """Statistics of the smallest and the named subnets that have none; all subnets by name."""
-        supernet = read_supernet(self.folder / SUPERNET, self.base)
+        supernet = supernet_of(self.spec, self.folder, self.base)
         wanted = {SMALLEST: supernet.network.space.smallest}
         wanted |= {table.name: subnet_of(table, supernet.network.space) for table in self.spec.subnets}
         return calibrate(supernet, wanted, self.calibration)
@@ -387,8 +392,8 @@ def build_supernet(
     )
     if table.weights is not None:
         path = resolve(Path(table.weights), base)
-        state, _ = read_weights(path)
-        load_strictly(built.module, state, path, table.arch)
+        content, _ = read_weights(path)
+        load_weights(built.module, content, path, table.arch)
     preprocessing = preprocessing_of(built.preprocessing, spec.preprocessing, spec.canonical.size)
     built.module.requires_grad_(True)
     architecture = table.architecture or built.architecture or built.name

@@ -79,26 +79,36 @@ def build_members(
     """
     modules: list[nn.Module] = []
     facts: list[MemberFacts] = []
+    for position, (name, table) in enumerate(named_members(recipe)):
+        own = seed_of("initial weights", seed, position)
+        module, preprocessing, code = _built(table, recipe, num_classes, base, own)
+        _freeze(module, table.frozen, f"the member {table.name or table.arch!r}")
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            raise UserError(
+                expected=f"something to train in the member {table.name or table.arch!r}",
+                found="no parameter, or none that is not frozen",
+                next_step="freeze less, or name another architecture",
+            )
+        modules.append(module)
+        facts.append(MemberFacts(name, table, _architecture(table), preprocessing, own, code))
+    return modules, facts
+
+
+def named_members(recipe: TrainingRecipe) -> list[tuple[str, MemberTable]]:
+    """The members of a recipe, each with its name.
+
+    >>> one, two = MemberTable(arch="timm:resnet18"), MemberTable(arch="timm:vit", count=2)
+    >>> [name for name, _ in named_members(TrainingRecipe.model_construct(members=[one, two]))]
+    ['resnet18', 'vit-0', 'vit-1']
+    """
+    named: dict[str, MemberTable] = {}
     for table in recipe.members:
         for copy in range(table.count):
-            position = len(modules)
-            own = seed_of("initial weights", seed, position)
-            module, preprocessing, code = _built(table, recipe, num_classes, base, own)
-            _freeze(module, table.frozen, f"the member {table.name or table.arch!r}")
-            if not any(parameter.requires_grad for parameter in module.parameters()):
-                raise UserError(
-                    expected=f"something to train in the member {table.name or table.arch!r}",
-                    found="no parameter, or none that is not frozen",
-                    next_step="freeze less, or name another architecture",
-                )
             stem = _stem(table)
             repeated = sum(_stem(other) == stem for other in recipe.members) > 1
             name = f"{stem}-{copy}" if table.count > 1 or repeated else stem
-            if name in {fact.name for fact in facts}:
-                name = f"{name}-{position}"
-            modules.append(module)
-            facts.append(MemberFacts(name, table, _architecture(table), preprocessing, own, code))
-    return modules, facts
+            named[f"{name}-{len(named)}" if name in named else name] = table
+    return list(named.items())
 
 
 def member_facts(recipe: TrainingRecipe, num_classes: int, base: Path) -> list[PlannedMember]:

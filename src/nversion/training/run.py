@@ -21,13 +21,14 @@ from nversion.data import Canonical
 from nversion.losses import make_loss
 from nversion.models import Classifier, Lineage, save_weights
 from nversion.models.state import copied_state, load_state
+from nversion.models.stated import OWN_BUILDERS, absolute
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .finished import MemberSummary, TrainedEnsemble, find_finished, finish
 from .identity import what_weights_depend_on
 from .images import Images, open_images
 from .loop import Progress, StageRun, rights, train_stage
-from .members import MemberFacts, Members, build_members
+from .members import MemberFacts, Members, build_members, named_members
 from .opened import TrainingData, open_data
 from .plan import check_settings, rehearse
 from .recipe import TrainingRecipe
@@ -105,17 +106,26 @@ def train_recipe(
     return trained
 
 
-def study_tables(ensemble: TrainedEnsemble, base: Path) -> list[dict[str, Any]]:
-    """The `[[models]]` tables of a study of these members; paths below `base` are relative to it."""
+def study_tables(ensemble: TrainedEnsemble, recipe: TrainingRecipe, base: Path) -> list[dict[str, Any]]:
+    """The `[[models]]` tables of a study of these members, whose paths start from the ensemble's folder.
+
+    Functions of the user's are named: a weights file may not choose code.
+
+    Args:
+        ensemble: whose members.
+        recipe: that trained it.
+        base: from which relative paths of the recipe start.
+    """
     tables = []
+    names = dict(named_members(recipe))
     for member in ensemble.members:
-        path = member.path.resolve()
-        inside = path.is_relative_to(base.resolve())
-        shown = path.relative_to(base.resolve()) if inside else path
         name = f"{ensemble.recipe}-s{ensemble.seed}-{member.name}"
         # What the recipe does not say the study guesses from the architecture.
         family = {"family": member.family} if member.family != "other" else {}
-        tables.append({"source": f"file:{shown.as_posix()}", "name": name, **family})
+        table = names.get(member.name) or names[member.name.rpartition("-cycle")[0]]  # of a snapshot
+        own = table.arch.startswith("python:") and table.arch not in OWN_BUILDERS
+        code = {"arch": absolute(table.arch, base.resolve()), "args": table.args} if own else {}
+        tables.append({"source": f"file:{member.path.name}", "name": name, **family, **code})
     return tables
 
 
@@ -137,7 +147,7 @@ def study_file(ensemble: TrainedEnsemble, recipe: TrainingRecipe, base: Path) ->
         "ensembles": {"sizes": [len(ensemble.members)] if len(ensemble.members) > 1 else [2]},
         "attribution": {"methods": ["saliency"], "images": min(256, int(data.get("count", 256)))},
         "representation": {"batches": 5},
-        "models": study_tables(ensemble, ensemble.folder),
+        "models": study_tables(ensemble, recipe, base),
     }
     return to_toml(tables)
 

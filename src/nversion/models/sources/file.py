@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nversion.core import UserError
 from nversion.core.settings import resolve
+from nversion.models.arguments import NumClasses
 from nversion.models.card import Lineage
 from nversion.models.loading import MODEL_SOURCES, Loaded
-from nversion.models.preprocessing import read_preprocessing
-from nversion.models.weights import build_architecture, lineage_of, load_strictly, read_weights
+from nversion.models.weights import build_for, load_weights, read_weights
 
 
 @MODEL_SOURCES.register("file")
@@ -20,15 +19,18 @@ def load_file(
     name: str | None,
     base: Path,
     arch: str | None = None,
-    num_classes: int | None = None,
+    num_classes: NumClasses | None = None,
     args: dict[str, Any] | None = None,
+    weights: str | None = None,
 ) -> Loaded:
     """Weights of a .safetensors file, or of a .pt or .pth file read with `weights_only=True`.
 
-    Half-precision weights are converted to the type of the architecture's. All names must match;
-    only counters of batches (`num_batches_tracked`), which evaluation does not use, may be missing.
-    Files that `save_weights` wrote say themselves what they are: then `arch` and the preprocessing
-    need no settings.
+    Half-precision weights are converted to the type of the architecture's. All names must match, behind one
+    prefix of a wrapper ("module.", "_orig_mod.model."); only counters of batches (`num_batches_tracked`),
+    which evaluation does not use, may be missing. Weights are found inside the entries of a checkpoint; what
+    was taken stands in the card's notes. Files that `save_weights` wrote say themselves what they are: then
+    `arch` and the preprocessing need no settings, unless the architecture is a function of the user's, which
+    no file may choose (see `stated.py`).
 
     Args:
         reference: the path, from `base`.
@@ -38,32 +40,30 @@ def load_file(
             "torchvision:mobilenet_v2", "python:nets.py:build").
         num_classes: of the architecture.
         args: further arguments of the architecture.
+        weights: which of several in a checkpoint: "ema", the averaged ones; "plain", the others; or the name
+            of an entry, as the error lists them. None: the plain ones, where there are both.
 
     Raises:
         UserError: no such file, an unreadable one, no architecture, or names that do not match.
     """
     path = resolve(Path(reference), base)
-    state, facts = read_weights(path)
-    if (arch := arch or facts.get("arch")) is None:
-        raise UserError(
-            expected=f"the architecture of {path}",
-            found="none",
-            next_step='add `arch = "timm:NAME"`, "torchvision:NAME" or "python:PATH.py:FUNCTION"',
-        )
-    classes = num_classes or facts.get("num_classes")
-    built = build_architecture(arch, classes, args or facts.get("args"), str(path), base, name)
-    load_strictly(built.module, state, path, arch)
-    preprocessing = None
-    if "preprocessing" in facts:
-        preprocessing = read_preprocessing(facts["preprocessing"], str(path))
+    content, stated = read_weights(path)
+    preprocessing = stated.read_preprocessing(path) if stated else None
+    built = build_for(
+        path, content, stated, arch=arch, num_classes=num_classes, args=args, base=base, name=name
+    )
+    named = arch or (stated.arch if stated else "")
+    note = load_weights(built.module, content, path, named, weights)
+    # The random weights that the architecture was built with are gone, and with them their seed.
+    lineage = Lineage(built.lineage.architecture)
     return Loaded(
         built.module,
         preprocessing,
         name=path.stem,
         architecture=built.architecture or built.name,
-        training=facts.get("training", "unspecified"),
-        label_space=facts.get("label_space"),
+        training=stated.training if stated else "unspecified",
+        label_space=stated.label_space if stated else None,
         code=built.code,
-        # The random weights that the architecture was built with are gone, and with them their seed.
-        lineage=lineage_of(facts, Lineage(built.lineage.architecture)),
+        lineage=stated.lineage_from(lineage.architecture) if stated else lineage,
+        notes=(note,) if note else (),
     )

@@ -19,6 +19,7 @@ from nversion.core.imports import is_installed, source_files, source_fingerprint
 from nversion.core.reasons import reason_of
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
+from nversion.models.arguments import close_parameters
 from nversion.models.loading import MODEL_SOURCES, Loaded
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
 from nversion.models.untrained import seeded
@@ -72,11 +73,15 @@ def load_python(
         try:
             with seeded(seed):
                 built = function(*positional, **arguments)
+        except UserError:
+            raise
         except Exception as error:
+            slip = close_parameters(error)
+            step = "correct the function or its arguments; --debug shows where it failed"
             raise UserError(
                 expected=f"{call} of {where} to build a model",
                 found=reason_of(error, with_type=True),
-                next_step="correct the function or its arguments; --debug shows where it failed",
+                next_step=slip[1] if slip and slip[0] in arguments else step,
             ) from error
     network, preprocessing = _unpack(built, call, where)
     return Loaded(

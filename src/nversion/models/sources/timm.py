@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
+from nversion.models.arguments import NumClasses, building, refuse_settings, split_num_classes
 from nversion.models.card import Lineage
 from nversion.models.downloads import downloading
 from nversion.models.families import guess_training
@@ -27,8 +29,9 @@ def load_timm(
     name: str | None,
     base: Path,
     pretrained: bool = True,
-    num_classes: int | None = None,
+    num_classes: NumClasses | None = None,
     args: dict[str, Any] | None = None,
+    size: Literal["train", "test"] = "test",
     seed: int = 0,
 ) -> Loaded:
     """A model of timm; the preprocessing is the one recorded with the weights.
@@ -40,30 +43,53 @@ def load_timm(
         pretrained: download the weights, or take them from the cache; False: random weights.
         num_classes: of a model without pretrained weights; timm's own number if None.
         args: further arguments of `timm.create_model`.
+        size: of the images: "test", the one at which the weights' authors evaluated them, which for about 300
+            of timm's weights is larger than that of their training, or "train". Networks of a fixed size
+            have one.
         seed: of random weights.
 
     Raises:
-        UserError: unknown name or tag, no weights, no connection, or new classes for old weights.
+        UserError: unknown name or tag, no weights, no connection, arguments that the architecture does not
+            take, or for which a part of pretrained weights would be missing or random.
     """
     import timm
 
+    what = f"timm's {reference!r}"
+    refuse_settings(args or {}, ("pretrained", "seed", "size", "checkpoint_path"), what)
+    num_classes, arguments = split_num_classes(num_classes, args, what)
     architecture, _, tag = reference.partition(".")
     _check_name(reference, architecture, tag, pretrained)
-    if pretrained and num_classes is not None:
-        _refuse_new_head(reference, num_classes)
-    arguments = dict(args or {})
+    if pretrained:
+        _check_head(timm.get_pretrained_cfg(reference), reference, num_classes)
     if num_classes is not None:
         arguments["num_classes"] = num_classes
-    with downloading(f"the weights of timm's {reference!r}", "set HF_HOME to it"), seeded(seed):
+    with (
+        downloading(f"the weights of {what}", "set HF_HOME to it"),
+        building(what, arguments),
+        seeded(seed),
+    ):
         module: nn.Module = timm.create_model(reference, pretrained=pretrained, **arguments)
+    config: Any = module.pretrained_cfg
+    if pretrained:
+        _check_head(timm.models.PretrainedCfg(**config), reference, num_classes)
+        if arguments:
+            _check_loaded(module, reference, arguments, seed)
+    elif getattr(module, "num_classes", None) == 0:
+        raise UserError(
+            expected=f"a classifier in {what}",
+            found="a network without classes, as its default weights have none",
+            next_step="add `num_classes = ...`",
+        )
     built, tag = _name_and_tag(module, reference)
+    preprocessing, note = _preprocessing(module, arguments, size, reference)
     return Loaded(
         module,
-        _preprocessing(timm.data.resolve_model_data_config(module), reference),
+        preprocessing,
         name=reference,
         training=guess_training(f"{architecture}.{tag}") if pretrained else "untrained",
         training_guessed=pretrained,
         lineage=lineage_of_timm(built, tag) if pretrained else Lineage(built, seed=seed),
+        notes=(note,) if note else (),
     )
 
 
@@ -94,17 +120,56 @@ def _check_name(reference: str, architecture: str, tag: str, pretrained: bool) -
         )
 
 
-def _refuse_new_head(reference: str, num_classes: int) -> None:
-    import timm
+def _check_head(config: Any, reference: str, num_classes: int | None) -> None:
+    """Whether the last layer is the one of the weights.
 
-    config = timm.get_pretrained_cfg(reference)
-    known = config.num_classes if config is not None else None
-    if known != num_classes:
+    Raises:
+        UserError: the weights have none, or one of other classes.
+    """
+    known = getattr(config, "num_classes", None)
+    if known == 0:
+        raise UserError(
+            expected=f"weights of a classifier in timm's {reference!r}",
+            found="those of a network without a last layer, whose outputs are features and no logits",
+            next_step="choose others of `nversion models ls`, or train a last layer and load it with "
+            '`source = "file:..."`',
+        )
+    if known is not None and num_classes not in (None, known):
         raise UserError(
             expected=f"{known} classes of the pretrained {reference!r}",
             found=f"`num_classes = {num_classes}`, for which its last layer would be random",
             next_step='remove `num_classes`, or train the model and load it with `source = "file:..."`',
         )
+
+
+def _check_loaded(module: nn.Module, reference: str, arguments: Mapping[str, Any], seed: int) -> None:
+    """Whether no parameter still has the random value with which it was built.
+
+    Raises:
+        UserError: some have; they are named.
+    """
+    import timm
+
+    def untrained(seed: int) -> dict[str, Tensor]:
+        with seeded(seed):
+            network: nn.Module = timm.create_model(reference, pretrained=False, **arguments)
+        return dict(network.named_parameters())
+
+    drawn = untrained(seed)
+    kept = [name for name, value in module.named_parameters() if _equal(value, drawn.get(name))]
+    if kept:  # also what is built from no random numbers: a table of positions
+        others = untrained(seed + 1)
+        kept = [name for name in kept if not _equal(drawn[name], others[name])]
+    if kept:
+        raise UserError(
+            expected=f"all weights of the pretrained {reference!r} from its file",
+            found=f"{len(kept)} that are random: {', '.join(kept[:3])}{', ...' * (len(kept) > 3)}",
+            next_step=f"leave out what changes the architecture: `args` has {', '.join(arguments)}",
+        )
+
+
+def _equal(value: Tensor, other: Tensor | None) -> bool:
+    return other is not None and torch.equal(value, other)
 
 
 def _name_and_tag(module: Any, reference: str) -> tuple[str, str]:
@@ -113,8 +178,21 @@ def _name_and_tag(module: Any, reference: str) -> tuple[str, str]:
     return config.get("architecture") or reference.partition(".")[0], config.get("tag") or ""
 
 
-def _preprocessing(config: Mapping[str, Any], reference: str) -> Preprocessing:
+def _preprocessing(
+    module: nn.Module, arguments: Mapping[str, Any], size: str, reference: str
+) -> tuple[Preprocessing, str]:
+    """What belongs to the weights, and a note where they have two sizes."""
+    import timm
+
+    card: Any = module.pretrained_cfg
+    # A network of a fixed size cannot see its weights' test size.
+    test = size == "test" and not card.get("fixed_input_size") and "img_size" not in arguments
+    config = timm.data.resolve_model_data_config(module, use_test_size=test)
     channels, height, width = config["input_size"]
+    if isinstance(own := arguments.get("img_size"), int):
+        height = width = own
+    elif own is not None:
+        height, width = own
     if channels != 3 or height != width:
         raise UserError(
             expected="a model of square RGB images",
@@ -122,4 +200,10 @@ def _preprocessing(config: Mapping[str, Any], reference: str) -> Preprocessing:
             next_step="choose another model",
         )
     settings = {key: config[key] for key in ("mean", "std", "interpolation", "crop_pct")}
-    return read_preprocessing(settings | {"input_size": height}, f"timm's {reference!r}")
+    trained, tested = card["input_size"][1], (card.get("test_input_size") or card["input_size"])[1]
+    note = ""
+    if trained != tested and height in (trained, tested):
+        chosen, other = ("test", "train") if height == tested else ("train", "test")
+        note = f"input of {height} pixels, the weights' {chosen} size; {trained + tested - height} with "
+        note += f'`size = "{other}"`'
+    return read_preprocessing(settings | {"input_size": height}, f"timm's {reference!r}"), note

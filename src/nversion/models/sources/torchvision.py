@@ -9,6 +9,7 @@ from torch import nn
 
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
+from nversion.models.arguments import NumClasses, building, refuse_settings, split_num_classes
 from nversion.models.card import Lineage
 from nversion.models.downloads import downloading
 from nversion.models.loading import MODEL_SOURCES, Loaded
@@ -26,7 +27,7 @@ def load_torchvision(
     base: Path,
     pretrained: bool = True,
     weights: str | None = None,
-    num_classes: int | None = None,
+    num_classes: NumClasses | None = None,
     args: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> Loaded:
@@ -55,6 +56,9 @@ def load_torchvision(
             found=repr(reference),
             next_step=did_you_mean_model(reference, names),
         )
+    what = f"torchvision's {reference!r}"
+    refuse_settings(args or {}, ("pretrained", "weights", "seed"), what)
+    num_classes, arguments = split_num_classes(num_classes, args, what)
     choices = models.get_model_weights(reference)
     known = [choice.name for choice in choices]
     if weights is not None and (weights not in known or not pretrained):
@@ -70,11 +74,14 @@ def load_torchvision(
             found=f"`num_classes = {num_classes}`, which its last layer does not have",
             next_step='remove `num_classes`, or train the model and load it with `source = "file:..."`',
         )
-    arguments = dict(args or {})
     if num_classes is not None:
         arguments["num_classes"] = num_classes
     cache = "TORCH_HOME, folder hub/checkpoints"
-    with downloading(f"the weights {chosen.name} of torchvision's {reference!r}", cache), seeded(seed):
+    with (
+        downloading(f"the weights {chosen.name} of {what}", cache),
+        building(what, arguments),
+        seeded(seed),
+    ):
         module: nn.Module = models.get_model(reference, weights=chosen if pretrained else None, **arguments)
     return Loaded(
         module,
