@@ -65,6 +65,7 @@ def show(
         "macs": card.macs,
         "label_space": card.label_space.name,
         "classes": card.label_space.num_classes,
+        "outputs": card.outputs,
         "input_size": preprocessing.input_size,
         "mean": list(preprocessing.mean),
         "std": list(preprocessing.std),

@@ -180,22 +180,36 @@ def _plain_attention() -> Iterator[None]:
 
 
 @contextmanager
-def quietly(module: nn.Module, *, weights: bool = False) -> Iterator[None]:
-    """Give back what a run changes: buffers and attributes of the module, and global random generators.
+def quietly(module: nn.Module) -> Iterator[None]:
+    """Give back what a run changes: `random_kept` and `state_kept`."""
+    with random_kept(module), state_kept(module):
+        yield
 
-    Args:
-        weights: give back parameters, too; a copy of them is held meanwhile.
-    """
+
+@contextmanager
+def random_kept(module: nn.Module) -> Iterator[None]:
+    """Give back global random generators of Python, NumPy and torch, also of the module's device."""
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    # The state of the generators of devices, too, where the module is on one.
     devices = [device_of(module)] if device_of(module).type == "cuda" else []
-    restore = _remembered(module, weights)
     try:
         with torch.random.fork_rng(devices=devices):
             yield
     finally:
         random.setstate(python)
         np.random.set_state(legacy)  # noqa: NPY002
+
+
+@contextmanager
+def state_kept(module: nn.Module, *, weights: bool = False) -> Iterator[None]:
+    """Give back what a run changes in a module: buffers and attributes.
+
+    Args:
+        weights: give back parameters, too; a copy of them is held meanwhile.
+    """
+    restore = _remembered(module, weights)
+    try:
+        yield
+    finally:
         restore()
 
 

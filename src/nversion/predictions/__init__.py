@@ -9,8 +9,8 @@ from .logits import (
     describe_condition,
     made_with,
     place,
-    seconds_per_image,
 )
+from .trial import trial
 from .view import AcceptedSets, Predictions, block_of_each_sample
 
 __all__ = [
@@ -27,5 +27,5 @@ __all__ = [
     "made_with",
     "place",
     "run",
-    "seconds_per_image",
+    "trial",
 ]

@@ -10,8 +10,7 @@ which keeps 10 bits of each factor. An unfinished array is never continued by an
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -207,23 +206,3 @@ class LogitsWriter:
 
 def _file_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
-
-
-def seconds_per_image(
-    classifiers: Sequence[Classifier], canonical: Canonical, inference: Inference, device: torch.device
-) -> Mapping[str, float]:
-    """Seconds an image of each classifier, the best of two small batches after a first; for plans."""
-    # Eight images of 224 pixels, or more smaller ones: what a call costs anyway must not count.
-    num_images = min(inference.batch_size, max(8, 8 * 224**2 // canonical.size**2))
-    shape = num_images, 3, canonical.size, canonical.size
-    images_N3HW = as_float(torch.zeros(shape, dtype=torch.uint8, device=device), inference)
-    taken = {}
-    for classifier in classifiers:
-        times = []
-        with torch.inference_mode():
-            for _ in range(3):
-                start = time.perf_counter()
-                classifier(images_N3HW).cpu()  # the copy waits for the device
-                times.append(time.perf_counter() - start)
-        taken[classifier.name] = min(times[1:]) / len(images_N3HW)
-    return taken

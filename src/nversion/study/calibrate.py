@@ -33,7 +33,7 @@ from nversion.predictions import (
     made_with,
     place,
     run,
-    seconds_per_image,
+    trial,
 )
 from nversion.reliability import paired_difference_interval, proportion_interval
 
@@ -412,7 +412,7 @@ def _say_plan(answers: _Answers, conditions: Sequence[Condition], reporter: Repo
         f"{len(conditions):,} conditions; {total - missing:,} of {total:,} batches are there"
     )
     if missing:
-        speed = seconds_per_image([one.classifier], one.canonical, one.inference, one.device)
+        speed = trial([one.classifier], one.canonical, one.inference, one.device)
         images = min(missing * one.inference.batch_size, len(conditions) * len(one.dataset))
         seconds = speed[one.classifier.name] * images
         reporter.say(f"To run: about {duration(seconds)} on {one.device}, and halving after that")

@@ -51,6 +51,8 @@ def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], secon
                 "source": c.card.source,
                 "fingerprint": c.fingerprint,
                 "preprocessing": vars(c.preprocessing),
+                "outputs": c.card.outputs,
+                "repeatable": c.card.repeatable,  # False: not a function of the image alone
             }
             for c in study.classifiers
         ],

@@ -17,7 +17,7 @@ from nversion.core import LabelSpace, UserError, did_you_mean, fault_of_name, fi
 from nversion.data import Canonical, ClassGroups, Condition, Dataset, read_costs, read_groups
 from nversion.ensembles import CONSENSUS, Ensembles
 from nversion.models import Classifier, check_label_space, default_name, expand_pool, load_classifier
-from nversion.predictions import Inference, LogitsWriter, place, seconds_per_image
+from nversion.predictions import Inference, LogitsWriter, place, trial
 
 from .attributions import GramWriter
 from .images import canonical_of, corrupted_conditions, open_datasets, stored_conditions, with_calibrated
@@ -262,7 +262,7 @@ def study_hash(study: OpenStudy) -> str:
 
 
 def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
-    """Look at what is cached and estimate the rest; runs each missing model on one small batch.
+    """Look at what is cached and estimate the rest; tries each model that lacks something.
 
     Args:
         stores: already open ones of this study.
@@ -271,11 +271,14 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
     total = missing = maps_total = maps_missing = bytes_missing = 0
     seconds = 0.0
     consumers = [consumer for name in study.datasets for consumer in stores.of(name)]
-    speed: Mapping[str, float] = (
-        seconds_per_image(study.classifiers, study.canonical, study.inference, study.device)
-        if any(consumer.num_steps() for consumer in consumers)
-        else {}
-    )
+    lacking_logits = {
+        model for w in stores.logits.values() for (_, model), array in w.arrays.items() if array.missing()
+    }
+    # Maps and similarities are made of all models together.
+    others = [*stores.grams.values(), *stores.similarities.values()]
+    names = set(study.model_names) if any(c.num_steps() for c in others) else lacking_logits
+    tried = [c for c in study.classifiers if c.name in names]
+    speed = trial(tried, study.canonical, study.inference, study.device)
     for name, writer in stores.logits.items():
         num_samples = len(study.datasets[name])
         for (_, model), array in writer.arrays.items():

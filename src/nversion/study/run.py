@@ -74,6 +74,11 @@ def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
     for name in plan.set_aside:
         reporter.say(f"Set aside, it does not match its manifest and is computed again: {name}")
     say_hidden(study.datasets.values(), reporter)
+    if marked := [c.name for c in study.classifiers if not c.card.repeatable]:
+        reporter.say(
+            f"Not a function of the image alone, since repeatable = false: {', '.join(marked)}; another run, "
+            "batch size or order gives other numbers"
+        )
     counts = ", ".join(f"{count:,} of {size} members" for size, count in plan.ensembles.items())
     reporter.say(
         f"{len(study.classifiers)} models, {len(study.conditions)} conditions, "
