@@ -275,7 +275,7 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
         model for w in stores.logits.values() for (_, model), array in w.arrays.items() if array.missing()
     }
     # Maps and similarities are made of all models together.
-    others = [*stores.grams.values(), *stores.similarities.values()]
+    others: list[GramWriter | RepresentationWriter] = [*stores.grams.values(), *stores.similarities.values()]
     names = set(study.model_names) if any(c.num_steps() for c in others) else lacking_logits
     tried = [c for c in study.classifiers if c.name in names]
     speed = trial(tried, study.canonical, study.inference, study.device)
