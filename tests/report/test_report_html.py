@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from nversion.report import Study, all_figures, build_report, html, read_study
+from nversion.report.blocks import PRINTED_ROWS
 from nversion.report.html import page
 from nversion.report.labels import NO_BREAK
 from nversion.report.pictures import map_grids, sample_grids
@@ -130,6 +131,36 @@ def test_top_5_is_a_table_to_choose_that_paper_does_without(hand_made: Callable[
     text = tell(hand_made())
     assert '<div class="option" data-name="Top-1 accuracy on d, %">' in text
     assert '<div class="option screen-only" data-name="Top-5 accuracy on d, %">' in text
+
+
+def test_paper_leaves_out_what_is_beyond_and_names_the_file(hand_made: Callable[..., Study]) -> None:
+    study = hand_made()
+    many = [study.models.with_columns(pl.col("model") + str(i)) for i in range(9)]
+    text = tell(replace(study, models=pl.concat(many)))
+    table = text[text.index("<span>Negative log likelihood, nats</span>") :].split("</table>")[0]
+    assert len(re.findall(r"<tr><th scope=\"row\"", table)) == PRINTED_ROWS
+    assert len(re.findall(r'<tr class="beyond"><th scope="row"', table)) == 27 - PRINTED_ROWS
+    assert "Paper leaves out 3 of 27 rows: they are on the screen and in tables/calibration.parquet." in text
+
+
+def test_more_than_six_conditions_have_one_column_for_the_card(hand_made: Callable[..., Study]) -> None:
+    study = hand_made()
+    conditions, models = [study.conditions], [study.models]
+    for i in range(7):
+        name = pl.lit(f"d/fog-{i}").alias("condition")
+        fog = (pl.lit("fog").alias("corruption"), pl.lit(float(i)).alias("severity"))
+        conditions.append(study.conditions.head(1).with_columns(name, *fog))
+        models.append(study.models.filter(condition="d/clean").with_columns(name))
+    text = tell(replace(study, conditions=pl.concat(conditions), models=pl.concat(models)))
+    assert "Family, training, parameters</th>" in text
+    assert f'<td class="word">CNN<small>supervised, 1{NO_BREAK}M</small></td></tr>' in text
+
+
+def test_preprocessing_that_is_not_applied_is_not_told(hand_made: Callable[..., Study]) -> None:
+    model = {"name": "a", "preprocessing": {"input_size": 224, "crop_pct": 0.875}}
+    text = tell(hand_made(manifest={"models": [model]}))
+    assert "input_<wbr>size 224" in text
+    assert "crop_" not in text
 
 
 def test_correlations_that_exclude_zero_are_bold(hand_made: Callable[..., Study]) -> None:

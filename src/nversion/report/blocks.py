@@ -82,6 +82,7 @@ class Grid:
         corner: head of the rows' names.
         notes: below it, plain text.
         words: whether the cells hold words, that are set from the left.
+        source: name of the study's table that holds all of it.
     """
 
     caption: str
@@ -90,6 +91,11 @@ class Grid:
     corner: str = ""
     notes: Sequence[str] = ()
     words: bool = False
+    source: str = ""
+
+
+PRINTED_ROWS, PRINTED_COLUMNS = 24, 10
+"""Of a table, as many as paper shows; the others are on the screen and in the file of the table."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from . import pictures, reading, views
+from .blocks import PRINTED_COLUMNS, PRINTED_ROWS
 from .figures import Figure, render
 from .figures.figure import vega_lite_version
 from .findings import findings, too_few_to_relate
@@ -53,6 +54,7 @@ def page(study: Study, figures: Mapping[str, Figure], drawn: Mapping[str, Mappin
     )
     environment.filters["script"] = _script
     environment.filters["breakable"] = _breakable
+    environment.globals |= {"printed_rows": PRINTED_ROWS, "printed_columns": PRINTED_COLUMNS}
     return environment.get_template("report.html.j2").render(
         study=study,
         question=study.manifest.get("question") or "",

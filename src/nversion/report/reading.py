@@ -101,7 +101,7 @@ def provenance(study: Study) -> dict[str, Any]:
         if key in _NOT_FACTS:
             continue
         if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
-            tables.append(_table(key, value))
+            tables.append(_table(key, [_applied(entry) for entry in value]))
         elif isinstance(value, Mapping) and key in ("settings", "versions"):
             facts += [(f"{key}: {name}", _text(entry)) for name, entry in value.items()]
         elif isinstance(value, Mapping) and value and all(isinstance(v, Mapping) for v in value.values()):
@@ -124,6 +124,17 @@ def provenance(study: Study) -> dict[str, Any]:
     ]
     tables.append(_table("conditions", conditions))
     return {"facts": facts, "tables": tables}
+
+
+def _applied(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A model's facts without what is recorded of its weights and not applied: the crop of their authors.
+
+    The canonical image decides which part of a picture models see.
+    """
+    preprocessing = entry.get("preprocessing")
+    if not isinstance(preprocessing, Mapping):
+        return entry
+    return {**entry, "preprocessing": {k: v for k, v in preprocessing.items() if k != "crop_pct"}}
 
 
 def _table(name: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -116,7 +116,9 @@ def _shown(rows: pl.DataFrame, study: Study, condition: str) -> str:
     elsewhere = sure.filter(pl.col("condition") != condition)["condition"].unique(maintain_order=True)
     others = rows["condition"].n_unique() - 1
     text = f"{here} of these {of} are shown to gain" if here else f"none of these {of} is shown to gain"
-    if others:
+    if others and not len(elsewhere):
+        text += f", and none on the {plural(others, 'other condition')}"
+    elif others:
         text += f", and some ensemble on {len(elsewhere)} of {plural(others, 'other condition')}"
     return text + "."
 

@@ -150,7 +150,7 @@ def pair_matrix(study: Study, name: str, metric: str, title: str, caption: str) 
     if len(order) <= 16:
         layers.append(
             base.transform_filter("isValid(datum.value)")
-            .mark_text(fontSize=10)
+            .mark_text(fontSize=10, style="number")
             .encode(
                 text=alt.Text("value:Q", format=".2f"),
                 color=alt.when("datum.value > 0.6").then(alt.value(INK)).otherwise(alt.value("#ffffff")),

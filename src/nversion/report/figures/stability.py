@@ -82,7 +82,7 @@ def summary(study: Study) -> str:
     rows = split_rows(study)
     most = rows.sort("times", descending=True, maintain_order=True).row(0, named=True)
     held = rows["gain_held_out"].fill_nan(None).drop_nulls()
-    share = float((held > 0).mean() or 0.0) if len(held) else float("nan")
+    share = int((held > 0).sum()) / len(held) if len(held) else float("nan")
     low, median, high = (held.quantile(q, "linear") for q in (0.05, 0.5, 0.95))
     different = rows["ensemble"].n_unique()
     return (

@@ -53,6 +53,7 @@ def agreement_tables(study: Study, agreement: pl.DataFrame) -> list[Grid]:
                 for row in part.iter_rows(named=True)
             ],
             corner="Methods",
+            source="attribution_agreement",
             notes=[
                 "The interval is that of Pearson's correlation, 95 %; pairs that share a model are not "
                 "independent of each other, which it allows for."

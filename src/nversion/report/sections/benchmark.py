@@ -138,6 +138,7 @@ def standing(one: BenchmarkSet) -> Grid:
         [*(_HEADS[quantity] for quantity in one.quantities), "Than the one above, points"],
         rows,
         corner="Model or ensemble",
+        source="benchmark",
         notes=[
             f"Sorted by {_HEADS[one.sorted_by].removesuffix(', %')}. {SMALL_PRINT}",
             "The last column is the difference from the nearest model or single ensemble above, on the same "
@@ -182,6 +183,7 @@ def of_ensembles(one: BenchmarkSet) -> Grid:
         [*(_HEADS[q] for q in one.quantities), "Than its best member, points"],
         rows,
         corner="Ensemble",
+        source="benchmark",
         notes=[
             f"Ensembles decide by {_consensus(one)}; the best member is the one of the least "
             f"{_HEADS[one.sorted_by].removesuffix(', %')}. The lowest of many ensembles is partly luck with "
@@ -217,6 +219,7 @@ def by_corruption(one: BenchmarkSet) -> list[Grid]:
                 ],
                 rows,
                 corner="Model or ensemble",
+                source="benchmark_corruptions",
                 notes=[SMALL_PRINT],
             )
         )

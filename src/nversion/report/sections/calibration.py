@@ -77,6 +77,7 @@ def calibration_tables(study: Study) -> list[Grid]:
                 [condition_label(study, c) for c in study.condition_names],
                 rows,
                 corner="Ensemble or model" if table.height else "Model",
+                source="calibration",
                 notes=[] if not table.height or with_error else ["No standard error of it is known."],
             )
         )

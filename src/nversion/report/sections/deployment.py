@@ -45,6 +45,7 @@ def front_table(study: Study) -> Grid:
         ],
         [_front_row(row) for row in front.iter_rows(named=True)],
         corner="Members",
+        source="front",
         notes=["Top-1 in percent by the criterion of the choice; 95 % intervals where it had no say."],
     )
 

@@ -93,6 +93,7 @@ def shannon_table(study: Study) -> Grid | None:
         [condition_label(study, c) for c in study.condition_names],
         rows,
         corner="Ensemble",
+        source="diversity",
         notes=[_MEAN_HALF],
     )
 
@@ -192,6 +193,7 @@ def overview(study: Study) -> Grid:
         list(compress(columns, shown)),
         [replace(row, cells=list(compress(row.cells, shown))) for row in rows],
         corner="Metric",
+        source="diversity",
         notes=[] if shown[4] else ["No pair of models is undefined in any of them."],
     )
 
@@ -252,5 +254,6 @@ def conditioning_table(study: Study) -> Grid | None:
         ["All images", *(text.capitalize() for text in CONDITIONING.values())],
         rows,
         corner="Metric",
+        source="diversity",
         notes=[_MEAN_HALF],
     )

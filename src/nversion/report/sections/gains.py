@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nversion.report.blocks import Block, Drawing, Section, Words
 from nversion.report.labels import condition_label, consensus_label, is_undefined, plural
 from nversion.report.tables import Study
@@ -53,5 +55,5 @@ def _rounded(number: float) -> int:
     >>> _rounded(782.5), _rounded(11322.3)
     (790, 12000)
     """
-    step = 10 ** max(0, len(str(int(number))) - 2)
-    return -(-int(-(-number // 1)) // step) * step
+    step = 10.0 ** max(0, math.floor(math.log10(number)) - 1)
+    return int(math.ceil(number / step) * step)

@@ -102,6 +102,7 @@ def lineage_table(study: Study, subjects: list[tuple[str, str]]) -> Grid:
         ["Shared by members", "Shared by none", "Not stated by all"],
         rows,
         corner="Ensemble",
+        source="lineage",
         words=True,
     )
 
@@ -127,6 +128,7 @@ def hazard_tables(study: Study, subjects: list[tuple[str, str]]) -> list[Grid]:
                     if any((name, c) in found for c in conditions)
                 ],
                 corner="Ensemble",
+                source="hazards",
                 notes=["In percent, with 95 % intervals and the number of images."],
             )
         )
@@ -155,6 +157,7 @@ def cost_table(study: Study, subjects: list[tuple[str, str]]) -> Grid | None:
         [condition_label(study, c) for c in study.condition_names],
         rows,
         corner="Ensemble",
+        source="hazards",
         notes=["The table holds no interval of it."],
     )
 

@@ -30,6 +30,7 @@ def comparison_table(study: Study) -> Grid | None:
         [consensus_label(rule) + (f", {size} members" if several else "") for size, rule in columns],
         rows,
         corner="Condition",
+        source="comparisons",
         notes=[
             "The interval of the difference on the same images, made wide enough that all comparisons of one "
             "size, rule and condition hold together with 95 %, excludes zero. Small: those shown to be "

@@ -138,6 +138,7 @@ def methodology_tables(study: Study) -> list[Grid]:
                     ],
                     [_methodology_row(a, b, both, has_other) for a, b in pairs],
                     corner="Methodologies",
+                    source="methodologies",
                     notes=[
                         "Bold: the 95 % interval excludes zero.",
                         *footnotes(row["note"] for key, row in both["all"].items() if key[:2] in set(pairs)),
@@ -227,6 +228,7 @@ def property_tables(study: Study) -> list[Grid]:
                     for grouping, a, b in decided
                 ],
                 corner="Methodologies",
+                source="properties",
                 notes=["What is asked of the whole interval:", *said] * bool(said)
                 + footnotes(row["note"] for key, row in rows.items() if key[:3] in decided),
             )
@@ -326,6 +328,7 @@ def prediction_tables(study: Study) -> list[Grid]:
                 ],
                 rows,
                 corner="Condition",
+                source="predicted_failures",
                 notes=[
                     "Means over ensembles with 5 to 95 % of them below; an error is predicted less observed.",
                     *(f"Noted in the table: {note}." for note in notes[:3]),
@@ -389,6 +392,7 @@ def joint_tables(study: Study) -> list[Grid]:
                     ["Images", *(words for _, words, _ in _JOINT)],
                     rows,
                     corner="Condition",
+                    source="joint_failures",
                     notes=[
                         "In percent of the images; in italics, where 5 to 95 % of the ensembles lie, which "
                         "is no interval."

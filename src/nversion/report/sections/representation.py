@@ -84,5 +84,6 @@ def map_table(study: Study) -> Grid | None:
         [method_label(method.removeprefix("map:")) for method in methods],
         rows,
         corner="Models",
+        source="cka",
         notes=[f"{plural(more, 'more pair')} are in tables/cka.parquet."] if more > 0 else [],
     )

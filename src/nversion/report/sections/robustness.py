@@ -63,6 +63,7 @@ def robustness_tables(study: Study) -> list[Grid]:
                     for kind, group, n in several.iter_rows()
                 ],
                 corner="Models (number)",
+                source="robustness_groups",
                 notes=[
                     "Bold: the 95 % interval excludes zero.",
                     *(
@@ -84,6 +85,7 @@ def robustness_tables(study: Study) -> list[Grid]:
                 for model in models["model"].unique(maintain_order=True)
             ],
             corner="Model",
+            source="robustness",
             notes=["Bold: the 95 % interval excludes zero, for this model alone."],
         )
     )

@@ -76,7 +76,7 @@ def severity_tables(study: Study) -> list[Grid]:
             f"{source_label(study, scale)}, {scale['first']:g} to {scale['last']:g}"
             for scale in scales.iter_rows(named=True)
         ]
-        grids.append(Grid(caption, heads, rows, corner="Model or ensemble", notes=notes))
+        grids.append(Grid(caption, heads, rows, corner="Model or ensemble", notes=notes, source="severities"))
     return grids
 
 

@@ -89,6 +89,7 @@ def vote_tables(study: Study) -> list[Grid]:
                     for c in study.condition_names
                 ],
                 corner="Condition",
+                source="votes",
                 notes=[_note(who)],
             )
         )
@@ -132,6 +133,7 @@ def coverage_tables(study: Study) -> list[Grid]:
                 columns[skipped:],
                 [Row(condition_label(study, c), cells[c][skipped:]) for c in study.condition_names],
                 corner="Condition",
+                source="agreement",
                 notes=[_note(who) + " Risk is the error among the images that are answered."],
             )
         )

@@ -34,6 +34,7 @@
       const config = spec.config;
       config.axis = { ...config.axis, labelFontSize: 11, titleFontSize: 11.5, labelSeparation: 6, labelLimit: 150 };
       config.legend = { ...config.legend, labelFontSize: 10.5, labelLimit: width - 60 };
+      config.style = { ...config.style, number: { opacity: 0 } }; // of a cell that is narrower than it
       narrowAxes(spec);
     }
     return spec;
@@ -47,6 +48,8 @@
     }
     if (node.legend) {
       if (node.legend.columns) node.legend.columns = Math.max(1, Math.floor(node.legend.columns / 2));
+      // What stands before a comma or a colon above, the rest below.
+      if (node.legend.columns) node.legend.labelExpr ??= "split(replace(datum.label, regexp('([,:]) '), '$1|'), '|')";
       if (node.legend.gradientLength) node.legend.gradientLength = 96;
     }
     for (const key in node) if (key !== "config") narrowAxes(node[key]);
