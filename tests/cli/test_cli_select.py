@@ -1,5 +1,6 @@
 """`nversion select` on a small study that ran: what it prints, writes, and how it says no."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -8,10 +9,17 @@ import polars as pl
 import pytest
 
 from nversion.cli.main import main
+from nversion.core import UserError, read_record, write_record
+from nversion.core.sealed import read_records
+from nversion.report import read_study
 from nversion.study import Silent, parse_spec, run_study
+from nversion.study.compare import compare
 from nversion.study.contenders import Request
 from nversion.study.front import FRONT
-from nversion.study.select import SELECTION, write_selection
+from nversion.study.schemas import SELECTION_SPLITS
+from nversion.study.select import SELECTION, select_in, write_selection
+from nversion.study.stored import open_stored
+from nversion.study.tables import read_table
 
 ZOO = """
 import torch
@@ -46,11 +54,16 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def folder(finished, tmp_path):
-    """A copy elsewhere, in which nothing was chosen yet: a study's folder can move."""
-    copy = shutil.copytree(finished, tmp_path / "moved")
-    for name in ("selection", "front"):
-        (copy / "tables" / f"{name}.parquet").unlink(missing_ok=True)
-    return copy
+    """A copy elsewhere: a study's folder can move."""
+    return shutil.copytree(finished, tmp_path / "moved")
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in (folder / "tables").iterdir()}
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "selection-log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture
@@ -66,101 +79,111 @@ def command(monkeypatch, capsys):
     return run
 
 
-def test_it_prints_a_table_and_the_next_command_and_writes_the_parquet_file(folder, command):
+def test_it_prints_verdict_stability_table_and_the_next_command(folder, command):
     code, out, _ = command("select", folder)
     assert code == 0
     for text in (
+        "Verdict: ",
+        "Stability: the same rule on 100 other halves of the images.",
         "best single model",
         "nearest MACs",
         "Optimism of the choice",
         "--unseen names others",
         "Pareto front, drawn on the half that chose",
-        "Next: nversion",
+        "Next: nversion compare",
     ):
         assert text in out
-    path = folder / "tables" / "selection.parquet"
-    assert dict(pl.read_parquet(path).schema) == SELECTION
-    assert dict(pl.read_parquet(folder / "tables" / "front.parquet").schema) == FRONT
-    facts = pl.read_parquet_metadata(path)
+    assert "--seed" not in out
+
+
+def test_a_run_writes_the_tables_of_its_own_selection(finished):
+    tables = {name: read_table(finished, name) for name in ("selection", "front", "selection_splits")}
+    assert dict(tables["selection"].schema) == SELECTION
+    assert dict(tables["front"].schema) == FRONT
+    assert dict(tables["selection_splits"].schema) == SELECTION_SPLITS
+    assert tables["selection_splits"].height == 100
+    facts = pl.read_parquet_metadata(finished / "tables" / "selection.parquet")
     assert json.loads(facts["selection"])["unseen"] == ["digits/lines-1"]
-    assert facts["study_hash"] == pl.read_parquet_metadata(folder / "tables/models.parquet")["study_hash"]
+    assert facts["study_hash"] == pl.read_parquet_metadata(finished / "tables/models.parquet")["study_hash"]
 
 
 def test_json_is_one_object_with_settings_sums_and_rows(folder, command):
     code, out, _ = command(
-        "select", folder, "--json", "--size", 2, "--unseen", "clean", "--criterion", "mean"
+        "select", folder, "--json", "--size", 2, "--unseen", "clean", "--criterion", "mean", "--splits", 7
     )
     assert code == 0
-    content = json.loads(out)
+    content = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert content["unseen"] == ["digits/clean"]
-    assert content["candidates"] == 6
-    assert {row["size"] for row in content["rows"] if row["role"] == "chosen"} == {2}
+    assert (content["candidates"], content["single_models"]) == (6, 4)
+    assert {row["size"] for row in content["rows"] if row["role"] == "chosen"} <= {1, 2}
     assert {row["size"] for row in content["front"]} <= {1, 2}
+    assert len(content["selection_splits"]) == content["num_splits"] == 7
+    assert " is chosen" in content["verdict"]
 
 
-def test_whole_and_halves_are_the_same_images(folder, command):
+def test_whole_and_halves_are_the_same_images(finished):
     """Both halves together give the accuracy that the study's own table says."""
-    command("select", folder)
-    table = pl.read_parquet(folder / "tables/selection.parquet")
-    rows = table.filter(role="chosen", condition="digits/clean")
-    whole = pl.read_parquet(folder / "tables/ensembles.parquet").filter(
-        ensemble=rows["ensemble"][0], condition="digits/clean", consensus="average"
-    )
+    rows = read_table(finished, "selection").filter(role="best_single_model", condition="digits/clean")
+    whole = read_table(finished, "models").filter(model=rows["members"][0][0], condition="digits/clean")
     assert (rows["top1"] * rows["n"]).sum() == pytest.approx(whole["top1"][0] * 60)
 
 
-def test_it_gives_the_same_bytes_again(folder, command):
-    path = folder / "tables" / "selection.parquet"
-    command("select", folder)
-    first = path.read_bytes()
-    command("select", folder)
-    assert path.read_bytes() == first
+@pytest.mark.parametrize("more", [[], ["--json"], ["--save", "mine"]])
+def test_the_studys_own_selection_stays_whatever_is_asked(folder, command, more):
+    before, manifest = contents(folder), (folder / "manifest.json").read_bytes()
+    assert command("select", folder, "--size", 2, "--seed", 1, *more)[0] == 0
+    assert contents(folder) == before
+    assert (folder / "manifest.json").read_bytes() == manifest
 
 
-def test_a_run_chooses_by_default_what_the_command_chooses(finished, folder, command):
-    assert write_selection(folder, None, Silent()).request == Request()
-    for name in ("selection", "front"):
-        path = folder / "tables" / f"{name}.parquet"
-        by_function = path.read_bytes()
-        command("select", folder)
-        assert path.read_bytes() == by_function == (finished / "tables" / path.name).read_bytes()
+def test_it_gives_the_same_numbers_as_the_run_and_again(folder, command):
+    first = json.loads(command("select", folder, "--json")[1])
+    assert json.loads(command("select", folder, "--json")[1]) == first
+    own = read_table(folder, "selection")
+    assert [row["top1"] for row in first["rows"]] == own["top1"].to_list()
+    assert [row["gain_unseen"] for row in first["selection_splits"]] == read_table(
+        folder, "selection_splits"
+    )["gain_unseen"].to_list()
 
 
-def test_a_run_that_is_repeated_keeps_what_was_asked(folder, command):
-    asked = ["--size", 2, "--unseen", "clean", "--criterion", "mean", "--seed", 3, "--cost", "macs"]
-    command("select", folder, *asked)
-    path = folder / "tables" / "selection.parquet"
-    first = path.read_bytes()
-    selection = write_selection(folder, None, Silent())
-    assert path.read_bytes() == first
-    assert selection.request == Request(
-        size=2, unseen=("digits/clean",), criterion="mean", seed=3, cost="macs"
-    )
+def test_every_selection_leaves_a_line_and_a_repeated_run_none(folder, command):
+    assert [line["command"] for line in log(folder)] == ["run"]
+    command("select", folder, "--json", "--seed", 5)
+    command("select", folder, "--seed", 5)
+    assert [(line["command"], line["request"]["seed"]) for line in log(folder)] == [
+        ("run", 0),
+        ("select", 5),
+        ("select", 5),
+    ]
+    records, damaged = read_records(folder / "selection-log.jsonl")
+    assert (len(records), damaged) == (3, 0)
+    study = open_stored(folder)
+    write_selection(study, folder, {}, Silent())
+    assert len(log(folder)) == 3
 
 
-def test_what_was_asked_of_another_study_is_not_asked_again(folder, command):
-    command("select", folder, "--size", 2)
-    path = folder / "tables" / "selection.parquet"
-    facts = pl.read_parquet_metadata(path) | {"study_hash": "other"}
-    facts.pop("ARROW:schema", None)
-    pl.read_parquet(path).write_parquet(path, metadata=facts)
-    assert write_selection(folder, None, Silent()).request == Request()
+def test_a_result_can_be_kept_under_a_name_once(folder, command):
+    assert command("select", folder, "--size", 2, "--save", "pairs")[0] == 0
+    kept = read_record(folder / "selections" / "pairs.json")
+    assert kept["size"] == 2 and kept["rows"] and kept["selection_splits"]
+    code, _, err = command("select", folder, "--save", "pairs")
+    assert code == 2 and "expected a new name for a selection" in err
+    code, _, err = command("select", folder, "--save", "../pairs")
+    assert code == 2 and "plain names of files in --save" in err
+    assert len(log(folder)) == 2
 
 
 def test_a_run_of_one_condition_chooses_nothing(folder, command):
-    path = folder / "tables" / "conditions.parquet"
-    facts = {key: value for key, value in pl.read_parquet_metadata(path).items() if key != "ARROW:schema"}
-    pl.read_parquet(path).head(1).write_parquet(path, metadata=facts)
-    assert write_selection(folder, None, Silent()) is None
-    assert not (folder / "tables" / "selection.parquet").exists()
-    code, _, err = command("select", folder)
-    assert code == 2 and "expected a study of at least 2 conditions" in err
+    study = open_stored(folder)
+    study = dataclasses.replace(study, conditions=study.conditions[:1])
+    assert write_selection(study, folder, {}, Silent()) == (None, {})
+    with pytest.raises(UserError, match="expected a study of at least 2 conditions"):
+        select_in(study, Request(), Silent())
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--consensus", "mean"], "expected a known consensus rule, found 'mean'"),
         (["--unseen", "fog"], "found --unseen 'fog'"),
         (["--size", "4"], "expected a size of this study: 2, 3, found --size 4"),
         (["--cost", "mac"], "expected a known cost, found 'mac'; did you mean 'macs'"),
@@ -171,7 +194,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_two(folder, command, arguments,
     code, out, err = command("select", folder, *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
-    assert not (folder / "tables" / "selection.parquet").exists()
+    assert len(log(folder)) == 1
 
 
 def test_a_folder_without_a_study_is_left_alone(tmp_path, command):
@@ -191,20 +214,45 @@ def test_changed_logits_are_named_and_not_used(folder, command):
     assert f"the finished logits in {array.parent}, found none that match their manifest" in err
 
 
-def test_tables_of_another_run_are_not_used(folder, command):
+@pytest.mark.parametrize("change", [{"study_hash": "other"}, {"logits": None}, {"tables": {}}])
+def test_an_edited_manifest_is_not_used(folder, command, change):
     manifest = folder / "manifest.json"
-    content = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**content, "study_hash": "other"}))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
     code, _, err = command("select", folder)
-    assert code == 2
-    assert "tables and manifest.json of one run" in err
+    assert (code, err.count("\n")) == (2, 1)
+    assert "manifest.json as it was written, found other bytes" in err
+    assert "`nversion study run STUDY.toml --folder" in err
 
 
-def test_a_manifest_that_does_not_say_where_the_logits_are_asks_for_a_run(folder, command):
+@pytest.mark.parametrize("name", ["labels", "models", "conditions"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing", "foreign", "text"])
+def test_a_damaged_table_is_one_sentence_that_names_it(folder, command, name, damage):
+    path = folder / "tables" / f"{name}.parquet"
+    content = path.read_bytes()
+    damaged = {
+        "flip": content[:100] + bytes([content[100] ^ 16]) + content[101:],
+        "cut": content[: len(content) // 2],
+        "empty": b"",
+        "foreign": (folder / "tables" / "pairs.parquet").read_bytes(),
+        "text": b"no table",
+    }
+    path.unlink() if damage == "missing" else path.write_bytes(damaged[damage])
+    for arguments in (["select", folder], ["compare", folder, "a", "b"]):
+        code, out, err = command(*arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"{name}.parquet as the run that wrote manifest.json left it" in err
+        assert "computes it again from the stored predictions" in err
+    assert len(log(folder)) == 1
+
+
+def test_a_manifest_of_another_structure_is_one_sentence_though_its_seal_fits(folder, mutations):
     manifest = folder / "manifest.json"
-    content = json.loads(manifest.read_text())
-    del content["logits"]
-    manifest.write_text(json.dumps(content))
-    code, _, err = command("select", folder)
-    assert code == 2
-    assert "run the study again; what is cached is not computed again" in err
+    whole = {key: value for key, value in json.loads(manifest.read_text()).items() if key != "seal"}
+
+    def read(mutant):
+        write_record(manifest, json.loads(json.dumps(mutant, default=str)))
+        compare(folder, "a", "b")
+        read_study(folder)
+
+    for what, mutant in mutations.mutations_of(whole, seed=0, count=60, nulls=True):
+        mutations.outcome(read, mutant, what)

@@ -91,8 +91,13 @@ def _hand_made(
         for name, gain in improvements.items():
             best = max(MODELS[m] for m in name.split(" + ")) - loss
             ensembles.append(
-                {"ensemble": name, "size": 2, "consensus": "average", "condition": condition}
-                | {"top1": best + gain, "best_member_top1": best, "mean_member_top1": best - 0.05}
+                {"ensemble": name, "members": name.split(" + "), "size": 2, "consensus": "average"}
+                | {
+                    "condition": condition,
+                    "top1": best + gain,
+                    "best_member_top1": best,
+                    "mean_member_top1": best - 0.05,
+                }
                 | {"improvement": gain, "improvement_stderr": stderr, "ties": 0, "params": 3 * 10**6}
                 | {"macs": 3 * 10**9}
             )

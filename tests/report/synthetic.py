@@ -20,6 +20,8 @@ import synthetic_extra as extra  # conftest.py puts it where this finds it
 from PIL import Image
 from synthetic_gains import gain_tables
 
+from nversion.core import fingerprint_file
+from nversion.core.study_files import write_manifest, write_table
 from nversion.report.tables import SELECTION, Choice
 
 # name, family, training, parameters in millions, GMACs, clean skill, robustness
@@ -95,7 +97,7 @@ def write_study(folder: Path, shape: Shape = Shape()) -> Path:
             tables["front"] = extra.front(world)
             tables["selection_splits"] = extra.selection_splits(world)
         first = tables["ensembles"]["ensemble"].head(1).to_list()
-        shown = [names.split(" + ")[::-1] for names in first]
+        shown = [names.split(" + ")[::-1] for names in first]  # none of these models has a + in its name
         tables["ensembles"] = tables["ensembles"].with_columns(
             pl.lit("training_data: imagenet-1k").alias("shared_lineage")
         )
@@ -112,14 +114,22 @@ def write_study(folder: Path, shape: Shape = Shape()) -> Path:
         manifest["attribution_seconds"] = {"saliency": 0.02, "integrated_gradients-10": 0.19}
     facts = {"study_hash": manifest["study_hash"]}
     for name, table in tables.items():
-        table.write_parquet(folder / "tables" / f"{name}.parquet", metadata=facts)
+        write_table(folder, name, table, facts)
     if shape.selection:
         table, choice = _selection(models, conditions)
-        table.write_parquet(
-            folder / "tables" / "selection.parquet", metadata=facts | {"selection": json.dumps(choice)}
-        )
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        write_table(folder, "selection", table, facts | {"selection": json.dumps(choice)})
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    seal(folder)
     (folder / "study.toml").write_text('name = "synthetic"\n')
+    return folder
+
+
+def seal(folder: Path) -> Path:
+    """Let the manifest hold the digests of the tables as they are now; returns `folder`."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    digests = {path.stem: fingerprint_file(path) for path in sorted((folder / "tables").glob("*.parquet"))}
+    content = {key: value for key, value in manifest.items() if key not in ("seal", "tables", "format")}
+    write_manifest(folder, content, digests)
     return folder
 
 
@@ -544,6 +554,7 @@ def _selection(models: Any, conditions: Any) -> tuple[pl.DataFrame, dict[str, An
             )
     facts = {"size": None, "consensus": "average", "criterion": "worst", "seed": 0, "max_params": None}
     facts |= {"max_macs": None, "seen": names[:-1], "unseen": names[-1:], "candidates": 10, "drop": 0.04}
+    facts |= {"single_models": len(models)}
     facts |= {"average_drop": 0.01, "optimism": 0.03, "regret_seen": 0.01, "regret_unseen": 0.03}
     return pl.DataFrame(rows, infer_schema_length=None), facts
 
@@ -567,6 +578,7 @@ def _manifest(models: Any, shape: Shape) -> dict[str, Any]:
         "study": "synthetic",
         "question": "Do diverse architectures fail together under natural corruptions?",
         "study_hash": "0f3c9a7d51",
+        "logits": {},
         "versions": {"nversion": "0.1.0", "torch": "2.11.0", "torchvision": "0.26.0", "python": "3.11.9"},
         "device": "cpu",
         "command": "nversion study run study.toml",

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from nversion.report import Study, all_figures, read_study, schemas
+from nversion.report import Study, all_figures, read_study
 from nversion.report.blocks import Cell, Grid, Words
 from nversion.report.contenders import contenders, mean_of_all, of
 from nversion.report.figures import representation
@@ -389,24 +389,6 @@ def test_the_contents_link_to_every_section(full: Study) -> None:
     for name in all_sections(full):
         assert f'href="#{name}"' in text
         assert f'<section id="{name}">' in text
-
-
-def test_optional_tables_of_another_run_are_left_out(full: Study, tmp_path: Path) -> None:
-    for source in (full.folder / "tables").iterdir():
-        facts = {k: v for k, v in pl.read_parquet_metadata(source).items() if k != "ARROW:schema"}
-        if source.stem == "votes":
-            facts["study_hash"] = "another"
-        (tmp_path / "tables").mkdir(exist_ok=True)
-        pl.read_parquet(source).write_parquet(tmp_path / "tables" / source.name, metadata=facts)
-    (tmp_path / "manifest.json").write_bytes((full.folder / "manifest.json").read_bytes())
-    study = read_study(tmp_path)
-    assert study.left_out == ("votes",)
-    assert study.table("votes").is_empty()
-    assert "voting" in all_sections(study)  # its other table is there
-
-
-def test_every_optional_table_has_a_schema() -> None:
-    assert set(schemas.OPTIONAL) == {"samples", "maps", "selection", *EXTRA}
 
 
 def test_images_on_which_all_fail_are_shown_with_label_and_answers(small_study: Path) -> None:

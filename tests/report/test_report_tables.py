@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -11,11 +12,9 @@ from types import ModuleType
 import polars as pl
 import pytest
 
-from nversion.core import UserError
+from nversion.core import UserError, write_record
+from nversion.core.sealed import append_record
 from nversion.report import read_study
-from nversion.report.reading import notes
-
-RUN = {"study_hash": "0f3c9a7d51"}  # the one of the made-up manifest
 
 
 @pytest.fixture
@@ -26,23 +25,19 @@ def folder(small_study: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def rewrite(folder: Path, name: str, study_hash: str) -> Path:
-    """Let a table say that it is of the run with this hash; returns `folder`."""
-    path = folder / "tables" / f"{name}.parquet"
-    facts = {k: v for k, v in pl.read_parquet_metadata(path).items() if k != "ARROW:schema"}
-    pl.read_parquet(path).write_parquet(path, metadata=facts | {"study_hash": study_hash})
-    return folder
+def table(folder: Path, name: str) -> Path:
+    return folder / "tables" / f"{name}.parquet"
 
 
 def chosen(synthetic: ModuleType, folder: Path) -> Path:
-    """A small study that `nversion select` has been run on."""
+    """A small study with a selection."""
     shape = synthetic.Shape(num_models=3, num_images=50, datasets=("d",), num_corruptions=1, selection=True)
     written: Path = synthetic.write_study(folder, shape)
     return written
 
 
 def test_a_folder_that_is_no_study_is_told_how_to_become_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no manifest.json, .*run `nversion study run STUDY.toml`"):
+    with pytest.raises(UserError, match=r"no manifest.json; run `nversion study run STUDY.toml`"):
         read_study(tmp_path)
 
 
@@ -51,77 +46,93 @@ def test_a_folder_that_does_not_exist_is_said_not_to(tmp_path: Path) -> None:
         read_study(tmp_path / "nowhere")
 
 
+AGAIN = r"`nversion study run STUDY\.toml --folder .*` computes it again from the stored predictions"
+
+
 def test_a_missing_table_is_named(folder: Path) -> None:
-    (folder / "tables" / "models.parquet").unlink()
-    with pytest.raises(UserError, match=r"found no tables/models\.parquet"):
+    table(folder, "models").unlink()
+    with pytest.raises(UserError, match=rf"models\.parquet as the run .*, found no such file; {AGAIN}"):
         read_study(folder)
 
 
-def test_a_missing_column_is_named(folder: Path) -> None:
-    path = folder / "tables" / "models.parquet"
-    pl.read_parquet(path).drop("top1_low").write_parquet(path, metadata=RUN)
-    with pytest.raises(UserError, match=r"found no top1_low; run .* again with this version"):
+def test_a_missing_column_is_named(folder: Path, synthetic: ModuleType) -> None:
+    pl.read_parquet(table(folder, "models")).drop("top1_low").write_parquet(table(folder, "models"))
+    with pytest.raises(UserError, match=r"found no top1_low; .* with this version writes them"):
+        read_study(synthetic.seal(folder))
+
+
+def test_a_column_of_another_type_is_named(folder: Path, synthetic: ModuleType) -> None:
+    path = table(folder, "models")
+    pl.read_parquet(path).with_columns(n=pl.lit("many")).write_parquet(path)
+    with pytest.raises(UserError, match=r"columns of the types of this version in .*models\.parquet"):
+        read_study(synthetic.seal(folder))
+
+
+@pytest.mark.parametrize("name", ["ensembles", "samples", "correlations"])
+def test_a_table_of_another_study_is_refused_by_name(folder: Path, name: str) -> None:
+    pl.read_parquet(table(folder, name)).write_parquet(table(folder, name), metadata={"study_hash": "other"})
+    with pytest.raises(UserError, match=rf"{name}\.parquet as the run .*, found other bytes: .*; {AGAIN}"):
         read_study(folder)
 
 
-def test_a_file_that_is_no_parquet_is_named(folder: Path) -> None:
-    (folder / "tables" / "ensembles.parquet").write_text("no table")
-    with pytest.raises(UserError, match=r"a parquet file at .*ensembles\.parquet"):
+def test_what_is_no_table_is_refused_by_name(folder: Path, synthetic: ModuleType) -> None:
+    table(folder, "ensembles").write_text("no table")
+    with pytest.raises(UserError, match=r"ensembles\.parquet as the run .*, found .*12 bytes"):
+        read_study(synthetic.seal(folder))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"seal": 1}', "[" * 100_000, '"' + "9" * 5000]
+)
+def test_a_broken_manifest_is_named(folder: Path, text: str) -> None:
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"manifest\.json as it was written, found other bytes"):
         read_study(folder)
 
 
-def test_a_broken_manifest_is_named(folder: Path) -> None:
-    (folder / "manifest.json").write_text("{")
-    with pytest.raises(UserError, match=r"JSON in .*manifest\.json"):
+def test_a_manifest_of_another_version_is_named(folder: Path) -> None:
+    content = json.loads((folder / "manifest.json").read_text())
+    content = {key: value for key, value in content.items() if key != "seal"}
+    write_record(folder / "manifest.json", content | {"format": 1})
+    with pytest.raises(UserError, match=r"a manifest of format 2 in .*, found format: Input should be 2"):
         read_study(folder)
 
 
-def test_a_condition_without_its_row_is_named(folder: Path) -> None:
-    path = folder / "tables" / "conditions.parquet"
-    pl.read_parquet(path).head(1).write_parquet(path, metadata=RUN)
+def test_a_condition_without_its_row_is_named(folder: Path, synthetic: ModuleType) -> None:
+    path = table(folder, "conditions")
+    pl.read_parquet(path).head(1).write_parquet(path)
     with pytest.raises(UserError, match=r"no row for val/lines-1\.6, val/plasma_noise-4"):
-        read_study(folder)
+        read_study(synthetic.seal(folder))
 
 
-def test_optional_tables_may_be_absent(folder: Path) -> None:
+def test_optional_tables_may_be_absent(folder: Path, synthetic: ModuleType) -> None:
     for name in ("diversity", "correlations", "samples", "maps", "metrics", "pairs"):
-        (folder / "tables" / f"{name}.parquet").unlink()
-    study = read_study(folder)
+        table(folder, name).unlink()
+    study = read_study(synthetic.seal(folder))
     assert study.samples.is_empty()
     assert study.metric_names == ["mean_member_accuracy"]
 
 
-@pytest.mark.parametrize("name", ["ensembles", "correlations", "pairs"])
-def test_a_table_of_another_run_is_refused_by_name(folder: Path, name: str) -> None:
-    rewrite(folder, name, "another")
-    with pytest.raises(
-        UserError,
-        match=rf"\(study 0f3c9a7d51\), found tables/{name}\.parquet of study another; "
-        r"run the study again: nversion study run STUDY\.toml",
-    ):
-        read_study(folder)
+def test_a_table_that_is_not_in_the_manifest_is_not_read(folder: Path, synthetic: ModuleType) -> None:
+    votes = table(folder, "votes").read_bytes()
+    table(folder, "votes").unlink()
+    synthetic.seal(folder)
+    table(folder, "votes").write_bytes(votes)
+    assert read_study(folder).table("votes").is_empty()
 
 
-def test_a_table_that_does_not_say_its_run_is_refused(folder: Path) -> None:
-    path = folder / "tables" / "models.parquet"
-    pl.read_parquet(path).write_parquet(path)
-    with pytest.raises(UserError, match=r"found tables/models\.parquet of an unnamed study"):
-        read_study(folder)
-
-
-@pytest.mark.parametrize("name", ["samples", "maps"])
-def test_pictures_of_another_run_are_left_out_and_that_is_said(folder: Path, name: str) -> None:
-    rewrite(folder, name, "another")
-    study = read_study(folder)
-    assert study.left_out == (name,)
-    assert getattr(study, name).is_empty()
-    assert f"tables/{name}.parquet was made from another run of this study and is left out." in notes(study)
-
-
-def test_a_selection_of_another_run_is_left_out(synthetic: ModuleType, tmp_path: Path) -> None:
-    study = read_study(rewrite(chosen(synthetic, tmp_path), "selection", "another"))
-    assert (study.selection, study.left_out) == (None, ("selection",))
-    assert f"is left out; `nversion select {tmp_path}` makes it anew." in " ".join(notes(study))
+def test_every_flipped_bit_of_a_table_is_found(folder: Path) -> None:
+    rng = random.Random(0)
+    for path in sorted((folder / "tables").iterdir()):
+        whole = path.read_bytes()
+        for _ in range(4):
+            damaged = bytearray(whole)
+            damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+            path.write_bytes(damaged)
+            with pytest.raises(UserError, match=rf"{path.name} as the run .* left it, found other bytes"):
+                read_study(folder)
+        path.write_bytes(whole)
+    read_study(folder)
 
 
 def test_a_selection_is_read_with_its_settings(synthetic: ModuleType, tmp_path: Path) -> None:
@@ -137,17 +148,26 @@ def test_a_selection_is_read_with_its_settings(synthetic: ModuleType, tmp_path: 
 def test_a_selection_without_its_settings_is_told_how_to_get_them(
     synthetic: ModuleType, tmp_path: Path
 ) -> None:
-    path = chosen(synthetic, tmp_path) / "tables" / "selection.parquet"
-    pl.read_parquet(path).write_parquet(path, metadata={"study_hash": "0f3c9a7d51"})
-    with pytest.raises(UserError, match=r"settings of the selection .*; make it again: nversion select "):
-        read_study(tmp_path)
+    path = table(chosen(synthetic, tmp_path), "selection")
+    pl.read_parquet(path).write_parquet(path)
+    with pytest.raises(UserError, match=r"settings in the metadata of .*; `nversion study run .* makes it"):
+        read_study(synthetic.seal(tmp_path))
 
 
-def test_null_and_nan_are_both_undefined(folder: Path) -> None:
-    path = folder / "tables" / "models.parquet"
-    undefined = pl.read_parquet(path).with_columns(pl.lit(None, pl.Float64).alias("top5"))
-    undefined.write_parquet(path, metadata=RUN)
-    assert all(math.isnan(value) for value in read_study(folder).models["top5"])
+def test_the_log_of_selections_is_read_with_the_number_of_damaged_lines(folder: Path) -> None:
+    log = folder / "selection-log.jsonl"
+    for number in range(3):
+        append_record(log, {"number": number})
+    log.write_text(log.read_text().replace('"number": 1', '"number": 7') + "cut o")
+    study = read_study(folder)
+    assert [line["number"] for line in study.selections] == [0, 2]
+    assert study.damaged_selections == 2
+
+
+def test_null_and_nan_are_both_undefined(folder: Path, synthetic: ModuleType) -> None:
+    path = table(folder, "models")
+    pl.read_parquet(path).with_columns(pl.lit(None, pl.Float64).alias("top5")).write_parquet(path)
+    assert all(math.isnan(value) for value in read_study(synthetic.seal(folder)).models["top5"])
 
 
 def test_the_clean_condition_comes_first_and_corruptions_know_theirs(folder: Path) -> None:

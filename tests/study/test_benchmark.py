@@ -17,7 +17,7 @@ from nversion.study.severities import severities_table
 from nversion.study.studied import Contenders, RightAnswers, studied_corruptions
 
 NUM_IMAGES, NUM_BLOCKS = 120, 10
-CONTENDERS = Contenders(["a", "b", "c", "a + b", "a + c"], [1, 1, 1, 2, 2], "average", 3, [4])
+CONTENDERS = Contenders([["a"], ["b"], ["c"], ["a", "b"], ["a", "c"]], "average", 3, [4])
 STRENGTHS = {"lines": [0.5, 2.5], "sparkles": [0.7], "plasma_noise": [0.7, 1.4, 7.0]}  # the last is of no set
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from nversion.core import UserError
+from nversion.core import UserError, generator
 from nversion.data import Condition
 from nversion.ensembles import CREDITS
 from nversion.predictions import Predictions, block_of_each_sample
@@ -18,6 +18,7 @@ from nversion.study.front import FRONT, pareto_front
 from nversion.study.halves import HALVES, Counts, halves, jackknife_interval
 from nversion.study.select import PARTS, SELECTION, can_hold_out, select_in, split_conditions
 from nversion.study.spec import EnsemblesTable
+from nversion.study.splits import stability
 from nversion.study.stored import StoredStudy, align
 
 CONDITIONS = tuple(
@@ -82,6 +83,12 @@ def top1(logits_MNC, labels_N, members, keep_N):
 
 def chosen(selection):
     return selection.row("chosen", "selection", "seen", "worst")["ensemble"]
+
+
+def best_ensemble(selection):
+    """The chosen one, or the one that the rule takes among ensembles where a single model is as good."""
+    role = "best_ensemble" if selection.chosen_is_single else "chosen"
+    return selection.row(role, "selection", "seen", "worst")["ensemble"]
 
 
 def test_models_that_are_sure_where_the_other_fails_are_found(logits, labels_N):
@@ -157,7 +164,7 @@ def test_selection_images_have_a_say(logits, labels_N):
             for model in pair:  # right together, overruled by anyone else
                 logits[name][model, chosen_on_N] = 9 * np.eye(NUM_CLASSES)[labels_N[chosen_on_N]]
         selection = select_in(study_of(logits, labels_N, sizes=[2]), Request(), Silent())
-        assert selection.row("chosen", "selection", "seen", "worst")["members"] == ["abcde"[m] for m in pair]
+        assert best_ensemble(selection) == " + ".join("abcde"[m] for m in pair)
 
 
 def test_a_seed_is_a_choice_and_another_seed_another_half(logits, labels_N):
@@ -331,6 +338,64 @@ def test_a_sample_that_one_condition_lacks_is_left_out_of_all():
     assert views["clean"].labels_N.tolist() == [0, 1]
 
 
+def test_a_single_model_that_no_ensemble_beats_is_chosen_and_the_verdict_says_so(logits, labels_N):
+    for logits_MNC in logits.values():  # b is right always, and others drown it out
+        logits_MNC[1] = np.eye(NUM_CLASSES)[labels_N]
+        logits_MNC[[0, 2, 3, 4]] *= 20
+    selection = select_in(study_of(logits, labels_N), Request(), Silent())
+    assert selection.verdict == "a single model, b, is chosen: no ensemble was better on the choosing half"
+    row = selection.row("chosen", "held_out", "seen", "worst")
+    assert (row["members"], row["consensus"], row["difference"]) == (["b"], None, 0.0)
+    assert np.isnan([row["difference_low"], row["difference_high"]]).all()
+    ensemble = selection.row("best_ensemble", "held_out", "seen", "worst")
+    assert ensemble["size"] > 1 and ensemble["difference"] < 0
+    assert ensemble["difference"] == pytest.approx(ensemble["top1"] - row["top1"])
+    assert selection.row("average_ensemble", "held_out", "seen", "worst")["size"] == ensemble["size"]
+    assert set(selection.splits["ensemble"]) == {"b"} and set(selection.splits["gain_held_out"]) == {0.0}
+
+
+def test_every_split_is_that_of_brute_force_on_blocks(logits, labels_N):
+    study = study_of(logits, labels_N)
+    selection = select_in(study, Request(splits=12), Silent())
+    blocks_N = study.predictions["val/clean"].blocks_N
+    every = [m for size in (1, 2, 3) for m in itertools.combinations(range(NUM_MODELS), size)]
+    params = (50, 10, 40, 20, 30)
+    unseen = [c.name for c in CONDITIONS if c.name not in SEEN]
+    assert selection.splits["split"].to_list() == list(range(12))
+    for row in selection.splits.iter_rows(named=True):
+        order = generator("halves of blocks", "val", 10, row["split"]).permutation(np.arange(10))
+        chose_N = np.isin(blocks_N, order[:5])
+
+        def rank(m, chose_N=chose_N):
+            of = [top1(logits[name], labels_N, m, chose_N) for name in SEEN]
+            return round(min(of), 9), round(np.mean(of), 9), -sum(params[i] for i in m)
+
+        best, single = max(every, key=rank), max(every[:NUM_MODELS], key=rank)
+        assert row["members"] == ["abcde"[i] for i in best]
+        assert row["best_single_model"] == "abcde"[single[0]]
+        for column, keep_N, names in (
+            ("gain_chosen", chose_N, SEEN),
+            ("gain_held_out", ~chose_N, SEEN),
+            ("gain_unseen", ~chose_N, unseen),
+        ):
+            a, b = (worst(logits, labels_N, m, keep_N, names) for m in (best, single))
+            assert row[column] == pytest.approx(a - b, abs=1e-9)
+
+
+def test_splits_add_up_to_their_summary(logits, labels_N):
+    table = select_in(study_of(logits, labels_N), Request(splits=40), Silent()).splits
+    found = stability(table)
+    assert found.num_splits == sum(count for *_, count in found.chosen) == 40
+    assert [count for *_, count in found.chosen] == sorted((c for *_, c in found.chosen), reverse=True)
+    assert found.gain == pytest.approx(np.median(table["gain_held_out"]))
+    assert found.above == (table["gain_held_out"] > 0).mean()
+    assert np.isnan(stability(table.head(0)).gain)
+
+
+def test_a_choice_need_not_be_repeated(logits, labels_N):
+    assert select_in(study_of(logits, labels_N), Request(splits=0), Silent()).splits.is_empty()
+
+
 def worst(logits, labels_N, members, keep_N, conditions):
     return min(top1(logits[name], labels_N, members, keep_N) for name in conditions)
 
@@ -471,15 +536,15 @@ def test_seeds_that_a_sample_of_ensembles_left_out_are_evaluated_but_not_chosen(
     found = {drawn: select_in(study, Request(), Silent()) for drawn, study in found.items()}
     assert found[False].candidates == 2
     assert found[False].row("homogeneous", "held_out", "seen", "worst")["ensemble"] == "b + d"
-    assert chosen(found[False]) != "b + d"
-    assert chosen(found[True]) == "b + d"
+    assert best_ensemble(found[False]) != "b + d"
+    assert best_ensemble(found[True]) == "b + d"
 
 
 def test_the_model_of_the_same_cost_has_the_nearest_macs(logits, labels_N):
     for logits_MNC in logits.values():  # b and d, 10 + 20 parameters; e alone has 30
         logits_MNC[[1, 3], np.arange(NUM_SAMPLES)[:, None], labels_N[:, None]] += 9
     selection = select_in(study_of(logits, labels_N, sizes=[2]), Request(), Silent())
-    assert chosen(selection) == "b + d"
+    assert best_ensemble(selection) == "b + d"
     row = selection.row("same_cost_model", "held_out", "unseen", "worst")
     assert (row["ensemble"], row["size"], row["consensus"], row["macs"]) == ("e", 1, None, 210)
     held_out_N = halves("val", NUM_SAMPLES, seed=0)

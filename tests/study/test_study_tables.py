@@ -10,7 +10,8 @@ import pytest
 
 import nversion
 from nversion.core import UserError
-from nversion.study import schemas, tables
+from nversion.core.study_files import write_table
+from nversion.study import schemas
 from nversion.study.metrics import known_metrics
 from nversion.study.tables import read_table
 
@@ -147,7 +148,8 @@ def test_the_manifest_holds_what_a_repetition_needs(finished):
 
 def test_a_folder_without_tables_is_told_how_to_get_them(tmp_path):
     with pytest.raises(
-        UserError, match=r"a finished study in .*, found no tables/models.parquet; run it first with"
+        UserError,
+        match=r"a finished study in .*, found no manifest.json; run `nversion study run STUDY.toml`",
     ):
         read_table(tmp_path, "models")
 
@@ -158,5 +160,5 @@ def test_a_table_on_a_full_disk_is_told_in_one_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="found a full disk; free some space and run again"):
-        tables.write_table(tmp_path, "pairs", pl.DataFrame({"x": [1]}), {})
+        write_table(tmp_path, "pairs", pl.DataFrame({"x": [1]}), {})
     assert list((tmp_path / "tables").iterdir()) == []

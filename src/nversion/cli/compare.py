@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 def compare(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A finished study.")],
     a: Annotated[
-        str, typer.Argument(metavar="A", help='A model, or members joined by " + " or commas, in quotes.')
+        str, typer.Argument(metavar="A", help="A model, or members joined by + or commas, in any order.")
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with: a model or members.")],
     condition: Annotated[
@@ -62,7 +62,7 @@ def compare(
 
 def _print(comparison: Comparison, reporter: ConsoleReporter) -> None:
     reporter.say(f"A: {comparison.a}\nB: {comparison.b}")
-    if " + " in comparison.a + comparison.b:
+    if max(len(comparison.a_members), len(comparison.b_members)) > 1:
         reporter.say(f"Ensembles decide by: {comparison.consensus}")
     reporter.say("")
     print_rows([_line(row) for row in comparison.rows], as_json=False)

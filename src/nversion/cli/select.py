@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ROLES = {
     "chosen": "chosen",
+    "best_ensemble": "best ensemble",
     "best_single_model": "best single model",
     "average_ensemble": "average ensemble",
     "homogeneous": "one architecture, seeds",
@@ -65,25 +67,41 @@ def select(
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of the two halves of the images.")
     ] = 0,
+    splits: Annotated[
+        int,
+        typer.Option("--splits", min=0, max=10_000, help="Other halves on which the choice is repeated."),
+    ] = 100,
+    save: Annotated[
+        str | None,
+        typer.Option("--save", metavar="NAME", help="Keep the result as FOLDER/selections/NAME.json."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Choose an ensemble on one half of the images and the seen conditions; report it on the rest.
+    """Choose an ensemble or a single model on one half of the images; report it on the rest.
 
-    No model runs: everything comes from the logits that the study left.
+    No model runs: everything comes from the logits that the study left. The study's own selection, which its
+    report shows, stays as its run made it; every call adds a line to FOLDER/selection-log.jsonl.
     """
     from nversion.study.contenders import Request
     from nversion.study.select import select
 
-    request = Request(size, consensus, criterion, tuple(unseen or ()), seed, max_params, max_macs, cost)
+    request = Request(
+        size, consensus, criterion, tuple(unseen or ()), seed, max_params, max_macs, cost, splits
+    )
     with ConsoleReporter() as reporter:
-        selection = select(folder, request, reporter)
+        selection = select(folder, request, reporter, name=save)
     if as_json:
-        rows, front = selection.table.to_dicts(), selection.front.to_dicts()
-        print(json.dumps({**selection.facts(), "rows": rows, "front": front}, indent=1))
+        print(json.dumps(selection.as_data(), indent=1))
         return
     _print(selection, ConsoleReporter())
-    typer.echo(f"Tables: {folder / 'tables' / 'selection.parquet'}, {folder / 'tables' / 'front.parquet'}")
-    next_command(f"nversion report {folder}, or another split: nversion select {folder} --seed {seed + 1}")
+    if save is not None:
+        typer.echo(f"Kept: {folder / 'selections' / save}.json")
+    best = "best_ensemble" if selection.chosen_is_single else "chosen"
+    pair = [
+        selection.row(role, "held_out", "seen", criterion)["ensemble"] for role in (best, "best_single_model")
+    ]
+    rule = "" if consensus == "average" else f" --consensus {consensus}"
+    next_command(shlex.join(["nversion", "compare", str(folder), *pair]) + rule)
 
 
 def _print(selection: Selection, reporter: ConsoleReporter) -> None:
@@ -93,19 +111,25 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
     reporter.say(f"Without a say: {', '.join(selection.unseen)}{by_default}; the other half of the images")
     reporter.say(
         f"Rule: highest {request.criterion} accuracy over the conditions among "
-        f"{selection.candidates:,} ensembles, consensus {request.consensus}\n"
+        f"{selection.candidates:,} ensembles, consensus {request.consensus}, and "
+        f"{selection.single_models:,} single models"
     )
+    verdict = selection.verdict
+    reporter.say(f"Verdict: {verdict}\n")
+    _print_stability(selection, reporter)
     print_rows(_lines(selection), as_json=False)
     differences = []
     for scope in ("seen", "unseen"):
-        row = selection.row("chosen", "held_out", scope, request.criterion)
+        role = "best_ensemble" if selection.chosen_is_single else "chosen"
+        row = selection.row(role, "held_out", scope, request.criterion)
         low, high = row["difference_low"], row["difference_high"]
         known = (
             "[no interval: no image tells them apart]" if isnan(low) else f"[{_points(low)}, {_points(high)}]"
         )
         differences.append(f"{_points(row['difference'])} {known} under {scope} conditions")
     reporter.say(
-        f"\nChosen less best single model, held-out images, in points: {'; '.join(differences)} "
+        f"\n{'Best ensemble' if selection.chosen_is_single else 'Chosen'} less best single model, held-out "
+        f"images, in points: {'; '.join(differences)} "
         "(paired, 95 %: jackknife over blocks of images)"
     )
     reporter.say(
@@ -123,6 +147,25 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
         f"and {(~selection.front['is_single']).sum()} ensembles that beat all with no more {unit}\n"
     )
     print_rows([_front_line(row, request.cost) for row in selection.front.to_dicts()], as_json=False)
+
+
+def _print_stability(selection: Selection, reporter: ConsoleReporter) -> None:
+    from nversion.study.splits import stability
+
+    found = stability(selection.splits)
+    if not found.num_splits:
+        return
+    reporter.say(
+        f"Stability: the same rule on {found.num_splits:,} other halves of the images. Gain on the half "
+        "without a say over the best single model of the choosing half, in points: median "
+        f"{_points(found.gain)}, {_points(found.gain_low)} to {_points(found.gain_high)} in nine of ten, "
+        f"above 0 in {100 * found.above:.0f} %"
+    )
+    shown = [{"chosen": name, "halves": f"{count} of {found.num_splits}"} for name, _, count in found.chosen]
+    print_rows(shown[:5], as_json=False)
+    if len(shown) > 5:
+        reporter.say(f"and {len(shown) - 5} others")
+    reporter.say("")
 
 
 def _lines(selection: Selection) -> list[dict[str, Any]]:

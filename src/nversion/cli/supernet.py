@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nversion.core.errors import UserError
+from nversion.core.members import ensemble_name
 
 from .console import ConsoleReporter, console, damage_told, examples, next_command, print_rows
 from .train import TrainingDisplay
@@ -112,7 +113,7 @@ def search(
     print_rows(
         [
             {
-                "members": " + ".join(names),
+                "members": ensemble_name(names),
                 "accuracy": round(one.accuracy, 4),
                 **({} if one.improvement is None else {"improvement": round(one.improvement, 4)}),
                 **({} if one.disagreement is None else {"disagreement": round(one.disagreement, 4)}),

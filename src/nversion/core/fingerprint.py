@@ -39,6 +39,11 @@ def fingerprint_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def fingerprint_bytes(content: bytes) -> str:
+    """What `fingerprint_file` gives of a file that holds `content`."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def _feed(digest: hashlib.blake2b, content: Fingerprintable) -> None:
     # Each piece starts with its type and length, so that no two contents share a byte stream.
     if isinstance(content, np.generic):

@@ -31,6 +31,25 @@ _KEYS = {"what", "made_with", "guard", "complete"}  # of a manifest
 _PART = re.compile(r"part-(\d{6})-(\d+)-([0-9a-f]{32})\.npy")
 
 
+def finished_array(folder: Path) -> NDArray[Any] | None:
+    """The finished array in a folder, memory-mapped and read-only; it holds at least one number.
+
+    None where there is none that matches its manifest. Nothing is set aside: this only looks.
+    """
+    try:
+        manifest = read_record(folder / "manifest.json")
+    except UserError:
+        return None
+    complete = manifest.get("complete") if manifest else None
+    path = folder / "array.npy"
+    if not isinstance(complete, dict) or not path.is_file():
+        return None
+    if fingerprint_file(path) != complete.get("digest"):
+        return None
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
 @dataclass
 class PartedArray:
     """Rows of one shape and dtype, written part by part in any order.

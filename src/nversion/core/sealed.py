@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .files import whole_file, write_text
+from .files import whole_file, write_bytes, write_text
 from .fingerprint import fingerprint
 
 _MARK = b"nversion"
@@ -45,10 +45,10 @@ def read_sealed(path: Path, set_aside: list[str] | None = None, *, next_step: st
     return None
 
 
-def write_record(path: Path, content: Mapping[str, Any]) -> None:
-    """Write plain data as JSON with a key `seal`, the digest of the rest."""
+def write_record(path: Path, content: Mapping[str, Any], *, sort_keys: bool = True) -> None:
+    """Write plain data as JSON with a key `seal`, the digest of the rest, by name or in the order given."""
     sealed = {**content, "seal": fingerprint(content)}
-    write_text(path, json.dumps(sealed, indent=1, sort_keys=True) + "\n")
+    write_text(path, json.dumps(sealed, indent=1, sort_keys=sort_keys) + "\n")
 
 
 def read_record(
@@ -57,16 +57,43 @@ def read_record(
     """The content of a file of `write_record` without its seal; arguments and errors as for `read_sealed`."""
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        seal = content.pop("seal")
-        if isinstance(content, dict) and seal == fingerprint(content):
-            return content
-    # Damaged bytes are JSON of anything: another type, no seal, too deep, numbers with too many digits.
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass
+    content = _unsealed(path.read_bytes())
+    if content is not None:
+        return content
     _refuse(path, set_aside, next_step)
     return None
+
+
+def append_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Add plain data as one line of JSON with a key `seal`, the digest of the rest; older lines stay.
+
+    For the holder of a lock: the file is replaced as a whole, so that a kill leaves no part of a line.
+    """
+    before = path.read_bytes() if path.is_file() else b""
+    if before and not before.endswith(b"\n"):
+        before += b"\n"
+    line = json.dumps({**content, "seal": fingerprint(content)})
+    write_bytes(path, before + line.encode() + b"\n")
+
+
+def read_records(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The lines of a file of `append_record` without their seals, and how many more do not match theirs."""
+    if not path.is_file():
+        return [], 0
+    lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+    found = [content for line in lines if (content := _unsealed(line)) is not None]
+    return found, len(lines) - len(found)
+
+
+def _unsealed(text: bytes) -> dict[str, Any] | None:
+    """The content of a sealed JSON object without its seal; None where it does not match."""
+    try:
+        content = json.loads(text.decode())
+        seal = content.pop("seal")
+        return content if isinstance(content, dict) and seal == fingerprint(content) else None
+    # Damaged bytes are JSON of anything: another type, no seal, too deep, numbers with too many digits.
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def move_aside(path: Path) -> Path:

@@ -23,9 +23,17 @@ class Contender:
 
 
 def chosen(study: Study) -> Contender | None:
-    """What `nversion select` chose on one half of the images; None where it did not run."""
-    row = study.selection.row("chosen", "held_out", "seen") if study.selection else None
-    return Contender("Chosen ensemble", row["ensemble"], row["size"]) if row else None
+    """The ensemble that was chosen on one half of the images; None where there was no choice.
+
+    Where a single model was chosen, the one that the rule takes among ensembles.
+    """
+    if study.selection is None:
+        return None
+    for role, label in (("best_ensemble", "Best ensemble, not chosen"), ("chosen", "Chosen ensemble")):
+        row = study.selection.row(role, "held_out", "seen")
+        if row is not None:
+            return Contender(label, row["ensemble"], row["size"])
+    return None
 
 
 def contenders(study: Study) -> list[Contender]:
@@ -54,7 +62,7 @@ def _named(study: Study) -> list[Contender]:
     settings = study.manifest.get("settings") or {}
     wanted = (settings.get("report") or {}).get("ensembles") or []
     known = study.ensembles.select("ensemble", "size").unique(maintain_order=True)
-    by_members = {frozenset(name.split(" + ")): (name, size) for name, size in known.iter_rows()}
+    by_members = {frozenset(study.members(name)): (name, size) for name, size in known.iter_rows()}
     found = [by_members[frozenset(members)] for members in wanted if frozenset(members) in by_members]
     return [Contender("Named in the study", name, size) for name, size in found]
 
@@ -94,5 +102,5 @@ def absent(study: Study) -> str:
     """Who is not shown and why; "" where all are."""
     said = []
     if chosen(study) is None:
-        said.append(f"none was chosen (`nversion select {study.folder}` does that)")
+        said.append("the study has too few images or conditions to hold some out")
     return f"No chosen ensemble is shown: {listed(said)}." if said else ""

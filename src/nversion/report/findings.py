@@ -36,7 +36,7 @@ from .labels import (
 from .names import attribution_parts, short_metric_label
 from .schemas import MEAN_ACCURACY
 from .sections.gains import smallest_gain
-from .selection import held_out
+from .selection import held_out, stability
 from .tables import Study
 from .undefined import defined, number
 
@@ -254,7 +254,7 @@ def _unanimous(study: Study, condition: str) -> str:
 def what_to_deploy(study: Study) -> str:
     """The ensemble that `nversion select` chose, told by the images and conditions that had no say."""
     if study.selection is not None:
-        return held_out(study.selection)
+        return " ".join([held_out(study.selection), *stability(study)])
     if study.default_size is None:
         return "With no ensembles there is nothing to weigh against the best single model."
     return (

@@ -82,7 +82,10 @@ def share_of_one_model(study: Study, metric: str, size: int, condition: str) -> 
         return None
     squares = float(((rows["value"] - mean) ** 2).sum())
     shares = (
-        rows.select("value", pl.col("ensemble").str.split(" + ").alias("model"))
+        rows.select(
+            "value",
+            pl.Series("model", list(map(study.members, rows["ensemble"])), pl.List(pl.String)),
+        )
         .explode("model")
         .group_by("model", maintain_order=True)
         .agg(pl.len().alias("n"), (pl.col("value").mean() - mean).alias("d"))

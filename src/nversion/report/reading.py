@@ -15,7 +15,7 @@ from .names import metric_label, short_metric_label
 from .tables import Study, is_conditioned
 
 # Said among the notes, above the findings, or of use to the program alone.
-_NOT_FACTS = ("notes", "identities", "study", "question", "logits")
+_NOT_FACTS = ("notes", "identities", "study", "question", "logits", "tables", "format")
 
 
 def notes(study: Study) -> list[str]:
@@ -51,11 +51,6 @@ def notes(study: Study) -> list[str]:
             f"many looks better there than it will be. {instead}"
         )
     said += _undefined(study)
-    said += [
-        f"tables/{name}.parquet was made from another run of this study and is left out"
-        + (f"; `nversion select {study.folder}` makes it anew." if name in ("selection", "front") else ".")
-        for name in study.left_out
-    ]
     identities = [f"{k}: {text}" if k else text for k, text in _pairs(study.manifest.get("identities"))]
     said += [text for text in identities if not text.startswith("geometric_mean")]  # said above
     said += [f"{name}: {text}" if name else text for name, text in _pairs(study.manifest.get("notes"))]

@@ -36,6 +36,7 @@ SCHEMAS: dict[str, Schema] = {
     },
     "ensembles": {
         "ensemble": _TEXT,
+        "members": _TEXTS,
         "size": _WHOLE,
         "consensus": _TEXT,
         "condition": _TEXT,
@@ -85,6 +86,7 @@ SCHEMAS: dict[str, Schema] = {
 SELECTION: Schema = {
     "role": _TEXT,
     "ensemble": _TEXT,
+    "members": _TEXTS,
     "size": _WHOLE,
     "consensus": _TEXT,
     "half": _TEXT,
@@ -251,6 +253,4 @@ LATER_COLUMNS: dict[str, Schema] = {
 }
 """Columns of the tables above that an earlier study lacks: "" and nan there."""
 REQUIRED = ("conditions", "models", "ensembles")
-OPTIONAL = ("samples", "maps", "selection", *EXTRA)
-"""Tables that a report can do without: those of another run are left out, and that is said."""
 MEAN_ACCURACY = "mean_member_accuracy"

@@ -12,9 +12,13 @@ from typing import Any
 import polars as pl
 
 from nversion.core import UserError
+from nversion.core.members import members_named
+from nversion.core.reasons import reason_of
+from nversion.core.sealed import read_records
+from nversion.core.study_files import SELECTION_LOG, StudyFiles, run_again, table_path
 
 from .names import attribution_parts
-from .schemas import EXTRA, LATER_COLUMNS, MEAN_ACCURACY, OPTIONAL, REQUIRED, SCHEMAS, SELECTION, Schema
+from .schemas import EXTRA, LATER_COLUMNS, MEAN_ACCURACY, REQUIRED, SCHEMAS, SELECTION, Schema
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Study:
 
     The tables besides conditions, models and ensembles have no rows when absent; `selection` is then
     None. `extra` holds the tables that a study may lack, those that are there; `table` gives any of
-    them. `left_out` names the tables that are there but of another run.
+    them. `selections` are the lines of the log of all selections made in the folder, and
+    `damaged_selections` counts the lines that do not match their seal.
     """
 
     folder: Path
@@ -57,7 +62,8 @@ class Study:
     maps: pl.DataFrame
     metrics: pl.DataFrame
     selection: Choice | None = None
-    left_out: tuple[str, ...] = ()
+    selections: tuple[dict[str, Any], ...] = ()
+    damaged_selections: int = 0
     extra: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     def table(self, name: str) -> pl.DataFrame:
@@ -78,6 +84,16 @@ class Study:
             if isinstance(self.manifest.get(key), str):
                 return str(self.manifest[key])
         return self.folder.resolve().name
+
+    @cached_property
+    def _members(self) -> dict[str, list[str]]:
+        tables = [self.ensembles] if self.selection is None else [self.ensembles, self.selection.rows]
+        named = pl.concat([table.select("ensemble", "members") for table in tables])
+        return dict(named.drop_nulls().unique("ensemble", maintain_order=True).iter_rows())
+
+    def members(self, ensemble: str) -> list[str]:
+        """The models of an ensemble, by its name; of one that is not measured, as the name says them."""
+        return self._members.get(ensemble) or members_named(ensemble, self.model_names)
 
     @cached_property
     def model_names(self) -> list[str]:
@@ -185,129 +201,86 @@ def is_conditioned(metric: str) -> bool:
 
 
 def read_study(folder: Path) -> Study:
-    """Read FOLDER/manifest.json and FOLDER/tables/*.parquet.
+    """Read the manifest, the tables and the log of selections of a study's folder.
 
     Raises:
-        UserError: the folder is no study, a table lacks a column, or a table is of another run than the
-            manifest (one that was ended between the two).
+        UserError: the folder is no finished study, or a table does not match the manifest or lacks a column.
     """
-    tables = folder / "tables"
-    needed = [folder / "manifest.json", *(tables / f"{name}.parquet" for name in REQUIRED)]
-    missing = [str(path.relative_to(folder)) for path in needed if not path.is_file()]
-    if missing:
-        raise UserError(
-            expected=f"a finished study in {folder}",
-            found="no such folder" if not folder.is_dir() else "no " + ", ".join(missing),
-            next_step="run `nversion study run STUDY.toml` and give its folder",
-        )
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(
-            expected=f"JSON in {folder / 'manifest.json'}",
-            found=str(error),
-            next_step="run `nversion study run STUDY.toml` again: it writes the manifest anew",
-        ) from error
-    left_out = _of_another_run(tables, manifest.get("study_hash"))
+    files = StudyFiles.open(folder)
+    for name in REQUIRED:
+        files.check(name)
     frames = {
-        name: _empty(name) if name in left_out else _read(tables / f"{name}.parquet", schema, name)
+        name: _read(files, name, schema) if files.has(name) else _empty(name)
         for name, schema in SCHEMAS.items()
     }
     if frames["models"].is_empty() or frames["conditions"].is_empty():
         raise UserError(
-            expected=f"at least one model on one condition in {tables}",
+            expected=f"at least one model on one condition in {folder / 'tables'}",
             found="an empty table",
-            next_step="run `nversion study run STUDY.toml` to its end",
+            next_step=f"run the study to its end: {run_again(folder)}",
         )
     unlisted = sorted(set(frames["models"]["condition"]) - set(frames["conditions"]["condition"]))
     if unlisted:
         raise UserError(
-            expected=f"every condition of {tables / 'models.parquet'} in conditions.parquet",
+            expected=f"every condition of {table_path(folder, 'models')} in conditions.parquet",
             found="no row for " + ", ".join(unlisted),
-            next_step="run `nversion study run STUDY.toml` again: it writes all tables together",
+            next_step=f"{run_again(folder)} writes all tables together",
         )
-    extra = {
-        name: _read(tables / f"{name}.parquet", schema)
-        for name, schema in EXTRA.items()
-        if name not in left_out and (tables / f"{name}.parquet").is_file()
-    }
-    selection = None if "selection" in left_out else _read_selection(tables / "selection.parquet")
-    return Study(folder, manifest, **frames, selection=selection, left_out=left_out, extra=extra)
+    extra = {name: _read(files, name, schema) for name, schema in EXTRA.items() if files.has(name)}
+    selections, damaged = read_records(folder / SELECTION_LOG)
+    return Study(
+        folder,
+        files.manifest,
+        **frames,
+        selection=_read_selection(files),
+        extra=extra,
+        selections=tuple(selections),
+        damaged_selections=damaged,
+    )
 
 
-def _of_another_run(tables: Path, study_hash: str | None) -> tuple[str, ...]:
-    """The optional tables whose study is not the manifest's; raises for any other such table."""
-    others = []
-    for name in (*SCHEMAS, *EXTRA, "selection"):
-        path = tables / f"{name}.parquet"
-        if not path.is_file() or (found := _metadata(path).get("study_hash")) == study_hash:
-            continue
-        if name not in OPTIONAL:
-            raise UserError(
-                expected=f"all tables of the run that wrote {tables.parent / 'manifest.json'} "
-                f"(study {study_hash or 'unnamed'})",
-                found=f"tables/{name}.parquet of {f'study {found}' if found else 'an unnamed study'}",
-                next_step="run the study again: nversion study run STUDY.toml",
-            )
-        others.append(name)
-    return tuple(others)
-
-
-def _read_selection(path: Path) -> Choice | None:
-    if not path.is_file():
+def _read_selection(files: StudyFiles) -> Choice | None:
+    if not files.has("selection"):
         return None
-    frame = _read(path, SELECTION)
+    frame = _read(files, "selection", SELECTION)
     try:
-        facts = json.loads(_metadata(path)["selection"])
+        facts = json.loads(files.facts("selection")["selection"])
         return Choice(frame.filter(statistic=facts["criterion"]), facts)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise UserError(
-            expected=f"the settings of the selection in the metadata of {path}",
+            expected=f"settings in the metadata of {table_path(files.folder, 'selection')}",
             found=repr(error),
-            next_step=f"make it again: nversion select {path.parents[1]}",
+            next_step=f"{run_again(files.folder)} makes it again",
         ) from error
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    try:
-        return pl.read_parquet_metadata(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _no_parquet(path, error) from error
 
 
 def _empty(name: str) -> pl.DataFrame:
     return pl.DataFrame(schema=SCHEMAS[name] | LATER_COLUMNS.get(name, {}))
 
 
-def _read(path: Path, schema: Schema, name: str = "") -> pl.DataFrame:
+def _read(files: StudyFiles, name: str, schema: Schema) -> pl.DataFrame:
     """A table as its schema has it; columns that came later are filled in where it lacks them."""
-    if not path.is_file():
-        return _empty(name)
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _no_parquet(path, error) from error
+    frame, path = files.read(name), table_path(files.folder, name)
     lacking = [column for column in schema if column not in frame.columns]
     if lacking:
         raise UserError(
             expected=f"columns {', '.join(schema)} in {path}",
             found="no " + ", ".join(lacking),
-            next_step="run `nversion study run STUDY.toml` again with this version",
+            next_step=f"{run_again(files.folder)} with this version writes them",
         )
     later = LATER_COLUMNS.get(name, {})
     frame = frame.with_columns(pl.lit(None).alias(column) for column in later if column not in frame.columns)
-    frame = frame.with_columns(pl.col(column).cast(kind) for column, kind in (schema | later).items())
+    try:
+        frame = frame.with_columns(pl.col(column).cast(kind) for column, kind in (schema | later).items())
+    except pl.exceptions.PolarsError as error:
+        raise UserError(
+            expected=f"columns of the types of this version in {path}",
+            found=reason_of(error),
+            next_step=f"{run_again(files.folder)} with this version writes them",
+        ) from error
     # Both null and nan say "undefined" in parquet files; one spelling makes one check enough.
     undefined_as_nan = [c for c, kind in (schema | later).items() if kind.is_float() and c != "severity"]
     unknown_as_empty = [c for c, kind in later.items() if kind == pl.String()]
     return frame.with_columns(
         pl.col(undefined_as_nan).fill_null(float("nan")), pl.col(unknown_as_empty).fill_null("")
-    )
-
-
-def _no_parquet(path: Path, error: Exception) -> UserError:
-    return UserError(
-        expected=f"a parquet file at {path}",
-        found=str(error).splitlines()[0],
-        next_step="remove it and run `nversion study run STUDY.toml` again",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nversion.core import UserError, did_you_mean, generator
+from nversion.core import UserError, generator
+from nversion.core.members import ensemble_name, members_named
 from nversion.ensembles import CONSENSUS, CREDITS, Ensembles
 from nversion.predictions import Predictions
 from nversion.reliability import (
@@ -32,7 +32,7 @@ class Comparison:
     """Two contenders under each condition.
 
     Attributes:
-        a, b: their names: a model's, or those of the members joined by " + ".
+        a, b: their names, as `ensemble_name` gives them. a_members, b_members: models in the study's order.
         rows: for each condition a mapping of
             condition, n (images); a_top1, b_top1 (accuracies, of a shared tie the expected one);
             only_a, only_b (images that one alone gets right, fractional where ties are shared);
@@ -43,6 +43,8 @@ class Comparison:
 
     a: str
     b: str
+    a_members: list[str]
+    b_members: list[str]
     consensus: str
     rows: list[dict[str, Any]]
 
@@ -59,7 +61,8 @@ def compare(
     """Compare two models or ensembles from the logits that a study left; no model runs.
 
     Args:
-        a, b: a model's name, or names of members joined by " + " or commas; any members, in any order.
+        a, b: a model's name, or names of members joined by + or commas; any members, in any order. See
+            `core.members.members_named`.
         patterns: shell patterns of conditions, see `patterns.matching`; empty: all.
         consensus: how ensembles decide.
         seed: of the bootstrap.
@@ -81,13 +84,14 @@ def compare_in(
 ) -> Comparison:
     """See `compare`. Memory: a chunk of logits and 8 bytes for each image and model."""
     CONSENSUS[consensus]  # an unknown one raises
-    contenders = [_members(text, study.model_names) for text in (a, b)]
-    if contenders[0] == contenders[1]:
+    named = [members_named(text, study.model_names) for text in (a, b)]
+    if named[0] == named[1]:
         raise UserError(
             expected="two different models or ensembles",
-            found=f"{_name(study, contenders[0])} twice",
+            found=f"{ensemble_name(named[0])} twice",
             next_step=f"models of this study: {', '.join(study.model_names)}",
         )
+    contenders = [[study.model_names.index(name) for name in members] for members in named]
     names = (
         matching(study.conditions, patterns, "--condition")
         if patterns
@@ -99,8 +103,8 @@ def compare_in(
         rows.append({"condition": name, **_numbers(*credits, generator("bootstrap", name, seed))})
     corrected = holm(torch.tensor([row["p_value"] for row in rows], dtype=torch.float64)).tolist()
     rows = [{**row, "p_corrected": p} for row, p in zip(rows, corrected, strict=True)]
-    first, second = (_name(study, members) for members in contenders)
-    return Comparison(first, second, consensus, rows)
+    first, second = named
+    return Comparison(ensemble_name(first), ensemble_name(second), first, second, consensus, rows)
 
 
 def credits_of_each(
@@ -140,22 +144,3 @@ def _numbers(credits_a_N: Tensor, credits_b_N: Tensor, rng: np.random.Generator)
         "bootstrap_high": bootstrap.high,
         "p_value": float(mcnemar_p_value(only_a, only_b)),
     }
-
-
-def _members(text: str, model_names: Sequence[str]) -> list[int]:
-    """Indices of the models that a contender's name lists, ascending."""
-    names = [text] if text in model_names else re.split(r"\s*,\s*|\s+\+\s+", text.strip())
-    for name in names:
-        if name not in model_names:
-            raise UserError(
-                expected='a model of this study, or members joined by " + " or commas',
-                found=repr(name),
-                next_step=did_you_mean(name, list(model_names)),
-            )
-    if len(set(names)) < len(names):
-        raise UserError(expected="each member once", found=repr(text), next_step="drop the repeated ones")
-    return sorted(map(list(model_names).index, names))
-
-
-def _name(study: StoredStudy, members: Sequence[int]) -> str:
-    return " + ".join(study.model_names[i] for i in members)

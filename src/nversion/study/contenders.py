@@ -19,6 +19,7 @@ from .front import COSTS, both_criteria
 from .halves import CRITERIA, HALVES, Counts, count_right, halves
 from .plan import ensembles_of
 from .reporter import Reporter
+from .splits import SplitSums, can_split
 from .stored import StoredStudy
 
 
@@ -27,7 +28,8 @@ class Request:
     """What is asked of a selection.
 
     Attributes:
-        size: number of members; None: every size of the study.
+        size: number of members of the ensembles; None: every size of the study. Single models are
+            candidates in either case.
         consensus: how the ensembles decide.
         criterion: of the accuracies under the seen conditions, in `CRITERIA`.
         unseen: shell patterns on a condition's name, its name without the data set, or its corruption
@@ -35,6 +37,7 @@ class Request:
         seed: of the halves.
         max_params, max_macs: of all members together.
         cost: of the Pareto front: "params" or "macs", of all members together.
+        splits: on how many further halves of the images the choice is repeated; see `study/splits.py`.
     """
 
     size: int | None = None
@@ -45,6 +48,7 @@ class Request:
     max_params: float | None = None
     max_macs: float | None = None
     cost: str = "params"
+    splits: int = 100
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,10 @@ class Pool:
     Attributes:
         parts: names of the seen and of the unseen conditions.
         members: the models of each; the single models come first.
-        singles, candidates: indices of the single models and ensembles that may be chosen.
+        singles, ensembles: indices of the single models and of the ensembles that may be chosen.
         top1: accuracies on each half (H, X), by condition.
-        averages: the mean over the candidates of each size, by condition.
+        averages: the mean over those of each size that may be chosen, by condition.
+        splits: what further halves of the images say; None where there are too few blocks, or none is asked.
     """
 
     study: StoredStudy
@@ -85,9 +90,15 @@ class Pool:
     parts: Mapping[str, tuple[str, ...]]
     members: list[list[int]]
     singles: NDArray[np.int64]
-    candidates: NDArray[np.int64]
+    ensembles: NDArray[np.int64]
     top1: Mapping[str, Tensor]
     averages: Mapping[str, Mapping[int, Counts]]
+    splits: SplitSums | None
+
+    @cached_property
+    def candidates(self) -> NDArray[np.int64]:
+        """All that may be chosen, single models first."""
+        return np.concatenate([self.singles, self.ensembles])
 
     @cached_property
     def params_X(self) -> NDArray[np.int64]:
@@ -156,7 +167,7 @@ def make_pool(
 ) -> Pool:
     """Evaluate all that may be chosen or stand beside it.
 
-    Memory: a chunk of logits; for every ensemble 16 bytes a block of images, and 16 a condition.
+    Memory: a chunk of logits; for every ensemble 16 bytes a block of images, 16 a condition, 16 a split.
 
     Raises:
         UserError: see `candidates` and `halves`.
@@ -164,25 +175,33 @@ def make_pool(
     families = candidates(study, request)
     controls = homogeneous_ensembles(study, request, families)
     singles = np.arange(len(study.model_names))[:, None]
+    within = np.flatnonzero(within_budget(study, singles, request))
     first = len(singles)
-    of_size: dict[int, slice] = {}
+    of_size: dict[int, slice | Tensor] = {1: torch.from_numpy(within)}
     for family in families:
         of_size[family.size] = slice(first, first + len(family))
         first += len(family)
     top1, averages = {}, {}
+    splits = SplitSums(request.splits) if request.splits else None
     for name, counts in _counts(study, request, [*families, *controls], reporter):
         top1[name] = torch.stack([counts.top1_X(half) for half in range(len(HALVES))])
         averages[name] = {size: counts.mean_of(where) for size, where in of_size.items()}
+        if splits is not None:
+            if not can_split(counts):
+                splits = None
+            elif name in parts["seen"]:
+                splits.add(counts)
     ensembles = [row for family in [*families, *controls] for row in family.members_EK.tolist()]
     return Pool(
         study,
         request,
         parts,
         singles.tolist() + ensembles,
-        np.flatnonzero(within_budget(study, singles, request)),
+        within,
         np.arange(len(singles), first),
         top1,
         averages,
+        splits,
     )
 
 

@@ -25,7 +25,7 @@ from .halves import halves
 from .measure import ConditionResult
 from .schemas import METHODOLOGIES, PREDICTED_FAILURES, PROPERTIES
 from .spec import ReliabilityTable
-from .tables import ensemble_names
+from .tables import named_ensembles
 
 CROSSED = ("architecture", "training")
 """The two choices whose interaction tells whether decisions are logically unrelated."""
@@ -132,7 +132,7 @@ def predicted_failures_table(
 def _predicted_frame(found: PredictedFailures, family: Ensembles, model_names: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "ensemble": ensemble_names(family.members_EK.tolist(), model_names),
+            **named_ensembles(family.members_EK.tolist(), model_names),
             "predicted": found.predicted_E.tolist(),
             "independent": found.independent_E.tolist(),
             "observed": found.observed_E.tolist(),

@@ -13,7 +13,7 @@ from nversion.reliability import compare_with_best_member, joint_failures, propo
 
 from .measure import Answers, ConditionResult, EnsembleResult
 from .schemas import AGREEMENT, CALIBRATION, COMPARISONS, JOINT_FAILURES, VOTES, Schema
-from .tables import ensemble_names, stderr_of
+from .tables import named_ensembles, stderr_of
 
 CONSENSUS_OF_CALIBRATION = "average"
 
@@ -170,7 +170,7 @@ def _frame(
     model_names: Sequence[str],
     schema: Schema,
 ) -> pl.DataFrame:
-    named = {"ensemble": ensemble_names(size.ensembles.members_EK.tolist(), model_names), **columns}
+    named = {**named_ensembles(size.ensembles.members_EK.tolist(), model_names), **columns}
     constants = {"size": size.ensembles.size, "condition": condition, **constants}
     frame = pl.DataFrame(named).with_columns(**{name: pl.lit(value) for name, value in constants.items()})
     return frame.select(list(schema)).cast(pl.Schema(schema))

@@ -12,7 +12,7 @@ from nversion.reliability import images_to_show_gain, paired_difference_interval
 
 from .measure import ConditionResult
 from .schemas import GAINS, POWER
-from .tables import ensemble_names
+from .tables import named_ensembles
 
 MOST = 10
 """Ensembles of a size, rule and condition that are listed."""
@@ -33,11 +33,11 @@ def gains_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataF
     right_M = result.models.right_BM.sum(0) * CREDITS
     best = int((right_M == right_M.max()).int().argmax())
     for size in result.sizes:
-        names = ensemble_names(size.ensembles.members_EK.tolist(), model_names)
-        num_compared = len(names)
+        num_compared = len(size.ensembles)
         for consensus, evaluation in size.evaluations.items():
             credits_E = evaluation.credits_BE.sum(0)
             first_e = torch.argsort(credits_E, descending=True, stable=True)[:MOST]
+            gained_e = (credits_E[first_e] - right_M[best]).double()
             both_e = evaluation.credits_with_model_EM[first_e, best]
             only_ensemble_e = (credits_E[first_e] - both_e).double() / CREDITS
             only_model_e = (right_M[best] - both_e).double() / CREDITS
@@ -48,10 +48,10 @@ def gains_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataF
             )
             columns = {
                 "rank": range(1, len(first_e) + 1),
-                "ensemble": [names[e] for e in first_e.tolist()],
+                **named_ensembles(size.ensembles.members_EK[first_e].tolist(), model_names),
                 "only_ensemble": only_ensemble_e.tolist(),
                 "only_model": only_model_e.tolist(),
-                "difference": ((only_ensemble_e - only_model_e) / result.num_samples).tolist(),
+                "difference": (gained_e / (result.num_samples * CREDITS)).tolist(),
                 "low": low_e.tolist(),
                 "high": high_e.tolist(),
                 "low_corrected": corrected[0].tolist(),

@@ -49,8 +49,8 @@ class Counts:
         # A copy: what it is cut from is to be let go.
         return replace(self, credits_HBX=self.credits_HBX[..., contender : contender + 1].clone())
 
-    def mean_of(self, contenders: slice) -> Counts:
-        """The mean over a run of contenders."""
+    def mean_of(self, contenders: slice | Tensor) -> Counts:
+        """The mean over several contenders."""
         return replace(self, credits_HBX=self.credits_HBX[..., contenders].mean(-1, keepdim=True))
 
 

@@ -17,7 +17,7 @@ from nversion.ensembles import Ensembles
 from nversion.reliability import proportion_intervals
 
 from .schemas import HAZARDS
-from .tables import ensemble_names
+from .tables import named_ensembles
 
 MIN_IMAGES = 5
 """A class or group of fewer images is never called the worst: its rate says too little."""
@@ -116,7 +116,7 @@ def hazards_table(
     """
     shared = pl.DataFrame(
         {
-            "ensemble": ensemble_names(ensembles.members_EK.tolist(), model_names),
+            **named_ensembles(ensembles.members_EK.tolist(), model_names),
             "failure": list(failure_E),
             "expected_cost": list(expected_cost_E),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -13,13 +12,13 @@ import polars as pl
 import torch
 
 import nversion
-from nversion.core import write_text
+from nversion.core.study_files import write_manifest as write_sealed_manifest
 
 from .plan import OpenStudy, Plan, study_hash
 
 
 def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], seconds: float) -> None:
-    """Write `manifest.json` beside the tables: all that someone needs to make them again."""
+    """Write `manifest.json` beside the tables, last of all: how they were made, and their digests."""
     spec = study.spec
     manifest = {
         "study": spec.study.name,
@@ -74,7 +73,7 @@ def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], secon
         "unreadable": facts["unreadable"],
         "seconds": round(seconds, 1),
     }
-    write_text(study.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+    write_sealed_manifest(study.folder, manifest, facts["tables"])
 
 
 def _machine(study: OpenStudy) -> dict[str, Any]:

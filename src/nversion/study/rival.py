@@ -17,6 +17,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from nversion.core.members import ensemble_name
 from nversion.data import Condition
 from nversion.predictions import Predictions
 from nversion.reliability import paired_difference_interval, proportion_interval
@@ -74,7 +75,7 @@ def rival_table(
             only_voter, only_model = (silent_N * (1 - rival_N)).sum(), (rival_N * (1 - silent_N)).sum()
             low, high = paired_difference_interval(only_voter, only_model, n)
             rows.append(
-                {"condition": condition.name, "system": VOTER, "name": " + ".join(ensemble), "size": size}
+                {"condition": condition.name, "system": VOTER, "name": ensemble_name(ensemble), "size": size}
                 | {"n": n, "agreeing": agreeing, "confidence": threshold}
                 | _numbers(silent_N, accepted, n)
                 | {"difference": float(only_voter - only_model) / n}

@@ -22,10 +22,9 @@ from .plan import (
     open_study,
 )
 from .reporter import Reporter, Silent, duration
-from .select import write_selection
 from .spec import StudySpec
 from .stored import align
-from .write import write_after_selection, write_tables
+from .write import write_tables
 
 
 def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | None = None) -> Plan:
@@ -57,14 +56,9 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
         say_plan(plan, study, reporter)
         check_disk(plan, folder)
         compute_missing(study, stores, reporter)
-        predictions = open_predictions(study, stores)
-        facts = write_tables(study, stores, predictions, reporter)
+        facts = write_tables(study, stores, open_predictions(study, stores), reporter)
         seconds = time.monotonic() - started
         write_manifest(study, plan, facts, seconds)
-        selection = write_selection(folder, None, reporter)
-        write_after_selection(study, predictions, selection, reporter)
-        if selection is None:
-            reporter.say("No ensemble was chosen: there are too few images or conditions to hold some out")
     return plan
 
 

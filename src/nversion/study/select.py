@@ -6,11 +6,12 @@ luck with those images. Numbers from the other half, and from conditions that ha
 `tables/selection.parquet` has a row for each contender, part and condition, and for each part two
 rows more that sum its conditions up:
 
-- `role`: "chosen"; "best_single_model", chosen among single models by the same rule on the same half;
-  "average_ensemble", the mean over the candidates of the chosen size; "homogeneous", the best on
+- `role`: "chosen", of ensembles and single models; "best_single_model", chosen among single models by the
+  same rule on the same half; "best_ensemble", the same among ensembles, where a single model is chosen;
+  "average_ensemble", the mean over the candidates of that ensemble's size; "homogeneous", the best on
   that half of the ensembles of that size whose members are of one architecture and training and differ
   only otherwise (seeds), of the best single model's kind where there are such, absent where there are none;
-  "same_cost_model", the single model whose MACs come nearest to the chosen ensemble's;
+  "same_cost_model", the single model whose MACs come nearest to that ensemble's;
   "best_in_hindsight", the candidate that the rule would take if it saw this part: no choice without
   hindsight does better.
 - `ensemble`, `members`: names; null for the average. `size`, `consensus` (null for a single model),
@@ -23,28 +24,33 @@ rows more that sum its conditions up:
   blocks of images for means over conditions or over ensembles.
 - `difference`, `difference_low`, `difference_high`: `top1` less that of the best single model on the
   same images, with the 95 % interval of the jackknife over blocks of images (nan where no image tells
-  the two apart); only of the chosen
-  ensemble on the held-out half, null elsewhere.
+  the two apart); only of "chosen"
+  and "best_ensemble" on the held-out half, null elsewhere.
 
 The file's metadata holds the settings, the seen and unseen conditions, and the sums of `Selection`.
-Beside it stands `tables/front.parquet`: see `study/front.py`.
+Beside it stand `tables/front.parquet`, see `study/front.py`, and `tables/selection_splits.parquet`, see
+`study/splits.py`. They are the study's own, made by its run with the default settings; `nversion select` with
+others changes none of them. Every selection leaves a line in `selection-log.jsonl`.
 """
 
 from __future__ import annotations
 
-import glob
+import itertools
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-import nversion
-from nversion.core import UserError, only_run
+from nversion.core import UserError, inside, only_run, plain_name, write_record
+from nversion.core.members import ensemble_name
+from nversion.core.sealed import append_record, read_records
+from nversion.core.study_files import MANIFEST, SELECTION_LOG, write_table
 from nversion.data import Condition
 
 from .contenders import Contender, Pool, Request, check_names, make_pool
@@ -52,8 +58,9 @@ from .front import FRONT, pareto_front
 from .halves import CRITERIA, HALVES, criterion_numbers, halves, jackknife_interval
 from .patterns import matching
 from .reporter import Reporter, Silent
+from .schemas import SELECTION_SPLITS
+from .splits import SplitSums, best_of_splits, gains
 from .stored import StoredStudy, open_stored
-from .tables import write_table
 
 SELECTION: dict[str, pl.DataType | type[pl.DataType]] = {
     "role": pl.String, "ensemble": pl.String, "members": pl.List(pl.String), "size": pl.Int64,
@@ -75,7 +82,8 @@ class Selection:
         table: see the module.
         front: see `study/front.py`.
         seen, unseen: names of conditions.
-        candidates: how many ensembles there were to choose from.
+        candidates, single_models: how many ensembles and single models there were to choose from.
+        splits: the same choice on other halves; see `study/splits.py`. No rows where it was not repeated.
         drop: of the chosen ensemble's criterion under the seen conditions, from the half that chose
             it to the half that did not.
         average_drop: the same of the average ensemble: how much harder the held-out half is.
@@ -89,6 +97,8 @@ class Selection:
     seen: tuple[str, ...]
     unseen: tuple[str, ...]
     candidates: int
+    single_models: int
+    splits: pl.DataFrame
     drop: float = math.nan
     average_drop: float = math.nan
     optimism: float = math.nan
@@ -97,8 +107,29 @@ class Selection:
 
     def facts(self) -> dict[str, Any]:
         """All but the tables, as plain data."""
-        facts = {key: value for key, value in vars(self).items() if key not in ("table", "front", "request")}
-        return {**asdict(self.request), **facts}
+        tables = ("table", "front", "splits", "request")
+        facts = {key: value for key, value in vars(self).items() if key not in tables}
+        return {**asdict(self.request), **facts, "num_splits": self.splits.height}
+
+    def as_data(self) -> dict[str, Any]:
+        """Facts and tables as plain data; undefined numbers are null."""
+        tables = {"rows": self.table, "front": self.front, "selection_splits": self.splits}
+        rows = {name: [_plain(row) for row in table.to_dicts()] for name, table in tables.items()}
+        return {**_plain(self.facts()), "verdict": self.verdict, **rows}
+
+    @property
+    def chosen_is_single(self) -> bool:
+        """Whether a single model was chosen."""
+        return bool(self.row("chosen", "selection", "seen", self.request.criterion)["size"] == 1)
+
+    @property
+    def verdict(self) -> str:
+        """What was chosen, in a sentence."""
+        name = self.row("chosen", "selection", "seen", self.request.criterion)["ensemble"]
+        if self.chosen_is_single:
+            return f"a single model, {name}, is chosen: no ensemble was better on the choosing half"
+        single = self.row("best_single_model", "selection", "seen", self.request.criterion)["ensemble"]
+        return f"the ensemble {name} is chosen, over the best single model, {single}"
 
     def row(self, role: str, half: str, scope: str, statistic: str) -> dict[str, Any]:
         """A row of the table that sums up the conditions of a part."""
@@ -111,68 +142,96 @@ class Selection:
         )
 
 
-def select(folder: Path, request: Request, reporter: Reporter | None = None) -> Selection:
-    """Choose an ensemble of a finished study and write `tables/selection.parquet` and `tables/front.parquet`.
+def select(
+    folder: Path, request: Request, reporter: Reporter | None = None, *, name: str | None = None
+) -> Selection:
+    """Choose an ensemble of a finished study; the study's own selection stays as it is.
 
-    Of equal ensembles by the criterion, the one with the better other criterion is taken, then the one
+    Of equal contenders by the criterion, the one with the better other criterion is taken, then the one
     with fewer parameters, then the first. No model runs. Memory: a chunk of logits; for every candidate
-    16 bytes a block of images, and 16 a condition.
+    16 bytes a block of images, 16 a condition, 16 a split. A line is added to `selection-log.jsonl`.
+
+    Args:
+        name: where to keep the result: `selections/NAME.json`; None: nowhere.
 
     Raises:
         UserError: no finished study, an unknown name, an unknown size, no ensemble within the budget,
-            or too few conditions or images to hold some out.
+            too few conditions or images to hold some out, or a name that is taken or no plain name.
     """
     check_names(request)
-    if not (folder / "manifest.json").is_file():
+    if not (folder / MANIFEST).is_file():
         open_stored(folder)  # raises; a lock would create the folder
     with only_run(folder):
-        return _select_and_write(open_stored(folder), folder, request, reporter or Silent())
+        kept = None if name is None else _place_of(folder, name)
+        study = open_stored(folder)
+        selection = select_in(study, request, reporter or Silent())
+        if kept is not None:
+            write_record(kept, {"study_hash": study.hash, **selection.as_data()}, sort_keys=False)
+        log_selection(folder, study, selection, "select")
+        return selection
 
 
-def write_selection(folder: Path, request: Request | None, reporter: Reporter) -> Selection | None:
-    """The same within a run that holds the folder and has written its tables and its manifest.
+def _place_of(folder: Path, name: str) -> Path:
+    plain_name(name, "--save")
+    path = inside(folder / "selections", f"{name}.json", origin="--save")
+    if path.exists():
+        raise UserError(
+            expected="a new name for a selection", found=f"{path}, which is there", next_step="choose another"
+        )
+    return path
+
+
+def log_selection(folder: Path, study: StoredStudy, selection: Selection, command: str) -> None:
+    """Add a line about a selection to `selection-log.jsonl`.
+
+    A run that is repeated looks at nothing new: a line of this very choice that is there is enough for it.
+    """
+    chosen = selection.row("chosen", "held_out", "seen", selection.request.criterion)
+    entry = {
+        "command": command,
+        "study_hash": study.hash,
+        "request": asdict(selection.request),
+        "seen": selection.seen,
+        "unseen": selection.unseen,
+        "chosen": chosen["members"],
+        "held_out": chosen["top1"],
+        "gain_held_out": chosen["difference"],
+    }
+    entry = json.loads(json.dumps(entry))
+    if command == "run" and any(
+        {key: line.get(key) for key in entry} == entry for line in read_records(folder / SELECTION_LOG)[0]
+    ):
+        return
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    append_record(folder / SELECTION_LOG, {"at": at, **entry})
+
+
+def write_selection(
+    study: StoredStudy, folder: Path, facts: Mapping[str, str], reporter: Reporter
+) -> tuple[Selection | None, dict[str, str]]:
+    """Make the study's own selection and write its tables; for a run that holds the folder.
 
     Args:
-        request: None asks again what was asked of this very study before, so that a repeated run does
-            not undo a user's choice; the default where nothing was.
+        facts: for the metadata of the tables.
 
     Returns:
-        None, and nothing is written, where there is too little to hold out: fewer than two conditions,
-        by default no corruption to leave out, fewer than `FEWEST_IMAGES` images of a data set, or a half
-        of them in one block.
+        The selection and the digests of its tables by name; None, and nothing is written, where there is too
+        little to hold out: fewer than two conditions, no corruption to leave out, fewer than
+        `FEWEST_IMAGES` images of a data set, or a half of them in one block.
     """
-    study = open_stored(folder)
-    request = request or _asked_before(folder, study.hash) or Request()
+    request = Request()
     if not can_hold_out(study, request):
-        return None
-    return _select_and_write(study, folder, request, reporter)
-
-
-def _select_and_write(study: StoredStudy, folder: Path, request: Request, reporter: Reporter) -> Selection:
+        return None, {}
     selection = select_in(study, request, reporter)
-    facts = {
-        "study": study.name,
-        "study_hash": study.hash,
-        "nversion": nversion.__version__,
-        "units": "fractions in [0, 1]",
-        "selection": json.dumps(selection.facts()),
+    facts = {**facts, "selection": json.dumps(selection.facts())}
+    frames = {
+        "selection": selection.table,
+        "front": selection.front,
+        "selection_splits": selection.splits,
     }
-    write_table(folder, "selection", selection.table, facts)
-    write_table(folder, "front", selection.front, facts)
-    return selection
-
-
-def _asked_before(folder: Path, study_hash: str) -> Request | None:
-    path = folder / "tables" / "selection.parquet"
-    if not path.is_file():
-        return None
-    facts = pl.read_parquet_metadata(path)
-    if facts.get("study_hash") != study_hash:
-        return None
-    asked = json.loads(facts["selection"])
-    names = [f.name for f in fields(Request) if f.name in asked]
-    unseen = tuple(glob.escape(name) for name in asked["unseen"])  # names, which as patterns match themselves
-    return replace(Request(**{name: asked[name] for name in names}), unseen=unseen)
+    digests = {name: write_table(folder, name, frame, facts) for name, frame in frames.items()}
+    log_selection(folder, study, selection, "run")
+    return selection, digests
 
 
 def can_hold_out(study: StoredStudy, request: Request) -> bool:
@@ -196,17 +255,22 @@ def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selec
     pool = make_pool(study, request, {"seen": seen, "unseen": unseen}, reporter)
     chosen = pool.best(pool.candidates, "selection", "seen")
     single = pool.best(pool.singles, "selection", "seen")
-    size = len(pool.members[chosen])
+    ensemble = pool.best(pool.ensembles, "selection", "seen")
+    size = len(pool.members[ensemble])
     picked = {"chosen": chosen, "best_single_model": single}
+    if chosen != ensemble:
+        picked["best_ensemble"] = ensemble
     if len(homogeneous := pool.homogeneous(size, like=single)):
         picked["homogeneous"] = pool.best(homogeneous, "selection", "seen")
-    picked["same_cost_model"] = int(np.abs(study.macs_M - pool.macs_X[chosen]).argmin())
+    picked["same_cost_model"] = int(np.abs(study.macs_M - pool.macs_X[ensemble]).argmin())
     hindsight = {part: pool.best(pool.candidates, *part) for part in PARTS if part[0] == "held_out"}
-    among = np.concatenate([pool.singles, pool.candidates])
+    among = pool.candidates
     cost_X = pool.params_X if request.cost == "params" else pool.macs_X
     on_front = pareto_front(pool.top1_TX(among, "selection", "seen"), cost_X[among], request.criterion)
     front = among[on_front].tolist()
-    contenders = pool.contenders([*picked.values(), *hindsight.values(), *front], reporter)
+    of_splits = [] if pool.splits is None else _best_of_splits(pool, pool.splits)
+    everyone = [*picked.values(), *hindsight.values(), *front, *itertools.chain(*of_splits)]
+    contenders = pool.contenders(everyone, reporter)
 
     roles = {role: contenders[x] for role, x in picked.items()} | {"average_ensemble": pool.average(size)}
     rows: list[dict[str, Any]] = []
@@ -215,7 +279,8 @@ def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selec
         if (half, scope) in hindsight:
             of_part["best_in_hindsight"] = contenders[hindsight[half, scope]]
         for role, contender in of_part.items():
-            compared = roles["best_single_model"] if half == "held_out" and role == "chosen" else None
+            is_compared = half == "held_out" and role in ("chosen", "best_ensemble")
+            compared = roles["best_single_model"] if is_compared else None
             rows += _rows(role, contender, compared, half, scope, pool.parts[scope])
     return _with_sums(
         Selection(
@@ -224,9 +289,50 @@ def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selec
             request,
             seen,
             unseen,
-            len(pool.candidates),
+            len(pool.ensembles),
+            len(pool.singles),
+            _splits_table(of_splits, contenders, pool),
         )
     )
+
+
+def _best_of_splits(pool: Pool, sums: SplitSums) -> list[tuple[int, int]]:
+    """The contender and the single model that the rule takes in each split."""
+    criterion = pool.request.criterion
+    chosen, singles = (
+        best_of_splits(sums, among, criterion, pool.params_X) for among in (pool.candidates, pool.singles)
+    )
+    return list(zip(chosen, singles, strict=True))
+
+
+def _splits_table(
+    of_splits: Sequence[tuple[int, int]], contenders: Mapping[int, Contender], pool: Pool
+) -> pl.DataFrame:
+    known: dict[tuple[int, int], list[Any]] = {}
+    rows = []
+    for split, (x, single) in enumerate(of_splits):
+        if (x, single) not in known:
+            pair = contenders[x].counts, contenders[single].counts
+            known[x, single] = [
+                gains(*pair, pool.parts[scope], pool.request.criterion, len(of_splits))
+                for scope in ("seen", "unseen")
+            ]
+        (chosen_S, held_out_S), (_, unseen_S) = known[x, single]
+        members = contenders[x].members or []
+        rows.append(
+            {
+                "split": split,
+                "ensemble": ensemble_name(members),
+                "members": members,
+                "size": len(members),
+                "consensus": contenders[x].consensus,
+                "best_single_model": (contenders[single].members or [""])[0],
+                "gain_chosen": chosen_S[split],
+                "gain_held_out": held_out_S[split],
+                "gain_unseen": unseen_S[split],
+            }
+        )
+    return pl.DataFrame(rows, schema=SELECTION_SPLITS)
 
 
 def _front_row(contender: Contender, pool: Pool) -> dict[str, Any]:
@@ -237,7 +343,7 @@ def _front_row(contender: Contender, pool: Pool) -> dict[str, Any]:
     return {
         "size": contender.size,
         "consensus": contender.consensus,
-        "ensemble": " + ".join(contender.members or ()),
+        "ensemble": ensemble_name(contender.members or ()),
         "members": contender.members,
         "params": contender.params,
         "macs": contender.macs,
@@ -303,7 +409,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     shared = {
         "role": role,
-        "ensemble": None if contender.members is None else " + ".join(contender.members),
+        "ensemble": None if contender.members is None else ensemble_name(contender.members),
         "members": contender.members,
         "size": contender.size,
         "consensus": contender.consensus,
@@ -331,6 +437,7 @@ def _numbers(
     if compared is not None:
         pairs = [[contender.counts[name], compared.counts[name]] for name in conditions]
         difference, paired = jackknife_interval(lambda x: function(x)[0] - function(x)[1], pairs, half)
+        difference = round(difference, 12) + 0.0  # equals differ by exactly 0
         numbers |= {"difference": difference, "difference_low": paired.low, "difference_high": paired.high}
     return numbers
 
@@ -351,9 +458,13 @@ def _with_sums(selection: Selection) -> Selection:
     )
     return replace(
         selection,
-        drop=drop,
-        average_drop=average_drop,
-        optimism=drop - average_drop,
-        regret_seen=regret_seen,
-        regret_unseen=regret_unseen,
+        drop=round(drop, 12),
+        average_drop=round(average_drop, 12),
+        optimism=round(drop - average_drop, 12),
+        regret_seen=round(regret_seen, 12),
+        regret_unseen=round(regret_unseen, 12),
     )
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in facts.items()}

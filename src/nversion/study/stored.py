@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from nversion.core import PartedArray, UserError
+from nversion.core import UserError, inside
+from nversion.core.parts import finished_array
+from nversion.core.reasons import reason_of
+from nversion.core.study_files import MANIFEST, StudyFiles, run_again
 from nversion.data import Condition
 from nversion.ensembles import Ensembles
 from nversion.predictions import Predictions, block_of_each_sample
 
-from .plan import ensembles_of
+from .plan import OpenStudy, ensembles_of, study_hash
 from .spec import EnsemblesTable
-from .tables import read_table
 
 
 @dataclass(frozen=True)
@@ -87,37 +88,66 @@ def align(
     }
 
 
+def stored_study(study: OpenStudy, predictions: Mapping[str, Predictions]) -> StoredStudy:
+    """A study that is open, as `open_stored` finds it once it is finished."""
+    cards = [classifier.card for classifier in study.classifiers]
+    return StoredStudy(
+        study.spec.study.name,
+        study_hash(study),
+        study.spec.ensembles,
+        tuple(study.conditions),
+        tuple(study.model_names),
+        np.array([card.num_parameters for card in cards]),
+        np.array([card.macs for card in cards]),
+        predictions,
+        tuple(card.architecture for card in cards),
+        tuple(card.training for card in cards),
+    )
+
+
 def open_stored(folder: Path) -> StoredStudy:
-    """Open the finished study in `folder`; every file of logits is checked against its manifest.
+    """Open the finished study in `folder`; manifest, tables and logits are checked against their digests.
 
     Raises:
-        UserError: there is no finished study, or its logits are not what its manifest says.
+        UserError: there is no finished study, or a file is not what its manifest says.
     """
-    manifest = _read_manifest(folder)
-    labels = read_table(folder, "labels")
-    cards = {row["model"]: row for row in read_table(folder, "models").iter_rows(named=True)}
+    files = StudyFiles.open(folder)
+    labels, models = files.read("labels"), files.read("models")
+    try:
+        return _opened(files, labels, models, files.read("conditions"))
+    except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            expected=f"manifest and tables in {folder} that fit each other",
+            found=f"{type(error).__name__}: {reason_of(error)}",
+            next_step=f"{run_again(folder)} writes them again; what is stored is not computed again",
+        ) from error
+
+
+def _opened(
+    files: StudyFiles, labels: pl.DataFrame, models: pl.DataFrame, conditions_table: pl.DataFrame
+) -> StoredStudy:
+    manifest = files.manifest
+    cards = {row["model"]: row for row in models.iter_rows(named=True)}
     conditions = tuple(
-        # A study of before there were stored images has no such column.
-        Condition(row["dataset"], row["corruption"], row["severity"], row["seed"], row.get("stored"))
-        for row in read_table(folder, "conditions").iter_rows(named=True)
+        Condition(row["dataset"], row["corruption"], row["severity"], row["seed"], row["stored"])
+        for row in conditions_table.iter_rows(named=True)
     )
-    _check_same_run(folder, manifest)
     names = tuple(entry["name"] for entry in manifest["models"])
-    asked = EnsemblesTable.model_validate(manifest["settings"]["ensembles"])
+    asked = EnsemblesTable.model_validate(files.settings["ensembles"])
     predictions: dict[str, Predictions] = {}
     for dataset in dict.fromkeys(condition.dataset for condition in conditions):
         samples = labels.filter(pl.col("dataset") == dataset)
         labels_N = samples["label"].to_numpy().copy()
         of_dataset = [condition.name for condition in conditions if condition.dataset == dataset]
         arrays = {
-            (condition, model): _read_logits(folder / manifest["logits"][condition][model], len(labels_N))
+            (condition, model): _read_logits(files, manifest["logits"][condition][model], len(labels_N))
             for condition in of_dataset
             for model in names
         }
         ids = samples["sample_id"].to_list()
-        # A study of before there were further labels has no such column.
-        further = samples["accepted"].to_list() if "accepted" in samples.columns else []
-        accepted = {row: tuple(labels) for row, labels in enumerate(further) if labels}
+        accepted = {row: tuple(labels) for row, labels in enumerate(samples["accepted"].to_list()) if labels}
         predictions |= align(arrays, of_dataset, names, ids, labels_N, asked.num_blocks, accepted)
     return StoredStudy(
         manifest["study"],
@@ -128,56 +158,18 @@ def open_stored(folder: Path) -> StoredStudy:
         np.array([cards[name]["params"] for name in names]),
         np.array([cards[name]["macs"] for name in names]),
         predictions,
-        tuple(cards[name].get("architecture") or "" for name in names),
+        tuple(cards[name]["architecture"] for name in names),
         tuple(cards[name]["training"] for name in names),
     )
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            expected=f"a finished study in {folder}",
-            found="no manifest.json" if not path.exists() else "a manifest.json that cannot be read",
-            next_step="run it first with: nversion study run STUDY.toml",
-        ) from error
-    if not isinstance(manifest, dict) or "logits" not in manifest:
-        raise UserError(
-            expected=f"a manifest.json in {folder} that says where the logits are",
-            found="one without them",
-            next_step="run the study again; what is cached is not computed again",
-        )
-    return manifest
-
-
-def _check_same_run(folder: Path, manifest: Mapping[str, Any]) -> None:
-    # A run that was killed between its tables and its manifest leaves them of two makes.
-    for name in ("models", "conditions", "labels"):
-        path = folder / "tables" / f"{name}.parquet"
-        if pl.read_parquet_metadata(path).get("study_hash") != manifest["study_hash"]:
-            raise UserError(
-                expected=f"tables and manifest.json of one run in {folder}",
-                found=f"a {name}.parquet of another",
-                next_step="run the study again; what is cached is not computed again",
-            )
-
-
-def _read_logits(folder: Path, num_samples: int) -> NDArray[Any]:
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        what = manifest["what"]
-        shape, dtype = (what["num_classes"],), what["inference"]["storage"]
-        made_with, guard = manifest["made_with"], manifest["guard"]
-        array = PartedArray(folder, what, made_with, [(0, num_samples)], shape, dtype, guard)
-        whole = manifest["complete"] is not None and what["num_samples"] == num_samples
-    except (OSError, ValueError, KeyError, TypeError):
-        whole = False
-    if not whole or not array.open().complete:
+def _read_logits(files: StudyFiles, place: str, num_samples: int) -> NDArray[Any]:
+    folder = inside(files.folder, *place.split("/"), origin=str(files.folder / MANIFEST))
+    array = finished_array(folder)
+    if array is None or len(array) != num_samples:
         raise UserError(
             expected=f"the finished logits in {folder}",
             found="none that match their manifest",
-            next_step="run the study again: what is missing is computed, the rest is kept",
+            next_step=f"{run_again(files.folder)} computes what is missing and keeps the rest",
         )
-    return array.read()
+    return array

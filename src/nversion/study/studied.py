@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from nversion.core.members import ensemble_name
 from nversion.corruptions import published
 from nversion.corruptions.severities import SMALL_IMAGE
 from nversion.data import Condition
@@ -30,25 +31,39 @@ class Contenders:
     """X models and ensembles; all models first.
 
     Attributes:
-        names, sizes: of each; the size of a model is 1.
+        members: names of the models of each, one of a model.
         consensus: how the ensembles decide.
         num_models: how many of them are models.
         named: indices of the ensembles that the study names.
     """
 
-    names: Sequence[str]
-    sizes: Sequence[int]
+    members: Sequence[Sequence[str]]
     consensus: str
     num_models: int
     named: Sequence[int] = ()
 
     @cached_property
+    def names(self) -> list[str]:
+        """Of each, all different; see `ensemble_name`."""
+        return [ensemble_name(members) for members in self.members]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers of members."""
+        return [len(members) for members in self.members]
+
+    @cached_property
     def frame(self) -> pl.DataFrame:
-        """Columns ensemble, size, consensus."""
+        """Columns ensemble, members, size, consensus."""
         rules = [None if i < self.num_models else self.consensus for i in range(len(self.names))]
         return pl.DataFrame(
-            {"ensemble": self.names, "size": self.sizes, "consensus": rules},
-            schema={"ensemble": pl.String, "size": pl.Int64, "consensus": pl.String},
+            {"ensemble": self.names, "members": self.members, "size": self.sizes, "consensus": rules},
+            schema={
+                "ensemble": pl.String,
+                "members": pl.List(pl.String),
+                "size": pl.Int64,
+                "consensus": pl.String,
+            },
         )
 
 

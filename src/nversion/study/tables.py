@@ -1,16 +1,16 @@
-"""How a study's numbers become rows, and where the tables lie; their columns are in `schemas`."""
+"""How a study's numbers become rows; their columns are in `schemas`."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import polars as pl
 
-from nversion.core import UserError, write_bytes
+from nversion.core.members import ensemble_name
+from nversion.core.study_files import StudyFiles
 from nversion.data import Condition, Dataset
 from nversion.diversity import FEWEST_BATCHES, MetricFacts
 from nversion.ensembles import Replicated
@@ -31,13 +31,16 @@ from .schemas import (
 )
 
 
-def ensemble_names(members: Sequence[Sequence[int]], model_names: Sequence[str]) -> list[str]:
-    """One name an ensemble: its members' names, joined.
+def named_ensembles(
+    members: Sequence[Sequence[int]], model_names: Sequence[str]
+) -> dict[str, list[str] | list[list[str]]]:
+    """The columns by which ensembles are known: `members`, and `ensemble`, their name; see `ensemble_name`.
 
-    >>> ensemble_names([[0, 2]], ["resnet", "vit", "mixer"])
-    ['resnet + mixer']
+    >>> named_ensembles([[0, 2]], ["resnet", "vit", "mixer"])
+    {'ensemble': ['resnet + mixer'], 'members': [['resnet', 'mixer']]}
     """
-    return [" + ".join(model_names[i] for i in row) for row in members]
+    lists = [[model_names[i] for i in row] for row in members]
+    return {"ensemble": [ensemble_name(names) for names in lists], "members": lists}
 
 
 def models_table(
@@ -86,8 +89,7 @@ def ensembles_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -
         for size in result.sizes:
             members = size.ensembles.members_EK.tolist()
             shared = {
-                "ensemble": ensemble_names(members, names),
-                "members": [[names[i] for i in row] for row in members],
+                **named_ensembles(members, names),
                 "best_member": [names[i] for i in size.best_E.tolist()],
                 "shared_lineage": shared_lineage(cards, size.ensembles),
                 "best_member_top1": size.best_member_E.tolist(),
@@ -135,11 +137,11 @@ def diversity_table(results: Sequence[ConditionResult], cards: Sequence[Card]) -
     frames = [pl.DataFrame(schema=DIVERSITY)]
     for result in results:
         for size in result.sizes:
-            ensembles = ensemble_names(size.ensembles.members_EK.tolist(), names)
+            named = named_ensembles(size.ensembles.members_EK.tolist(), names)
             for metric, measured in size.diversity.items():
                 frame = pl.DataFrame(
                     {
-                        "ensemble": ensembles,
+                        **named,
                         "value": measured.full_E.tolist(),
                         "stderr": stderr_of(measured),
                         "n_undefined": measured.undefined_E.tolist(),
@@ -218,7 +220,10 @@ def near_ties_table(
     """
     rows = [
         {
-            "ensemble": " + ".join(model_names[i] for i in size.ensembles.members_EK[ensemble].tolist()),
+            "ensemble": ensemble_name(
+                members := [model_names[i] for i in size.ensembles.members_EK[ensemble]]
+            ),
+            "members": members,
             "size": size.ensembles.size,
             "consensus": rule,
             "condition": result.condition,
@@ -231,34 +236,13 @@ def near_ties_table(
     return pl.DataFrame(rows, schema=NEAR_TIES)
 
 
-def write_table(folder: Path, name: str, frame: pl.DataFrame, facts: Mapping[str, str]) -> None:
-    """Write `folder/tables/name.parquet`, whole, with `facts` in the file's metadata."""
-    buffer = io.BytesIO()  # polars tells a full disk in its own words, write_bytes in ours
-    frame.write_parquet(buffer, metadata=dict(facts))
-    write_bytes(folder / "tables" / f"{name}.parquet", buffer.getvalue())
-
-
-def remove_others(folder: Path, keep: Container[str], study_hash: str) -> None:
-    """Remove tables of an earlier run: those not in `keep` whose metadata names another study hash."""
-    for path in (folder / "tables").glob("*.parquet"):
-        if path.stem not in keep and pl.read_parquet_metadata(path).get("study_hash") != study_hash:
-            path.unlink()
-
-
 def read_table(folder: Path, name: str) -> pl.DataFrame:
-    """Read one table of a study folder.
+    """Read one table of a finished study.
 
     Raises:
-        UserError: the study has no such table.
+        UserError: there is no finished study, no such table, or one that does not match the manifest.
     """
-    path = folder / "tables" / f"{name}.parquet"
-    if not path.is_file():
-        raise UserError(
-            expected=f"a finished study in {folder}",
-            found=f"no {path.relative_to(folder)}",
-            next_step="run it first with: nversion study run STUDY.toml",
-        )
-    return pl.read_parquet(path)
+    return StudyFiles.open(folder).read(name)
 
 
 def stderr_of(values: Measured | Replicated) -> list[float]:

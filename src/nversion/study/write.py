@@ -14,6 +14,7 @@ from torch import Tensor
 
 import nversion
 from nversion.attribution import find_method
+from nversion.core.study_files import begin_tables, remove_other_tables, write_table
 from nversion.data import Condition, Dataset, UnreadableImageError
 from nversion.diversity import MetricFacts
 from nversion.ensembles import evaluate_sizes
@@ -44,8 +45,9 @@ from .reporter import Reporter, duration
 from .rival import rival_table
 from .robustness import robustness_tables
 from .schemas import RIVAL
-from .select import Selection
+from .select import Selection, write_selection
 from .severities import severities_table
+from .stored import stored_study
 from .studied import Contenders, RightAnswers, right_answers
 from .suspects import condition_of_suspects, find_suspects, suspects_table, write_suspects_sheet
 from .trends import correlations
@@ -56,7 +58,7 @@ TRIED_SAMPLES = 64  # evaluated once more to tell how long all will take
 def write_tables(
     study: OpenStudy, stores: Stores, predictions: Mapping[str, Predictions], reporter: Reporter
 ) -> dict[str, Any]:
-    """Measure and write every table; returns facts for the manifest.
+    """Measure and write every table, the selection's, too; returns facts for the manifest.
 
     Memory: the results of two conditions, this one's and its data set's clean one; how often all ensembles
     are right in each block of images under every condition of a data set, by one rule; and the tables.
@@ -113,13 +115,19 @@ def write_tables(
     if (maps := _maps(study)) is not None:
         frames["maps"] = maps
     facts = _facts(study)
-    for name, frame in frames.items():
-        tables.write_table(study.folder, name, frame, facts)
-    tables.remove_others(study.folder, keep=frames, study_hash=facts["study_hash"])
+    for path in begin_tables(study.folder):
+        reporter.say(f"Set aside, it does not match the manifest and is computed again: {path}")
+    digests = {name: write_table(study.folder, name, frame, facts) for name, frame in frames.items()}
     write_suspects_sheet(study.folder / "figures" / "suspects.png", frames["suspects"])
     reporter.advance()
+    selection, of_selection = write_selection(stored_study(study, predictions), study.folder, facts, reporter)
+    if selection is None:
+        reporter.say("No ensemble was chosen: there are too few images or conditions to hold some out")
+    digests |= of_selection | _write_after_selection(study, predictions, selection, reporter)
+    remove_other_tables(study.folder, keep=digests)
     methods = [] if study.spec.attribution is None else study.spec.attribution.methods
     return {
+        "tables": digests,
         "num_samples": num_samples,
         "excluded": excluded,
         "unreadable": {name: reasons for name, reasons in unreadable.items() if reasons},
@@ -131,31 +139,37 @@ def write_tables(
     }
 
 
-def write_after_selection(
+def _write_after_selection(
     study: OpenStudy, predictions: Mapping[str, Predictions], selection: Selection | None, reporter: Reporter
-) -> None:
+) -> dict[str, str]:
     """The tables about the chosen ensemble that need images or logits: its rival, images on which all fail.
+
+    Where a single model was chosen, the ensemble is the one that the rule takes among ensembles.
 
     Args:
         selection: None where nothing was chosen; then images are of all models alone, and there is no rival.
+
+    Returns:
+        The digests of the tables by name.
     """
     reporter.start("Images on which all fail", 1)
     groups: dict[str, Sequence[str]] = {ALL_MODELS: study.model_names}
     rival = pl.DataFrame(schema=RIVAL)
     if selection is not None:
-        chosen, single = (_members_of(selection, role) for role in ("chosen", "best_single_model"))
-        if len(chosen) > 1:
-            groups[CHOSEN] = chosen
-            rival = rival_table(predictions, study.conditions, chosen, single[0], selection.request.seed)
+        ensemble = "best_ensemble" if selection.chosen_is_single else "chosen"
+        chosen, single = (_members_of(selection, role) for role in (ensemble, "best_single_model"))
+        groups[CHOSEN] = chosen
+        rival = rival_table(predictions, study.conditions, chosen, single[0], selection.request.seed)
     pictures = NUM_PICTURES if study.spec.report.images else 0
     images = (study.datasets, study.canonical, study.conditions)
     frames = {
         "all_fail": all_fail_table(*images, predictions, groups, pictures),
         "rival": rival,
     }
-    for name, frame in frames.items():
-        tables.write_table(study.folder, name, frame, _facts(study))
+    facts = _facts(study)
+    digests = {name: write_table(study.folder, name, frame, facts) for name, frame in frames.items()}
     reporter.advance()
+    return digests
 
 
 def _members_of(selection: Selection, role: str) -> list[str]:
@@ -294,11 +308,9 @@ def _contenders(study: OpenStudy) -> Contenders:
     models = study.model_names
     families = study.ensembles()
     members = [row for family in families for row in family.members_EK.tolist()]
-    sizes = [1] * len(models) + [len(row) for row in members]
     named = {frozenset(map(models.index, wanted)) for wanted in study.spec.report.ensembles}
     return Contenders(
-        [*models, *tables.ensemble_names(members, models)],
-        sizes,
+        [[name] for name in models] + [[models[i] for i in row] for row in members],
         _one_rule(study),
         len(models),
         [len(models) + i for i, row in enumerate(members) if frozenset(row) in named],

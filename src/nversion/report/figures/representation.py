@@ -24,7 +24,7 @@ def shown_pairs(study: Study) -> list[tuple[str, str]]:
     layers = _layers(study)
     sizes = layers.group_by("model_a", "model_b", maintain_order=True).len().rows()
     own = chosen(study)
-    first = set(itertools.permutations(own.ensemble.split(" + "), 2)) if own and own.ensemble else set()
+    first = set(itertools.permutations(study.members(own.ensemble), 2)) if own and own.ensemble else set()
     sizes.sort(key=lambda row: (row[:2] not in first, row[0] == row[1]))
     found: list[tuple[str, str]] = []
     cells = 0

@@ -6,13 +6,17 @@ import altair as alt
 import polars as pl
 
 from nversion.report.labels import listed
-from nversion.report.selection import PARTS, ROLES
+from nversion.report.selection import CHOSEN_SINGLE, PARTS, ROLES
 from nversion.report.tables import Study
 
 from .figure import ACCENT, CATEGORIES, INK, MUTED, ROWS, SHAPES, Figure, key, percent_axis
 
-COLOURS = dict(
-    zip(ROLES.values(), (ACCENT, CATEGORIES[2], CATEGORIES[3], CATEGORIES[1], MUTED, INK), strict=True)
+COLOURS = {CHOSEN_SINGLE: ACCENT} | dict(
+    zip(
+        ROLES.values(),
+        (ACCENT, CATEGORIES[4], CATEGORIES[2], CATEGORIES[3], CATEGORIES[1], MUTED, INK),
+        strict=True,
+    )
 )
 
 
@@ -28,7 +32,10 @@ def held_out(study: Study) -> Figure | None:
     rows = (
         study.selection.rows.join(parts, on=["half", "scope"], maintain_order="left")
         .with_columns(
-            pl.col("role").replace_strict(ROLES, default=None).alias("contender"),
+            pl.when(role="chosen", size=1)
+            .then(pl.lit(CHOSEN_SINGLE))
+            .otherwise(pl.col("role").replace_strict(ROLES, default=None))
+            .alias("contender"),
             pl.col("ensemble").fill_null(pl.format("mean over all of {} members", "size")),
         )
         .filter(pl.col("contender").is_not_null())

@@ -82,7 +82,7 @@ def lineage_table(study: Study, subjects: list[tuple[str, str]]) -> Grid:
     }
     rows = []
     for label, name in subjects:
-        members = name.split(" + ")
+        members = study.members(name)
         pairs = set(itertools.permutations(members, 2))
         own = [entry for entry in sorted(shared) if entry[:2] in pairs]
         said = []

@@ -62,7 +62,7 @@ def map_table(study: Study) -> Grid | None:
         return None
     methods = maps["layer_a"].unique(maintain_order=True).to_list()
     own = chosen(study)
-    first = set(itertools.permutations(own.ensemble.split(" + "), 2)) if own and own.ensemble else set()
+    first = set(itertools.permutations(study.members(own.ensemble), 2)) if own and own.ensemble else set()
     pairs = maps.select("model_a", "model_b").unique(maintain_order=True).rows()
     pairs.sort(key=lambda pair: pair not in first)
     values = {(r["model_a"], r["model_b"], r["layer_a"]): r for r in maps.iter_rows(named=True)}
