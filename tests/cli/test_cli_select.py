@@ -184,6 +184,7 @@ def test_a_run_of_one_condition_chooses_nothing(folder, command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--consensus", "mean"], "consensus rule, found 'mean'; did you mean 'average'?"),
         (["--unseen", "fog"], "found --unseen 'fog'"),
         (["--size", "4"], "expected a size of this study: 2, 3, found --size 4"),
         (["--cost", "mac"], "expected a known cost, found 'mac'; did you mean 'macs'"),

@@ -8,17 +8,20 @@ from importlib.metadata import entry_points
 from typing import TypeVar
 
 from .errors import UserError
+from .synonyms import meant_by
 
 T = TypeVar("T")
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """The next step for an unknown name: the closest known ones, or all of them.
+    """The next step for an unknown name: the known ones that it is another word for, the closest, or all.
 
     >>> did_you_mean("waterdrop", ["lines", "water_drop"])
     "did you mean 'water_drop'?"
+    >>> did_you_mean("mean", ["average", "median"])
+    "did you mean 'average'?"
     """
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    close = meant_by(name, known) or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"
     return "known: " + ", ".join(known)
