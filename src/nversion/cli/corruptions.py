@@ -204,12 +204,11 @@ def apply(
 
     Interrupted, it resumes and ends in the same bytes. Studies read such trees back as conditions.
     """
-    import os
-
+    from nversion.core import usable_cores
     from nversion.data.trees import check_disk, check_workers, plan_tree, write_tree
     from nversion.study import duration, read_images_spec, say_hidden, trees_of
 
-    workers = workers if workers is not None else len(os.sched_getaffinity(0))
+    workers = workers if workers is not None else usable_cores()
     check_workers(workers)
     command = f"nversion corruptions apply {spec} --out {out}"
     with ConsoleReporter() as reporter:

@@ -114,6 +114,7 @@ group_by = ["family", "training"]
 
 [run]
 device = "auto"
+# threads = 4                   # of torch; left out: all cores. Two studies on one machine: half each
 batch_size = 64
 storage = "float16"
 """

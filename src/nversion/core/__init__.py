@@ -2,6 +2,7 @@
 
 from .chunks import chunk_length, spans
 from .code import code_fingerprint
+from .cores import usable_cores
 from .durations import duration
 from .errors import UserError
 from .files import remove_leftovers, whole_file, write_bytes, write_text
@@ -35,6 +36,7 @@ __all__ = [
     "read_sealed",
     "remove_leftovers",
     "spans",
+    "usable_cores",
     "whole_file",
     "write_bytes",
     "write_record",

@@ -10,6 +10,7 @@ from .logits import (
     made_with,
     place,
 )
+from .threads import torch_threads
 from .trial import trial
 from .view import AcceptedSets, Predictions, block_of_each_sample
 
@@ -27,5 +28,6 @@ __all__ = [
     "made_with",
     "place",
     "run",
+    "torch_threads",
     "trial",
 ]

@@ -17,9 +17,10 @@ from nversion.core import LabelSpace, UserError, did_you_mean, fault_of_name, fi
 from nversion.data import Canonical, ClassGroups, Condition, Dataset, read_costs, read_groups
 from nversion.ensembles import CONSENSUS, Ensembles
 from nversion.models import Classifier, check_label_space, default_name, expand_pool, load_classifier
-from nversion.predictions import Inference, LogitsWriter, place, trial
+from nversion.predictions import Inference, LogitsWriter, place, torch_threads, trial
 
 from .attributions import GramWriter
+from .estimates import seconds_of_tables
 from .images import canonical_of, corrupted_conditions, open_datasets, stored_conditions, with_calibrated
 from .metrics import asked_metrics
 from .published import Baseline, find_baseline
@@ -117,7 +118,9 @@ class Plan:
         maps_total, maps_missing: samples to attribute, summed over conditions.
         compared_missing: samples whose representations are still to be compared, summed over conditions.
         ensembles: number of each size.
-        seconds: estimated time of what is missing, from a timing of each model on one small batch.
+        seconds: estimated time of all that will run: of models from a timing of each on one small batch, of
+            the rest `seconds_of_tables`.
+        seconds_of_tables: of start, tables, pictures and figures; see `estimates`.
         bytes_missing, bytes_free: disk that the missing work takes, and what there is.
         set_aside: files that did not match their manifest.
     """
@@ -129,6 +132,7 @@ class Plan:
     compared_missing: int
     ensembles: dict[int, int]
     seconds: float
+    seconds_of_tables: float
     bytes_missing: int
     bytes_free: int
     set_aside: list[str]
@@ -254,7 +258,7 @@ def study_hash(study: OpenStudy) -> str:
     """A digest of the spec and of the content of all data sets and models."""
     return fingerprint(
         {
-            "spec": study.spec.model_dump(mode="json"),
+            "spec": study.spec.model_dump(mode="json", exclude={"run": {"threads"}}),
             "data": [d.fingerprint for d in study.datasets.values()],
             "models": [c.fingerprint for c in study.classifiers],
         }
@@ -278,7 +282,8 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
     others: list[GramWriter | RepresentationWriter] = [*stores.grams.values(), *stores.similarities.values()]
     names = set(study.model_names) if any(c.num_steps() for c in others) else lacking_logits
     tried = [c for c in study.classifiers if c.name in names]
-    speed = trial(tried, study.canonical, study.inference, study.device)
+    with torch_threads(study.spec.run.threads):
+        speed = trial(tried, study.canonical, study.inference, study.device)
     for name, writer in stores.logits.items():
         num_samples = len(study.datasets[name])
         for (_, model), array in writer.arrays.items():
@@ -300,6 +305,14 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
         compared_missing += lacking
         bytes_missing += sum(a.num_bytes for a in similarity_writer.arrays.values() if a.missing())
         seconds += (lacking + PASS_COST * similarity_writer.num_missing_passes()) * sum(speed.values())
+    of_tables = seconds_of_tables(
+        conditions=len(study.conditions),
+        ensembles=sum(num_ensembles(study.spec.ensembles, len(study.classifiers)).values()),
+        measures=num_measures(study.spec),
+        images=sum(len(study.datasets[condition.dataset]) for condition in study.conditions),
+        classes=next(iter(study.datasets.values())).label_space.num_classes,
+        rules=len(study.spec.ensembles.consensus),
+    )
     set_aside = [name for consumer in consumers for name in consumer.set_aside()]
     study.folder.mkdir(parents=True, exist_ok=True)
     return Plan(
@@ -309,7 +322,8 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
         maps_missing,
         compared_missing,
         {family.size: len(family) for family in study.ensembles()},
-        seconds,
+        seconds + of_tables,
+        of_tables,
         bytes_missing,
         shutil.disk_usage(study.folder).free,
         set_aside,
@@ -337,6 +351,14 @@ def num_ensembles(asked: EnsemblesTable, num_models: int) -> dict[int, int]:
     return {size: min(comb(num_models, size), asked.sample or comb(num_models, size)) for size in asked.sizes}
 
 
+def num_measures(spec: StudySpec) -> int:
+    """Diversity measures of each ensemble under one condition; of maps there are four, by who is right."""
+    of_maps = 0
+    if (asked := spec.attribution) is not None:
+        of_maps = 4 * len(asked.methods) * len(asked.targets) * len(asked.normalise)
+    return len(asked_metrics(spec.ensembles.diversity)) + of_maps
+
+
 def check_memory(spec: StudySpec, num_models: int, num_conditions: int) -> None:
     """Refuse more ensembles than the results of two conditions fit in `RESULTS_BYTES` for.
 
@@ -346,10 +368,8 @@ def check_memory(spec: StudySpec, num_models: int, num_conditions: int) -> None:
     Raises:
         UserError: there are too many; a seeded sample is the way out.
     """
-    quantities = 2 * len(spec.ensembles.consensus) + len(asked_metrics(spec.ensembles.diversity)) + 2
+    quantities = 2 * len(spec.ensembles.consensus) + num_measures(spec) + 2
     quantities += 8 + max(spec.ensembles.sizes) ** 2  # calibration, failure counts and splits of votes
-    if (asked := spec.attribution) is not None:
-        quantities += 4 * len(asked.methods) * len(asked.targets) * len(asked.normalise)
     # Right answers in each block are held for every condition of a data set, by one rule.
     bytes_an_ensemble = 8 * (2 * quantities + num_conditions) * (spec.ensembles.num_blocks + 1)
     at_most = RESULTS_BYTES // bytes_an_ensemble

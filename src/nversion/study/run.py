@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from nversion.core import UserError, only_run, remove_leftovers
-from nversion.predictions import Predictions
+from nversion.predictions import Predictions, torch_threads
 from nversion.predictions import run as run_models
 
 from .images import say_hidden
@@ -44,7 +45,7 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
             is full, an image is unreadable, or logits are not finite.
     """
     reporter = reporter or Silent()
-    with only_run(folder):
+    with only_run(folder), torch_threads(spec.run.threads):
         started = time.monotonic()
         remove_leftovers(folder)
         reporter.say("Opening data sets and models")
@@ -87,11 +88,15 @@ def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
         f"Logits: {plan.batches_total - plan.batches_missing:,} of {plan.batches_total:,} batches cached; "
         f"maps: {plan.maps_total - plan.maps_missing:,} of {plan.maps_total:,} samples cached"
     )
+    rest = f"{duration(plan.seconds_of_tables)} for start, tables and figures"
     if plan.batches_missing or plan.maps_missing or plan.compared_missing:
+        of_models = plan.seconds - plan.seconds_of_tables
         reporter.say(
-            f"To run: about {duration(plan.seconds)} on {study.device}, "
-            f"{plan.bytes_missing / 1e6:,.0f} MB of disk ({plan.bytes_free / 1e9:,.0f} GB free)"
+            f"To run: about {duration(plan.seconds)} on {study.device}: {duration(of_models)} for models, "
+            f"{rest}; {plan.bytes_missing / 1e6:,.0f} MB of disk ({plan.bytes_free / 1e9:,.0f} GB free)"
         )
+    else:
+        reporter.say(f"To run: no model; about {rest}")
 
 
 def compute_missing(study: OpenStudy, stores: Stores, reporter: Reporter) -> None:
@@ -109,6 +114,7 @@ def compute_missing(study: OpenStudy, stores: Stores, reporter: Reporter) -> Non
             batch_size=study.inference.batch_size,
             device=study.device,
             exclude_unreadable=study.spec.run.unreadable == "exclude",
+            num_threads=min(4, torch.get_num_threads()),
         )
         for consumer in consumers:
             consumer.finish()

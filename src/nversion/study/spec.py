@@ -150,6 +150,7 @@ class RunTable(Table):
     """`[run]`: how models run; the answers do not depend on it beyond rounding."""
 
     device: str = "auto"
+    threads: int | None = Field(None, ge=1, le=1024)  # of torch; None: the cores that the process may use
     batch_size: int = Field(64, ge=1, le=65_536)
     storage: Literal["float16", "float32"] = "float16"
     amp: Literal["bfloat16", "float16"] | None = None

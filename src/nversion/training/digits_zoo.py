@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nversion.core import UserError, fingerprint, fingerprint_file, write_text
+from nversion.core import UserError, fingerprint, fingerprint_file, usable_cores, write_text
 from nversion.losses import distillation as distillation_loss
 from nversion.models import Classifier, Lineage, Preprocessing, load_classifier, save_weights
 
@@ -145,7 +144,7 @@ def train_pool(
         if _teacher_ready(name, done) and (finished := _finished(task)) is not None:
             done[name] = finished
     missing = [task for name, task in tasks.items() if name not in done]
-    workers = min(workers or min(4, _num_cpus()), len(missing))
+    workers = min(workers or min(4, usable_cores()), len(missing))
     if workers > 1:
         done |= _train_in_processes(missing, workers, progress)
     else:
@@ -292,11 +291,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(num_threads)
-
-
-def _num_cpus() -> int:
-    # The CPUs of this process; not every platform tells them from those of the machine.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _train_in_processes(tasks: list[_Task], workers: int, progress: Progress | None) -> dict[str, Trained]:

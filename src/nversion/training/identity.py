@@ -17,7 +17,7 @@ from .optimizers import settings_code
 from .recipe import TrainingRecipe, TrainTable
 from .strategies import STRATEGIES
 
-WITHOUT_EFFECT = ("device", "workers", "tensorboard")
+WITHOUT_EFFECT = ("device", "threads", "workers", "tensorboard")
 """Settings of `[train]` on which the weights do not depend, beyond rounding."""
 
 

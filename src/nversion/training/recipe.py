@@ -29,6 +29,7 @@ class TrainTable(Table):
     label_space: str | None = None
     empty_classes: bool = False  # whether classes without an image are meant
     device: str = Field("auto", pattern=r"^([a-z]+|cuda:[0-9]+)$")  # "cuda:1": the second of them
+    threads: int | None = Field(None, ge=1, le=1024)  # of torch; None: the cores that the process may use
     devices: int = Field(1, ge=1)  # more than one: distributed data parallel
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     workers: int = Field(2, ge=0)  # processes that decode images that do not fit in memory

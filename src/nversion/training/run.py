@@ -23,6 +23,7 @@ from nversion.losses import make_loss
 from nversion.models import Classifier, Lineage, save_weights
 from nversion.models.state import copied_state, load_state
 from nversion.models.stated import OWN_BUILDERS, absolute
+from nversion.predictions import torch_threads
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .finished import MemberSummary, TrainedEnsemble, find_finished, finish
@@ -81,7 +82,7 @@ def train_recipe(
     for seed in recipe.train.seeds:
         place = folder / f"seed-{seed}"
         # The processes of one training share its folder: the first holds the lock and looks first.
-        with only_run(place) if first else nullcontext():
+        with only_run(place) if first else nullcontext(), torch_threads(recipe.train.threads):
             identity = fingerprint([fixed, seed])
             with nullcontext() if fabric is None else fabric.rank_zero_first():
                 if first:
