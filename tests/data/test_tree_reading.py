@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nversion.core import LabelSpace, UserError
+from nversion.core import LabelSpace, UserError, read_record, write_record
 from nversion.data import Canonical, Condition, Tree, open_dataset, open_stored, write_tree
 from nversion.data.arrays import Arrays
 
@@ -115,7 +115,8 @@ def test_the_description_changes_with_the_manifest_and_the_files(tmp_path):
     shutil.copytree(tmp_path / "t", tmp_path / "copy")
     assert read(tmp_path / "copy")[0].description() == first
     manifest = tmp_path / "t" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"nversion": "', '"nversion": "9'))
+    made = read_record(manifest)
+    write_record(manifest, made | {"made_with": made["made_with"] | {"nversion": "9"}})
     assert read(tmp_path / "t")[0].description() != first
     save(tmp_path / "copy" / "lines" / "1.00" / "cat" / "a.png")
     assert read(tmp_path / "copy")[0].description() != first

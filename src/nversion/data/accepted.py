@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nversion.core import LabelSpace, UserError, did_you_mean
 
-from .classes import class_of, read_csv
+from .classes import class_of, composed, read_csv
 
 
 def read_accepted(
@@ -27,7 +27,7 @@ def read_accepted(
     Raises:
         UserError: no such file or column, an unknown or repeated sample, or an unknown class; with its line.
     """
-    row_of = {sample_id: row for row, sample_id in enumerate(sample_ids)}
+    row_of = {composed(sample_id): row for row, sample_id in enumerate(sample_ids)}
     accepted: dict[int, tuple[int, ...]] = {}
     for line, fields in read_csv(path):
         for column in ("sample_id", "labels"):
@@ -37,7 +37,7 @@ def read_accepted(
                     found=", ".join(map(repr, fields)),
                     next_step="name them so in the first line",
                 )
-        sample_id = fields["sample_id"]
+        sample_id = composed(fields["sample_id"])
         if sample_id not in row_of:
             step = did_you_mean(sample_id, list(row_of))
             raise UserError(
@@ -62,4 +62,5 @@ def _classes_in(field: str, label_space: LabelSpace) -> list[str]:
     if ";" in field:
         return [part.strip() for part in field.split(";") if part.strip()]
     whole = field.strip()
-    return [whole] if whole in (label_space.class_names or ()) else whole.split()
+    known = map(composed, label_space.class_names or ())
+    return [whole] if composed(whole) in known else whole.split()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import textwrap
+import unicodedata
 from pathlib import Path
 
 from nversion.core import LabelSpace, UserError, did_you_mean
+from nversion.core.reasons import reason_of
 
 
 def read_classes(path: Path) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Class names in label order, and the label of each folder name, from a CSV of classes.
+    """Class names in label order, and the label of each folder name, from a CSV of classes; both `composed`.
 
     Columns: `label` or `index` (0-based, each once); `name` or `names` (of several, separated by
     commas, the first is taken); optionally `folder` or `wnid`, the folder's name in a tree of images.
@@ -34,8 +37,8 @@ def read_classes(path: Path) -> tuple[tuple[str, ...], dict[str, int]]:
                 next_step="remove one of the two lines",
             )
         first_name = row[name_column].split(",")[0].strip() if name_column == "names" else row[name_column]
-        names[label] = first_name
-        folder = row[folder_column] if folder_column else first_name
+        names[label] = composed(first_name)
+        folder = composed(row[folder_column] if folder_column else first_name)
         if folders.setdefault(folder, label) != label:
             raise UserError(
                 expected=f"each folder name once in {path}",
@@ -79,7 +82,24 @@ def read_csv(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise UserError(
             expected=f"UTF-8 text in {path}", found="other bytes", next_step="save the file as UTF-8"
         ) from error
+    except csv.Error as error:
+        raise UserError(
+            expected=f"a table of fields separated by commas in {path}",
+            found=f"{reason_of(error)} in line {reader.line_num + 1}",
+            next_step="look for a double quote that is not closed, or for other bytes",
+        ) from error
     return rows
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's form NFC: what looks alike is alike, whoever wrote it.
+
+    Archives that were made on macOS hold names in another form than editors write.
+
+    >>> composed("cre\\u0300me") == "cr\\u00e8me"
+    True
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def read_label(text: str, path: Path, line: int) -> int:
@@ -88,13 +108,19 @@ def read_label(text: str, path: Path, line: int) -> int:
     Raises:
         UserError: `text` is no whole number of 0 or more.
     """
-    if not (text.strip().isdecimal() and text.strip().isascii()):
+    if (label := _whole_number(text)) is None:
         raise UserError(
             expected=f"a 0-based whole number as label in line {line} of {path}",
-            found=repr(text),
+            found=repr(textwrap.shorten(text, 80) if len(text) > 80 else text),
             next_step="write the index of the class, not its name",
         )
-    return int(text)
+    return label
+
+
+def _whole_number(text: str) -> int | None:
+    """The number that decimal digits write; None for other text, and for more digits than any index has."""
+    digits = text.strip().lstrip("0") or text.strip()[-1:]
+    return int(digits) if digits.isdecimal() and digits.isascii() and len(digits) < 18 else None
 
 
 def class_of(text: str, label_space: LabelSpace, where: str) -> int:
@@ -110,11 +136,12 @@ def class_of(text: str, label_space: LabelSpace, where: str) -> int:
     >>> class_of("dog", pets, "a test"), class_of(" 0 ", pets, "a test")
     (1, 0)
     """
-    text = text.strip()
-    names = label_space.class_names or ()
+    text = composed(text.strip())
+    names = tuple(map(composed, label_space.class_names or ()))
     if text.isdecimal() and text.isascii():
-        if int(text) < label_space.num_classes:
-            return int(text)
+        number = _whole_number(text)
+        if number is not None and number < label_space.num_classes:
+            return number
         step = f"write an index from 0 to {label_space.num_classes - 1}" + (", or a name" if names else "")
     elif names.count(text) == 1:
         return names.index(text)
@@ -127,7 +154,7 @@ def class_of(text: str, label_space: LabelSpace, where: str) -> int:
         step = f"its classes have no names: write an index from 0 to {label_space.num_classes - 1}"
     raise UserError(
         expected=f"a class of the label space {label_space.name!r} in {where}",
-        found=repr(text),
+        found=repr(text if len(text) <= 80 else f"{text[:60]} ..."),
         next_step=step,
     )
 

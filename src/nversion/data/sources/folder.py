@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nversion.core import UserError
 from nversion.core.label_spaces import IMAGENET, label_space_of
 from nversion.core.settings import resolve
-from nversion.data.classes import imagenet_class_names, read_classes, read_csv, read_label
+from nversion.data.classes import composed, imagenet_class_names, read_classes, read_csv, read_label
 from nversion.data.dataset import DATASET_SOURCES, Dataset, label_out_of_range
 from nversion.data.image_files import ImageFiles
 
@@ -74,7 +74,8 @@ def open_folder(
     for (line, _), file, label in zip(rows, files, labels_N.tolist(), strict=True):
         if label >= space.num_classes:
             raise label_out_of_range(label, f"line {line} of {csv_path} ({file})", space)
-    missing = [file for file in files if not (path / file).is_file()]
+    files = _as_on_disk(path, files)
+    missing = [file for file in files if not _is_file(path / file)]
     if missing:
         raise UserError(
             expected=f"the {len(files)} images listed in {csv_path}",
@@ -82,6 +83,29 @@ def open_folder(
             next_step="copy them there, or take their rows out",
         )
     return ImageFiles(name or path.resolve().name, space, path, files, labels_N)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for a file
+        return False
+
+
+def _as_on_disk(folder: Path, files: list[str]) -> list[str]:
+    """The paths, each in the Unicode form that the disk has it in."""
+    entries: dict[str, dict[str, str]] = {}
+
+    def found(file: str) -> str:
+        place = ""
+        for part in PurePosixPath(file).parts:
+            if place not in entries:
+                there = (folder / place).iterdir() if (folder / place).is_dir() else ()
+                entries[place] = {composed(path.name): path.name for path in there}
+            place = str(PurePosixPath(place, entries[place].get(composed(part), part)))
+        return place
+
+    return [file if file.isascii() or _is_file(folder / file) else found(file) for file in files]
 
 
 def _names_of_all_classes(

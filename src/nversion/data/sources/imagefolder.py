@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from nversion.core import LabelSpace, UserError
 from nversion.core.label_spaces import label_space_of
+from nversion.core.reasons import reason_of
 from nversion.core.settings import resolve
-from nversion.data.classes import read_classes
+from nversion.data.classes import composed, read_classes
 from nversion.data.dataset import DATASET_SOURCES, Dataset, label_out_of_range
 from nversion.data.image_files import ImageFiles
 from nversion.data.images import IMAGE_SUFFIXES
@@ -52,7 +54,14 @@ def open_imagefolder(
     path = resolve(path, base)
     if not path.is_dir():
         raise UserError(expected=f"the folder {path}", found="no such folder", next_step="correct the path")
-    folders = visible_folders(path)
+    folders = sorted(visible_folders(path), key=composed)
+    twice = [a for a, b in pairwise(folders) if composed(a) == composed(b)]
+    if twice:
+        raise UserError(
+            expected=f"one sub-folder for each class in {path}",
+            found=f"two that are called {composed(twice[0])!r}, in two Unicode forms",
+            next_step="move the images of both into one",
+        )
     if not folders:
         raise UserError(
             expected=f"one sub-folder per class in {path}",
@@ -63,7 +72,7 @@ def open_imagefolder(
     space, labels = _labels(path, base, name, label_space, classes, num_classes, folders)
     files, file_labels, hidden = [], [], hidden_in_folders(path)
     for folder in folders:
-        if folder not in labels:
+        if composed(folder) not in labels:
             raise UserError(
                 expected=f"a label of every sub-folder of {path} in {classes}",
                 found=f"none of {folder!r}",
@@ -78,7 +87,7 @@ def open_imagefolder(
                 next_step=f"remove the sub-folder, or add images ({', '.join(sorted(IMAGE_SUFFIXES))})",
             )
         files += [image.relative_to(path).as_posix() for image in images]
-        file_labels += [labels[folder]] * len(images)
+        file_labels += [labels[composed(folder)]] * len(images)
     return ImageFiles(name, space, path, files, np.array(file_labels, np.int64), hidden)
 
 
@@ -100,7 +109,8 @@ def _labels(
                 found="one of them",
                 next_step="remove it, or give the label space a name",
             )
-        return LabelSpace(name, len(folders), tuple(folders)), {f: i for i, f in enumerate(folders)}
+        names = tuple(map(composed, folders))
+        return LabelSpace(name, len(folders), names), {folder: label for label, folder in enumerate(names)}
     if classes is None:
         raise UserError(
             expected=f"a map from the sub-folders of {path} to the label space {label_space!r}",
@@ -126,12 +136,12 @@ def _read_json(path: Path) -> dict[str, int]:
         raise UserError(expected=f"the file {path}", found="no such file", next_step="correct the path")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(expected=f"JSON in {path}", found=str(error), next_step="correct it") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(expected=f"JSON in {path}", found=reason_of(error), next_step="correct it") from error
     if not isinstance(content, dict) or not all(type(label) is int for label in content.values()):
         raise UserError(
             expected=f"a JSON object from folder name to 0-based label in {path}",
             found=f"a {type(content).__name__} of something else",
             next_step='write it as {"n01440764": 0, ...}',
         )
-    return content
+    return {composed(folder): label for folder, label in content.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.data.arrays import Arrays
 from nversion.data.dataset import DATASET_SOURCES, Dataset
+from nversion.data.labels import whole_numbers
 
 
 @DATASET_SOURCES.register("npz")
@@ -34,9 +34,9 @@ def open_npz(
     test_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> Dataset:
-    """Images (N, H, W, 3), (N, H, W, 1) or (N, H, W) uint8 and 0-based labels (N,); no pickled objects.
+    """Images (N, H, W, 3), (N, H, W, 1) or (N, H, W) uint8, and 0-based labels (N,) or (N, 1).
 
-    The sample id is the array's name and the index in it. Memory: the whole array of images.
+    No pickled objects. The sample id is the array's name and the index in it. Memory: all images.
 
     Args:
         path: the file.
@@ -59,20 +59,17 @@ def open_npz(
     path = resolve(path, base)
     arrays = _read(path, {"x": x, "y": y} | ({"groups": groups} if groups else {}), class_names)
     images_NHW3 = _rgb(arrays["x"], f"{x!r} in {path}")
-    labels_N = arrays["y"]
     num = len(images_NHW3)
     for key in ("y", "groups"):
-        if key in arrays and (arrays[key].shape != (num,) or arrays[key].dtype.kind not in "iu"):
-            raise UserError(
-                expected=f"{num} whole numbers in the array {key!r} of {path}",
-                found=f"{arrays[key].dtype} {arrays[key].shape}",
-                next_step=f"name the right array with `{key} = ...`",
-            )
+        if key in arrays:
+            where, step = f"the array {key!r} of {path}", f"name the right array with `{key} = ...`"
+            arrays[key] = whole_numbers(arrays[key], num, where, step)
+    labels_N = arrays["y"]
     if split is None and groups is not None:
         raise UserError(
             expected="`split` beside `groups`", found="none", next_step='add `split = "train"` or "test"'
         )
-    names = [str(c) for c in arrays["class_names"]] if "class_names" in arrays else None
+    names = _names(arrays["class_names"], f"{class_names!r} in {path}") if "class_names" in arrays else None
     space = label_space_of(f"the data in {path}", label_space, num_classes=num_classes, class_names=names)
     indices = np.arange(num)
     if split is not None:
@@ -82,7 +79,7 @@ def open_npz(
         name or (path.stem if split is None else f"{path.stem}-{split}"),
         space,
         [f"{x}/{index:06d}" for index in indices],
-        labels_N[indices].astype(np.int64),
+        labels_N[indices],
         images_NHW3[indices],
     )
 
@@ -100,13 +97,24 @@ def _in_test(groups_N: NDArray[Any], test_fraction: float, seed: int) -> NDArray
 def _rgb(images: NDArray[Any], what: str) -> NDArray[np.uint8]:
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8:
+    sound = images.ndim == 4 and images.shape[-1] in (1, 3) and 0 not in images.shape[1:]
+    if not sound or images.dtype != np.uint8:
         raise UserError(
             expected=f"uint8 images (N, H, W, 3) in the array {what}",
             found=f"{images.dtype} {images.shape}",
             next_step="store channels last, and pixels from 0 to 255",
         )
     return images if images.shape[-1] == 3 else np.repeat(images, 3, axis=-1)
+
+
+def _names(array: NDArray[Any], what: str) -> list[str]:
+    if array.ndim != 1 or array.dtype.kind not in "USiu":
+        raise UserError(
+            expected=f"a list of texts in the array {what}",
+            found=f"{array.dtype} {array.shape}",
+            next_step="store one name for each class, or name another array with `class_names = ...`",
+        )
+    return [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in array.tolist()]
 
 
 def _read(path: Path, wanted: dict[str, str], class_names: str) -> dict[str, NDArray[Any]]:
@@ -125,9 +133,9 @@ def _read(path: Path, wanted: dict[str, str], class_names: str) -> dict[str, NDA
             return {setting: file[array] for setting, array in present.items()}
     except UserError:
         raise
-    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zip archives and headers of arrays fail in every type when they are damaged
         raise UserError(
             expected=f"an .npz file of plain arrays in {path}",
-            found=reason_of(error),
+            found=reason_of(error, with_type=not isinstance(error, ValueError | OSError)),
             next_step="write it with numpy.savez, without Python objects",
         ) from error

@@ -102,11 +102,20 @@ def open_parquet(
             for file, (images, _) in zip(files, frames, strict=True)
             for row in range(len(images))
         ],
-        np.concatenate([labels_n for _, labels_n in frames]),
+        _together([labels_n for _, labels_n in frames]),
         _joined([images for images, _ in frames]),
     )
     dataset.hidden = len(all_files) - len(files)
     return dataset
+
+
+def _together(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Labels of all files; of one type they keep it, so that those beyond int64 are told as they are."""
+    return (
+        np.concatenate(parts)
+        if len({part.dtype for part in parts}) == 1
+        else np.array([label for part in parts for label in part.tolist()])
+    )
 
 
 def _joined(parts: list[pl.Series]) -> pl.Series:
@@ -115,7 +124,7 @@ def _joined(parts: list[pl.Series]) -> pl.Series:
     return pl.concat(parts)
 
 
-def _read(file: Path, image_column: str, label_column: str) -> tuple[pl.Series, NDArray[np.int64]]:
+def _read(file: Path, image_column: str, label_column: str) -> tuple[pl.Series, NDArray[Any]]:
     """The encoded images of one file, and their labels."""
     import polars as pl
 
@@ -129,11 +138,13 @@ def _read(file: Path, image_column: str, label_column: str) -> tuple[pl.Series, 
                     next_step=f"{did_you_mean(column, list(schema))} Name it with `{setting} = ...`",
                 )
         frame = pl.read_parquet(file, columns=list({image_column, label_column}))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UserError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:  # Rust's code panics at some damaged bytes
         raise UserError(
             expected=f"a parquet file in {file}", found=reason_of(error), next_step="write it anew"
         ) from error
-    images, labels = frame[image_column], frame[label_column]
+    images, labels = frame[image_column], _single(frame[label_column])
     kind = images.dtype
     if isinstance(kind, pl.Struct) and "bytes" in {field.name for field in kind.fields}:
         images = images.struct.field("bytes")
@@ -149,7 +160,17 @@ def _read(file: Path, image_column: str, label_column: str) -> tuple[pl.Series, 
             found="rows without a label" if labels.dtype.is_integer() else str(labels.dtype),
             next_step="write the index of the class",
         )
-    return images, labels.cast(pl.Int64).to_numpy()
+    return images, labels.to_numpy()
+
+
+def _single(labels: pl.Series) -> pl.Series:
+    """Labels of lists of one number each, as those numbers."""
+    import polars as pl
+
+    if isinstance(labels.dtype, pl.Array):
+        labels = labels.arr.to_list()
+    lists = isinstance(labels.dtype, pl.List) and not labels.has_nulls()
+    return labels.list.get(0) if lists and bool((labels.list.len() == 1).all()) else labels
 
 
 def _class_names(file: Path, label_column: str) -> list[str] | None:
@@ -162,6 +183,6 @@ def _class_names(file: Path, label_column: str) -> list[str] | None:
     try:
         features: Any = json.loads(described)["info"]["features"]
         names = features[label_column]["names"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # a description without names of classes
-    return [str(name) for name in names]
+    return [str(name) for name in names] if isinstance(names, list) else None

@@ -140,7 +140,7 @@ def _open(kind: Any, dataset: str, root: Path, split: str, download: bool) -> An
             found=reason,
             next_step="copy them there, or set `download = true` on a machine with internet access",
         ) from error
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # its readers of files fail in every type at damaged bytes
         raise UserError(
             expected=f"settings that torchvision's {dataset} takes",
             found=reason_of(error),

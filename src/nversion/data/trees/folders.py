@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nversion.core import UserError, fingerprint
+from nversion.data.classes import composed
 from nversion.data.dataset import Dataset
 from nversion.data.images import decode_image
 from nversion.data.walking import image_files, visible_folders
@@ -88,14 +89,14 @@ def align(folder: Path, dataset: Dataset) -> tuple[str, ...]:
     by_name: dict[str, list[str]] = {}
     for path in image_files(folder)[0]:
         file = path.relative_to(folder).as_posix()
-        by_place.setdefault(f"{folder_of(file)}/{stem_of(file)}", []).append(file)
-        by_name.setdefault(stem_of(file), []).append(file)
+        by_place.setdefault(composed(f"{folder_of(file)}/{stem_of(file)}"), []).append(file)
+        by_name.setdefault(composed(stem_of(file)), []).append(file)
     is_flat = len({folder_of(sample_id) for sample_id in dataset.sample_ids}) == 1
     files, missing = [], []
     for sample_id in dataset.sample_ids:
-        fitting = by_place.get(f"{folder_of(sample_id)}/{stem_of(sample_id)}", [])
+        fitting = by_place.get(composed(f"{folder_of(sample_id)}/{stem_of(sample_id)}"), [])
         if not fitting and is_flat:
-            fitting = by_name.get(stem_of(sample_id), [])
+            fitting = by_name.get(composed(stem_of(sample_id)), [])
         if len(fitting) > 1:
             raise UserError(
                 expected=f"one file in {folder} for the sample {sample_id!r}",

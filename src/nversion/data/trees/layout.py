@@ -10,11 +10,10 @@ A tree holds one data set. What this package writes has a manifest.json, a relea
 
 from __future__ import annotations
 
-import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nversion.core import UserError, did_you_mean, fingerprint
+from nversion.core import UserError, did_you_mean, fingerprint, read_record
 from nversion.core.label_spaces import IMAGENET
 from nversion.corruptions import LEVELS_IMAGENET
 from nversion.data.classes import imagenet_wnids
@@ -122,16 +121,14 @@ def read_manifest(tree: Path) -> dict[str, Any] | None:
     """What the tree was made of, as it was written; None where nversion did not write it.
 
     Raises:
-        UserError: the manifest cannot be read.
+        UserError: the manifest is not as it was written.
     """
     path = tree / MANIFEST
-    if not path.is_file():
-        return None
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _no_manifest(path, str(error)) from error
-    if not isinstance(manifest, dict) or {"what", "made_with", "complete"} - manifest.keys():
+        manifest = read_record(path)
+    except UserError as error:
+        raise _no_manifest(path, "other content than was written: damaged, or edited") from error
+    if manifest is not None and {"name", "what", "made_with", "complete"} - manifest.keys():
         raise _no_manifest(path, "other content")
     return manifest
 

@@ -31,6 +31,7 @@ from nversion.core import (
     spans,
     whole_file,
     write_bytes,
+    write_record,
     write_text,
 )
 from nversion.core.machine import machine_error
@@ -209,8 +210,7 @@ class Writer(ABC):
         return self.work / condition.name.partition("/")[2] / f"{start:07d}-{stop:07d}.json"
 
     def _write_manifest(self, complete: bool) -> None:
-        content = json.dumps(self.tree.manifest | {"complete": complete}, indent=1, ensure_ascii=False)
-        write_text(self.tree.folder / MANIFEST, content + "\n")
+        write_record(self.tree.folder / MANIFEST, self.tree.manifest | {"complete": complete})
 
 
 class ImageWriter(Writer):
@@ -345,7 +345,7 @@ def _opened(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any] | None:
     """The array in a file, mapped; None where it is not one of this shape, whole."""
     try:
         array = np.lib.format.open_memmap(path, "r")
-    except (OSError, ValueError):
+    except Exception:  # headers of arrays fail in every type when they are damaged
         return None
     return array if array.shape == shape and array.dtype == np.uint8 else None
 
