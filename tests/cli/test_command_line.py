@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -268,3 +269,52 @@ def test_a_contact_sheet_that_cannot_be_made_is_told(call, tmp_path, monkeypatch
     code, _, err = call("corruptions", "show", *options)
     assert code == 2
     assert err.startswith(sentence)
+
+
+def test_the_doctor_names_every_extra_of_the_package_and_how_to_install_it(call, monkeypatch):
+    from importlib import metadata
+
+    from nversion.cli.doctor import EXTRAS
+
+    needs = [
+        r for r in metadata.requires("nversion") if "extra ==" in r and "'dev'" not in r.replace('"', "'")
+    ]
+    assert {re.match(r"[\w-]+", need)[0] for need in needs} == {
+        n for _, names in EXTRAS.values() for n in names
+    }
+    version = metadata.version
+
+    def none(package):
+        if package == "pymoo":
+            raise metadata.PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(metadata, "version", none)
+    (row,) = (row for row in json.loads(call("doctor", "--json")[1]) if row["what"] == "pymoo")
+    assert row["value"] == "not installed"
+    assert row["note"] == 'optional: search in supernets; pip install "nversion[nas]"'
+
+
+def test_models_are_listed_without_python_s_brackets(call):
+    _, out, _ = call("models", "ls", "torchvision:resnet18")
+    assert "IMAGENET1K_V1" in out and "(" not in out.replace("(guessed)", "")
+
+
+def test_a_model_of_one_s_own_can_be_shown_with_all_its_settings(call, tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n\n"
+        "def build(name, width):\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * width ** 2, 4))\n"
+    )
+    table = "preprocessing={input_size=5, mean=[0, 0, 0], std=[1, 1, 1], resize='pillow'}"
+    settings = [part for one in ("args={width=5}", "label_space=four", table) for part in ("--set", one)]
+    code, out, _ = call(
+        "models", "show", f"python:{tmp_path}/nets.py:build", "--name", "a", *settings, "--json"
+    )
+    (facts,) = json.loads(out)
+    assert code == 0 and facts["model"] == "a" and facts["macs"] == 300 and facts["resize"] == "pillow"
+    assert facts["label_space"] == "four"
+
+
+def test_a_setting_without_a_value_is_told(call):
+    code, _, err = call("models", "show", "timm:resnet18", "--set", "size")
+    assert code == 2 and "expected --set KEY=VALUE, found 'size'; write it as" in err

@@ -8,12 +8,13 @@ import typer
 
 from .console import examples, next_command, print_rows
 
-OPTIONAL = {
-    "lightning": "training on several devices",
-    "pymoo": "architecture search",
-    "onnx": "export",
-    "onnxruntime": "export",
+# Extras of the package, their purpose, and what is in them.
+EXTRAS = {
+    "train": ("training of ensembles and supernets", ("lightning-fabric", "lightly")),
+    "nas": ("search in supernets", ("pymoo",)),
+    "albumentations": ("wrapped transforms of Albumentations as corruptions", ("albumentations",)),
 }
+OTHERS = {"tensorboard": "the diary of a training with `tensorboard = true`"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -63,9 +64,15 @@ def findings() -> list[dict[str, Any]]:
     from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
 
     add("hugging face cache", HF_HUB_CACHE, "offline" if HF_HUB_OFFLINE else "timm keeps weights here")
-    for package, purpose in OPTIONAL.items():
+    packages = [
+        (package, purpose, f'pip install "nversion[{extra}]"')
+        for extra, (purpose, names) in EXTRAS.items()
+        for package in names
+    ]
+    packages += [(package, purpose, f"pip install {package}") for package, purpose in OTHERS.items()]
+    for package, purpose, command in packages:
         try:
-            add(package, version(package), purpose)
+            add(package, version(package), f"optional: {purpose}")
         except PackageNotFoundError:
-            add(package, "not installed", f"optional: {purpose}")
+            add(package, "not installed", f"optional: {purpose}; {command}")
     return rows

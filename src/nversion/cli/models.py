@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from nversion.core import UserError
 
 from .console import examples, next_command, print_rows
 
@@ -22,9 +25,17 @@ def ls(
 
     from nversion.models import list_models
 
-    rows = [asdict(listing) for listing in list_models(pattern)]
+    listings = list_models(pattern)
+    rows = [asdict(listing) for listing in listings]
     if not as_json:  # a terminal has no room for the descent of each of the weights
-        rows = [{key: row[key] for key in ("source", "family", "pretrained")} for row in rows]
+        rows = [
+            {
+                "source": listing.source,
+                "family (guessed)": listing.family,
+                "pretrained": ", ".join(listing.pretrained) or "none",
+            }
+            for listing in listings
+        ]
     print_rows(rows, as_json=as_json)
     if not as_json:
         next_command("nversion models show timm:NAME --no-pretrained")
@@ -33,20 +44,28 @@ def ls(
 @app.command(
     epilog=examples(
         "nversion models show timm:resnet50 --no-pretrained",
-        "nversion models show torchvision:mobilenet_v2 --json",
+        "nversion models show python:nets.py:build --name small --set 'args={num_classes=10}' "
+        "--set label_space=digits --set 'preprocessing={input_size=32}'",
     )
 )
 def show(
     source: Annotated[str, typer.Argument(help="timm:NAME, torchvision:NAME, python:FILE.py:FUNCTION …")],
     pretrained: Annotated[bool, typer.Option(help="Load pretrained weights.")] = True,
+    name: Annotated[str | None, typer.Option(help="Its name; a python: function may ask for it.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A further setting, as under [[models]] of a study."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Build a model and show its card: family, parameters, MACs, preprocessing, fingerprint."""
     from nversion.models import load_classifier
 
-    spec: dict[str, object] = {"source": source}
+    spec: dict[str, object] = {"source": source, **_settings(settings or [])}
+    if name is not None:
+        spec["name"] = name
     if source.startswith(("timm:", "torchvision:")):
-        spec["pretrained"] = pretrained
+        spec.setdefault("pretrained", pretrained)
     classifier = load_classifier(spec, Path())
     card, preprocessing = classifier.card, classifier.preprocessing
     facts = {
@@ -70,6 +89,8 @@ def show(
         "mean": list(preprocessing.mean),
         "std": list(preprocessing.std),
         "interpolation": preprocessing.interpolation,
+        "resize": preprocessing.resize,
+        "notes": "; ".join(card.notes),
         "fingerprint": classifier.fingerprint,
     }
     if as_json:
@@ -77,3 +98,24 @@ def show(
     else:
         print_rows([{"fact": key, "value": value} for key, value in facts.items()], as_json=False)
         next_command(f'put source = "{source}" under [[models]] of a study: nversion study new study.toml')
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """Settings of "KEY=VALUE", whose values are TOML's; a text needs no quotes.
+
+    >>> _settings(["label_space=digits", "args={num_classes=10}", "size = 'train'"])
+    {'label_space': 'digits', 'args': {'num_classes': 10}, 'size': 'train'}
+    """
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key.isidentifier():
+            raise UserError(
+                expected="--set KEY=VALUE", found=repr(text), next_step="write it as --set label_space=digits"
+            )
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except (ValueError, RecursionError):
+            found[key] = value.strip()
+    return found

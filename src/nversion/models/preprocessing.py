@@ -15,8 +15,11 @@ from nversion.core import UserError
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import call_with_settings
 
+from .resizing import pillow_resize
+
 LARGEST_INPUT = 4096  # pixels per side, as of canonical images
 _MODES = {"bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest-exact"}
+_RESIZES = ("tensor", "pillow")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Preprocessing:
         mean: of R, G, B in [0, 1].
         std: of R, G, B in [0, 1].
         interpolation: "bilinear", "bicubic" (both antialiased) or "nearest".
+        resize: "tensor", which is smooth and rounds nothing, or "pillow", the bytes of Pillow's resize, with
+            which most published weights were evaluated; see `resizing.py`.
         crop_pct: the centre crop with which the weights were evaluated by their authors. Recorded
             only: which part of the photograph is seen is decided once, for all classifiers, by the
             canonical image.
@@ -41,6 +46,7 @@ class Preprocessing:
     std: tuple[float, float, float]
     interpolation: str = "bilinear"
     crop_pct: float | None = None
+    resize: str = "tensor"
 
     def __post_init__(self) -> None:
         if not 1 <= self.input_size <= LARGEST_INPUT:
@@ -50,6 +56,8 @@ class Preprocessing:
         if self.interpolation not in _MODES:
             step = did_you_mean(self.interpolation, list(_MODES))
             raise _error("an interpolation", repr(self.interpolation), step)
+        if self.resize not in _RESIZES:
+            raise _error("a resize", repr(self.resize), did_you_mean(self.resize, list(_RESIZES)))
         if not all(math.isfinite(m) for m in self.mean) or not all(0 < s < math.inf for s in self.std):
             raise _error(
                 "a finite mean and a std above 0",
@@ -66,15 +74,18 @@ class Preprocessing:
     def __call__(self, images_N3HW: Tensor) -> Tensor:
         """Images in [0, 1] to network input (N, 3, input_size, input_size).
 
-        Bicubic interpolation overshoots; as Pillow does, the result is clamped to [0, 1], and the
-        gradient through a clamped pixel is 0. Images of the right size are only normalised.
+        Bicubic interpolation overshoots: with "tensor" the result is clamped to [0, 1] at the end, and the
+        gradient through a clamped pixel is 0. Pillow rounds and clips to uint8 between its two passes as
+        well. Images of the right size are only normalised.
 
         >>> half = Preprocessing(2, mean=(0.5,) * 3, std=(0.5,) * 3)
         >>> half(torch.ones(1, 3, 4, 4)).tolist()[0][0]
         [[1.0, 1.0], [1.0, 1.0]]
         """
         size = (self.input_size, self.input_size)
-        if images_N3HW.shape[-2:] != size:
+        if images_N3HW.shape[-2:] != size and self.resize == "pillow":
+            images_N3HW = pillow_resize(images_N3HW, self.input_size, self.interpolation)
+        elif images_N3HW.shape[-2:] != size:
             smooth = self.interpolation != "nearest"
             images_N3HW = F.interpolate(
                 images_N3HW,
@@ -115,8 +126,9 @@ def _preprocessing(
     std: tuple[float, float, float],
     interpolation: str = "bilinear",
     crop_pct: float | None = None,
+    resize: str = "tensor",
 ) -> Preprocessing:
-    return Preprocessing(input_size, mean, std, interpolation, crop_pct)
+    return Preprocessing(input_size, mean, std, interpolation, crop_pct, resize)
 
 
 def _error(expected: str, found: str, next_step: str) -> UserError:

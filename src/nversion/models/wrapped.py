@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,14 @@ class Candidate:
         prefix: of their names.
         state: the tensors without it.
         others: names beside them under other prefixes.
+        hint: the end of the note.
     """
 
     entry: str
     prefix: str
     state: dict[str, Tensor]
     others: tuple[str, ...]
+    hint: str = ""
 
     @property
     def name(self) -> str:
@@ -60,10 +63,10 @@ class Candidate:
         parts = [f"entry {self.entry!r}"] if self.entry else []
         parts += [f"prefix {self.prefix!r}"] if self.prefix else []
         if not parts and not self.others:
-            return ""
+            return self.hint.lstrip("; ")
         left = f"; {len(self.others)} other tensors left out ({_listed(self.others)})" if self.others else ""
         where = " and ".join(parts) or "their own names"
-        return f"weights under {where}{' (averaged)' * self.is_averaged}{left}"
+        return f"weights under {where}{' (averaged)' * self.is_averaged}{left}{self.hint}"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -73,7 +76,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: the file holds other objects, which only code could make, or is damaged.
     """
     # A namespace is a container of attributes and nothing else, in which scripts keep their settings.
-    with torch.serialization.safe_globals([argparse.Namespace]):
+    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what torch thinks of kinds of tensors that are refused below
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         # A damaged file makes torch's reader fail in any way.
@@ -112,13 +116,16 @@ def find_weights(
     if not candidates:
         raise UserError(
             expected=f"tensors by name in {path}",
-            found=f"none; its entries: {_listed(content)}" if content else "an empty file",
+            found=f"none; its entries: {_listed(content, 8)}" if content else "an empty file",
             next_step="save the state_dict alone, with safetensors.torch.save_file",
         )
     fitting = [one for one in candidates if _misfit(one.state, expected) is None]
     if not fitting:
         raise _misfits(candidates, expected, path, arch)
-    return _chosen(fitting, path, wanted)
+    chosen = _chosen(fitting, path, wanted)
+    if wanted is None and not chosen.is_averaged and any(one.is_averaged for one in fitting):
+        return replace(chosen, hint='; the file has averaged ones as well: `weights = "ema"`')
+    return chosen
 
 
 def _states(

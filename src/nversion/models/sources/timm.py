@@ -64,7 +64,7 @@ def load_timm(
     if num_classes is not None:
         arguments["num_classes"] = num_classes
     with (
-        downloading(f"the weights of {what}", "set HF_HOME to it"),
+        downloading(f"the weights of {what}", "set HF_HOME to it", from_hub=pretrained),
         building(what, arguments),
         seeded(seed),
     ):
