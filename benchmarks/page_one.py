@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from nversion.core import generator
 
@@ -246,6 +246,36 @@ def what_ensembles_bring(study: Stored, size: int = 3) -> list[str]:
         f"gains {points(np.median(gains['average'][clean]))} points",
         f"{better} of {len(members_EK)} are shown to be better and {worse} to be worse",
         percent(above["vote"][clean].mean(), 0),
+    ]
+
+
+def smallest_gain(study: Stored, size: int = 3) -> list[str]:
+    """Connor's numbers for McNemar's test at 80 % power (1987, Eq. 3), solved for the gain."""
+    right_MN, members_EK = study.right[study.clean], study.members(size)
+    apart = []
+    for members in members_EK:
+        right_N = study.average_right(study.clean, members)
+        best = max(members, key=lambda m: (right_MN[m].sum(), -m))
+        apart.append((right_N != right_MN[best]).mean())
+    discordant = float(np.median(apart))
+
+    def images(gain: float, level: float = 0.05) -> float:
+        share = max(discordant, gain)
+        z, z_power = stats.norm.ppf(1 - level / 2), stats.norm.ppf(0.8)
+        return float((z * np.sqrt(share) + z_power * np.sqrt(share - gain**2)) ** 2 / gain**2)
+
+    def least(level: float) -> str:
+        gain = optimize.brentq(lambda g: images(g, level) - study.num_images, 1e-6, 1)
+        return f"below {100 * gain:.1f} points"
+
+    step = 10.0 ** max(0, np.floor(np.log10(images(0.01))) - 1)
+    many = f"{least(0.05 / len(members_EK))} where all {plural(len(members_EK), 'ensemble')} of {size}"
+    return [
+        f"With {plural(study.num_images, 'image')}",
+        least(0.05),
+        "(80 % power at the 5 % level",
+        many,
+        f"one point needs {plural(int(np.ceil(images(0.01) / step) * step), 'image')}",
     ]
 
 
@@ -478,6 +508,7 @@ CHECKS = (
     scope,
     what_corruptions_cost,
     what_ensembles_bring,
+    smallest_gain,
     what_diversity_tells,
     what_fails_together,
     silently_wrong,

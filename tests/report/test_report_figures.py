@@ -210,7 +210,7 @@ def test_power_stands_beside_the_gains_that_were_seen(study: Study) -> None:
         "from "
         "zero on clean (80 % power at the 5 % level, one ensemble named beforehand), and below 4.5 points "
         "where "
-        "all 10 ensembles of 3 are compared; a gain of one point needs 3,200 images."
+        "all 56 ensembles of 3 are compared; a gain of one point needs 3,200 images."
     )
 
 

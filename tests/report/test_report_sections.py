@@ -18,7 +18,7 @@ from nversion.report.contenders import contenders, mean_of_all, of
 from nversion.report.figures import representation
 from nversion.report.figures.attribution import score_rows
 from nversion.report.figures.deploy import front_rows
-from nversion.report.figures.robustness import robustness_rows
+from nversion.report.figures.robustness import effective_robustness, robustness_rows
 from nversion.report.figures.trends import shown_together
 from nversion.report.figures.voting import coverage_rows, vote_rows
 from nversion.report.html import page
@@ -31,6 +31,7 @@ from nversion.report.sections import (
     calibration,
     diversity,
     hazards,
+    robustness,
     suspects,
 )
 from nversion.report.sections.deployment import front_table
@@ -165,7 +166,7 @@ def test_conditioned_metrics_stand_beside_the_whole_and_nowhere_else(hand_made: 
     grid = diversity.conditioning_table(study)
     assert grid is not None
     assert texts(grid) == {
-        "Attribution (saliency, true class, unit length)": ["0.50", "0.25", "not measured", "undefined"]
+        "Attribution (saliency, true class, unit length)": ["0.50", "0.25", "not measured"]
     }
     assert study.metric_names == [base, "mean_member_accuracy"]
 
@@ -403,3 +404,19 @@ def test_images_on_which_all_fail_are_shown_with_label_and_answers(small_study: 
     assert "2 images, 1 of them under every condition; 1 more are in tables/all_fail.parquet." in [
         block.text for block in section.blocks if block.kind == "words"
     ]
+
+
+def test_the_only_ensemble_stands_for_itself(hand_made: Build) -> None:
+    study = hand_made({"a + b": 0.03})
+    assert [(who.label, who.ensemble) for who in contenders(study)] == [("The only ensemble of 2", "a + b")]
+
+
+def test_a_line_through_few_models_tells_nothing(hand_made: Build) -> None:
+    row = {"condition": "d/lines-1", "family": "CNN", "training": "supervised", "n_models": 4, "low": -1.6}
+    row |= {"clean_top1": 0.8, "top1": 0.6, "expected_top1": 0.6, "residual_points": 0.01, "high": 1.6}
+    for number, told in ((4, False), (5, True)):
+        study = having(hand_made(), robustness=[row | {"model": f"m{i}"} for i in range(number)])
+        found = robustness.section(study)
+        assert found is not None
+        assert ("cannot be told" in found.blocks[0].text) is not told  # type: ignore[union-attr]
+        assert (effective_robustness(study) is not None) is told

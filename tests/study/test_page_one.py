@@ -49,7 +49,7 @@ def test_every_number_of_the_findings_follows_from_the_stored_logits(page_one, r
     assert page_one.check(reported) == []
 
 
-@pytest.mark.parametrize("finding", range(7))
+@pytest.mark.parametrize("finding", range(8))
 def test_a_number_that_is_wrong_by_its_last_figure_is_noticed(page_one, reported, finding):
     said = page_one.findings_of((reported / "report.html").read_text(encoding="utf-8"))
     last = list(re.finditer(r"\d", said[finding]))[-1]

@@ -37,11 +37,19 @@ def chosen(study: Study) -> Contender | None:
 
 
 def contenders(study: Study) -> list[Contender]:
-    """The mean over all ensembles of the default size, the chosen one, and those named in the settings."""
+    """The mean over all ensembles of the default size, the chosen one, and those named in the settings.
+
+    Where there is one ensemble of that size it stands for itself: a mean over it says nothing more.
+    """
     if study.default_size is None:
         return []
-    found = [mean_of_all(study)]
+    of_size = study.ensembles.filter(size=study.default_size)["ensemble"].unique(maintain_order=True)
     best = chosen(study)
+    found = [mean_of_all(study)]
+    if len(of_size) == 1:
+        found = [Contender(f"The only ensemble of {study.default_size}", of_size[0], study.default_size)]
+        if best is not None and best.ensemble == of_size[0]:
+            found = []
     if best is not None:
         found.append(best)
     for named in _named(study):

@@ -65,7 +65,7 @@ def scope(study: Study) -> str:
     conditions = (
         f"{plural(len(study.clean), 'clean condition')} and {plural(len(study.corrupted), 'corrupted one')}"
     )
-    ensembles = [f"{num_ensembles(study, size):,} ensembles of {size}" for size in study.sizes]
+    ensembles = [f"{plural(num_ensembles(study, size), 'ensemble')} of {size}" for size in study.sizes]
     made = f", which make {listed(ensembles)}" if ensembles else ", and no ensembles"
     return (
         f"We measured {plural(len(study.model_names), 'model')} {families(study)} on {datasets} "
@@ -101,11 +101,14 @@ def what_corruptions_cost(study: Study) -> str:
     else:
         label = condition_label(study, hardest)
         cost = f"On {label} the models' mean top-1 accuracy is {percent(mean[hardest])}"
-    lowest = known.sort("top1").unique("model", keep="first", maintain_order=True)
-    best = lowest.sort("top1", descending=True).row(0, named=True)
+    lowest = known.sort("top1", maintain_order=True).unique("model", keep="first", maintain_order=True)
+    order = {model: i for i, model in enumerate(study.model_names)}
+    best = min(lowest.iter_rows(named=True), key=lambda row: (-row["top1"], order[row["model"]]))
+    equal = lowest.filter(top1=best["top1"]).height - 1
+    also = f" (and {plural(equal, 'other')} as well)" if equal else ""
     return (
-        f"{cost}; the model that holds up best is {best['model']}, whose lowest accuracy over all conditions "
-        f"is {_measured(best)}, on {condition_label(study, best['condition'])}."
+        f"{cost}; the model that holds up best is {best['model']}{also}, whose lowest accuracy over all "
+        f"conditions is {_measured(best)}, on {condition_label(study, best['condition'])}."
     )
 
 
@@ -233,8 +236,10 @@ def _silently_wrong(study: Study) -> list[str]:
     first = study.first_condition
     text = (
         f"A {voter_label('majority', who.size)} voter lets a wrong answer pass on {percent(mean[first])} of "
-        f"the images of {condition_label(study, first)}, on the mean over all ensembles of {who.size}"
+        f"the images of {condition_label(study, first)}"
     )
+    if num_ensembles(study, who.size) > 1:
+        text += f", on the mean over all ensembles of {who.size}"
     if hardest != first:
         text += f", and on {percent(mean[hardest])} under {condition_label(study, hardest)}"
     return [text + _unanimous(study, hardest) + "."]

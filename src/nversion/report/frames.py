@@ -23,6 +23,14 @@ FEWEST_TO_RELATE = 8
 
 The coverage of these intervals was measured from so many models on (`reliability/relation_intervals.py`).
 """
+FEWEST_FOR_A_LINE = 5
+"""Models below which the interval of a residual is wider than accuracies can differ."""
+
+
+def has_a_line(study: Study) -> bool:
+    """Whether there are models enough for the line of effective robustness, and residuals from it."""
+    known = study.table("robustness").filter(pl.col("residual_points").is_not_nan())
+    return known["model"].n_unique() >= FEWEST_FOR_A_LINE
 
 
 def diversity_values(study: Study) -> pl.DataFrame:

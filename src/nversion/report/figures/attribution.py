@@ -63,7 +63,12 @@ def attribution_agreement(study: Study) -> Figure | None:
     """Pairs of models across, normalised score up, a line a method; None for fewer than two methods."""
     agreement = unit_length_first(study.table("attribution_agreement"))
     rows = score_rows(study)
-    if agreement.is_empty() or rows.is_empty() or rows["method"].n_unique() < 2:
+    # Over a handful of pairs no correlation of two methods has an interval.
+    if (
+        not agreement.filter(pl.col("low").is_not_nan()).height
+        or rows.is_empty()
+        or rows["method"].n_unique() < 2
+    ):
         return None
     scales = list(NORMALISE.values())
     kinds = sorted(

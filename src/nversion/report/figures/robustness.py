@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from nversion.report.cards import undeclared
+from nversion.report.frames import has_a_line
 from nversion.report.labels import condition_label, plural
 from nversion.report.tables import Study
 
@@ -52,8 +53,8 @@ def robustness_rows(study: Study) -> pl.DataFrame:
 
 
 def effective_robustness(study: Study) -> Figure | None:
-    """A panel a corrupted condition: a point a model, the line that clean accuracy foretells."""
-    if study.table("robustness").is_empty():
+    """A panel a corrupted condition: a point a model, the line that is expected; None without a line."""
+    if not has_a_line(study):
         return None
     rows = robustness_rows(study)
     families = rows["mark"].unique(maintain_order=True).to_list()

@@ -6,7 +6,7 @@ import polars as pl
 
 from nversion.report.blocks import Block, Cell, Drawing, Grid, Row, Section, Tables, Words, coefficient_cell
 from nversion.report.frames import unit_length_first
-from nversion.report.labels import condition_label
+from nversion.report.labels import condition_label, plural
 from nversion.report.names import NORMALISE, TARGETS, method_label
 from nversion.report.tables import Study
 
@@ -16,6 +16,13 @@ def section(study: Study) -> Section | None:
     agreement = unit_length_first(study.table("attribution_agreement"))
     if agreement.is_empty():
         return None
+    if not agreement.filter(pl.col("low").is_not_nan()).height:
+        pairs = plural(max(agreement["n_pairs"]), "pair")
+        words = (
+            f"Whether attribution methods agree cannot be told: over {pairs} of models no correlation of "
+            "theirs has an interval."
+        )
+        return Section("attribution", "Attribution", "Do attribution methods agree?", [Words(words)])
     methods = {*agreement["method_a"], *agreement["method_b"]}
     costly = any(method.startswith("integrated_gradients") for method in methods)
     blocks: list[Block] = [

@@ -249,10 +249,13 @@ def conditioning_table(study: Study) -> Grid | None:
             for m in columns
         ]
         rows.append(Row(metric_label(whole), cells))
+    # Of images that no member gets right there may be none.
+    shown = [any(row.cells[k].text != UNDEFINED for row in rows) for k in range(1 + len(CONDITIONING))]
+    columns = ["All images", *(text.capitalize() for text in CONDITIONING.values())]
     return Grid(
         f"{everyone.label}, on {condition_label(study, study.first_condition)}",
-        ["All images", *(text.capitalize() for text in CONDITIONING.values())],
-        rows,
+        list(compress(columns, shown)),
+        [replace(row, cells=list(compress(row.cells, shown))) for row in rows],
         corner="Metric",
         source="diversity",
         notes=[_MEAN_HALF],

@@ -36,7 +36,7 @@ def smallest_gain(study: Study) -> str:
     alone, at_once = (100 * row[f"smallest_gain{ending}"] for ending in ("", "_corrected"))
     many = (
         ""
-        if is_undefined(at_once)
+        if is_undefined(at_once) or row["num_compared"] == 1
         else f", and below {at_once:.1f} points where all {plural(row['num_compared'], 'ensemble')} of "
         f"{study.default_size} are compared"
     )

@@ -6,6 +6,7 @@ import polars as pl
 
 from nversion.report.blocks import Block, Cell, Drawing, Grid, Row, Section, Tables, Words, points_cell
 from nversion.report.footnotes import footnotes
+from nversion.report.frames import FEWEST_FOR_A_LINE, has_a_line
 from nversion.report.labels import condition_label, plural
 from nversion.report.tables import Study
 
@@ -14,7 +15,7 @@ KINDS = {"family": "Family", "training": "Training approach"}
 
 def section(study: Study) -> Section | None:
     """None where neither residuals nor error consistency were measured."""
-    has_residuals = not study.table("robustness").is_empty()
+    has_residuals = has_a_line(study)
     has_consistency = not study.pairs.filter(metric="error_consistency").is_empty()
     blocks: list[Block] = []
     if has_residuals:
@@ -27,6 +28,13 @@ def section(study: Study) -> Section | None:
             Drawing("effective_robustness"),
             Tables(robustness_tables(study)),
         ]
+    elif not study.table("robustness").is_empty():
+        blocks.append(
+            Words(
+                "Who is robust beyond accuracy cannot be told: the line of corrupted on clean accuracy takes "
+                f"{FEWEST_FOR_A_LINE} models of different accuracy at the least."
+            )
+        )
     if has_consistency:
         blocks.append(Drawing("error_consistency"))
     if not blocks:
@@ -39,7 +47,11 @@ def section(study: Study) -> Section | None:
 
 def robustness_tables(study: Study) -> list[Grid]:
     """Residuals by family and training, then by model; conditions across."""
-    groups, models = study.table("robustness_groups"), study.table("robustness")
+    # Of two models, and of models of one accuracy, no line is left to differ from.
+    groups, models = (
+        study.table(name).filter(pl.col("residual_points").is_not_nan())
+        for name in ("robustness_groups", "robustness")
+    )
     conditions = [c for c in study.condition_names if c in set(models["condition"])]
     labels = [condition_label(study, c) for c in conditions]
     grids = []
