@@ -113,7 +113,7 @@ def search(
     print_rows(
         [
             {
-                "members": ensemble_name(names),
+                "members": ensemble_name(names, names),
                 "accuracy": round(one.accuracy, 4),
                 **({} if one.improvement is None else {"improvement": round(one.improvement, 4)}),
                 **({} if one.disagreement is None else {"disagreement": round(one.disagreement, 4)}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 
 from .errors import UserError
@@ -15,17 +16,29 @@ _MOST_PARTS = 200
 _SEPARATOR = re.compile(r"\s*[+,]\s*")
 
 
-def ensemble_name(members: Sequence[str]) -> str:
-    """One name for a list of models, another one for every other list.
+def ensemble_name(members: Sequence[str], pool: Sequence[str]) -> str:
+    """One name for the members of an ensemble, different from those of all others and of all models.
 
-    The members' names are joined by " + "; one that could be mistaken for several is quoted.
+    A single model has its own name. The names of several are joined by " + ", all in double quotes where a
+    model of the pool has a name that could be mistaken for several.
 
-    >>> ensemble_name(["resnet50", "vit"])
+    Args:
+        members: names of models.
+        pool: names of all models that ensembles are made of.
+
+    >>> ensemble_name(["resnet50", "vit"], ["resnet50", "vit", "mixer"])
     'resnet50 + vit'
-    >>> print(ensemble_name(["AugMix", "DeepAugment + AugMix"]))
-    AugMix + "DeepAugment + AugMix"
+    >>> print(ensemble_name(["AugMix", "ANT"], ["AugMix", "ANT", "AugMix + ANT"]))
+    "AugMix" + "ANT"
     """
-    return " + ".join(_quoted(name) if _MISTAKABLE.search(name) else name for name in members)
+    if len(members) == 1:
+        return members[0]
+    return " + ".join(map(_quoted, members) if _is_mistakable(tuple(pool)) else members)
+
+
+@lru_cache(maxsize=16)
+def _is_mistakable(pool: tuple[str, ...]) -> bool:
+    return any(_MISTAKABLE.search(name) for name in pool)
 
 
 def members_named(text: str, known: Sequence[str]) -> list[str]:
@@ -43,6 +56,7 @@ def members_named(text: str, known: Sequence[str]) -> list[str]:
     >>> members_named("vit+resnet50", ["resnet50", "vit", "vit+resnet50-a"])
     ['resnet50', 'vit']
     """
+    text = text if text in known else text.strip()
     if (num_parts := len(_SEPARATOR.findall(text)) + 1) > _MOST_PARTS:
         raise UserError(
             expected=f"at most {_MOST_PARTS} names",
@@ -50,12 +64,12 @@ def members_named(text: str, known: Sequence[str]) -> list[str]:
             next_step=f"models of this study: {len(known)}; name each member once",
         )
     readings: list[list[str]] = []
-    for reading in islice(_readings(text.strip(), known), 50):
+    for reading in islice(_readings(text, known), 50):
         found = sorted(reading, key=list(known).index)
         if found not in readings:
             readings.append(found)
     if not readings:
-        raise _unknown(text.strip(), known)
+        raise _unknown(text, known)
     if len(readings) > 1:
         ways = [" + ".join(map(_quoted, reading)) for reading in readings[:2]]
         raise UserError(

@@ -9,8 +9,6 @@ from typing import Any
 
 import polars as pl
 
-from nversion.core.members import ensemble_name
-
 from .blocks import Cell, points_cell, share_cell
 from .contenders import Contender, contenders, of
 from .labels import is_undefined, plural
@@ -96,7 +94,7 @@ def benchmark_sets(study: Study) -> list[BenchmarkSet]:
 def models_and_contenders(study: Study) -> list[tuple[str, str, Contender]]:
     """Label, what stands small below it, and who it is: all contenders, then all models."""
     ensembles = [(who.label, who.ensemble or "", who) for who in contenders(study)]
-    return ensembles + [(m, "", Contender(m, ensemble_name([m]), 1)) for m in study.model_names]
+    return ensembles + [(m, "", Contender(m, m, 1)) for m in study.model_names]
 
 
 def values_of(frame: pl.DataFrame, who: Contender, *keys: str) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from nversion.core import fingerprint
 
@@ -18,13 +19,13 @@ _REPEATS = 4  # of a value, on average, from which on naming it is shorter
 def pack(frame: pl.DataFrame) -> dict[str, Any]:
     """A frame as plain JSON: `{"n": rows, "columns": {name: values | {"words": …, "at": …}}}`.
 
-    Undefined numbers are None.
+    Undefined numbers are None. Lists, such as the members of an ensemble, are left out: the page shows names.
 
     >>> pack(pl.DataFrame({"x": [0.123456789, float("nan")], "name": ["a", "a"]}))["columns"]
     {'x': [0.12346, None], 'name': {'words': ['a'], 'at': [0, 0]}}
     """
     columns: dict[str, Any] = {}
-    for series in frame:
+    for series in frame.select(~cs.list()):
         values = [_short(v) for v in series] if series.dtype.is_float() else series.to_list()
         number = {word: i for i, word in enumerate(dict.fromkeys(values))}
         if series.dtype == pl.String or len(number) * _REPEATS < len(values):

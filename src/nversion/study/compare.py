@@ -88,7 +88,7 @@ def compare_in(
     if named[0] == named[1]:
         raise UserError(
             expected="two different models or ensembles",
-            found=f"{ensemble_name(named[0])} twice",
+            found=f"{ensemble_name(named[0], study.model_names)} twice",
             next_step=f"models of this study: {', '.join(study.model_names)}",
         )
     contenders = [[study.model_names.index(name) for name in members] for members in named]
@@ -104,7 +104,8 @@ def compare_in(
     corrected = holm(torch.tensor([row["p_value"] for row in rows], dtype=torch.float64)).tolist()
     rows = [{**row, "p_corrected": p} for row, p in zip(rows, corrected, strict=True)]
     first, second = named
-    return Comparison(ensemble_name(first), ensemble_name(second), first, second, consensus, rows)
+    names_of = [ensemble_name(members, study.model_names) for members in named]
+    return Comparison(*names_of, first, second, consensus, rows)
 
 
 def credits_of_each(

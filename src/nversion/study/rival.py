@@ -75,7 +75,12 @@ def rival_table(
             only_voter, only_model = (silent_N * (1 - rival_N)).sum(), (rival_N * (1 - silent_N)).sum()
             low, high = paired_difference_interval(only_voter, only_model, n)
             rows.append(
-                {"condition": condition.name, "system": VOTER, "name": ensemble_name(ensemble), "size": size}
+                {
+                    "condition": condition.name,
+                    "system": VOTER,
+                    "name": ensemble_name(ensemble, view.model_names),
+                    "size": size,
+                }
                 | {"n": n, "agreeing": agreeing, "confidence": threshold}
                 | _numbers(silent_N, accepted, n)
                 | {"difference": float(only_voter - only_model) / n}

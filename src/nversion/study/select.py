@@ -281,7 +281,7 @@ def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selec
         for role, contender in of_part.items():
             is_compared = half == "held_out" and role in ("chosen", "best_ensemble")
             compared = roles["best_single_model"] if is_compared else None
-            rows += _rows(role, contender, compared, half, scope, pool.parts[scope])
+            rows += _rows(role, contender, compared, half, scope, pool)
     return _with_sums(
         Selection(
             pl.DataFrame(rows, schema=SELECTION),
@@ -322,7 +322,7 @@ def _splits_table(
         rows.append(
             {
                 "split": split,
-                "ensemble": ensemble_name(members),
+                "ensemble": ensemble_name(members, pool.study.model_names),
                 "members": members,
                 "size": len(members),
                 "consensus": contenders[x].consensus,
@@ -343,7 +343,7 @@ def _front_row(contender: Contender, pool: Pool) -> dict[str, Any]:
     return {
         "size": contender.size,
         "consensus": contender.consensus,
-        "ensemble": ensemble_name(contender.members or ()),
+        "ensemble": ensemble_name(contender.members or [], pool.study.model_names),
         "members": contender.members,
         "params": contender.params,
         "macs": contender.macs,
@@ -405,11 +405,14 @@ def _rows(
     compared: Contender | None,
     half: str,
     scope: str,
-    conditions: Sequence[str],
+    pool: Pool,
 ) -> list[dict[str, Any]]:
+    conditions = pool.parts[scope]
     shared = {
         "role": role,
-        "ensemble": None if contender.members is None else ensemble_name(contender.members),
+        "ensemble": None
+        if contender.members is None
+        else ensemble_name(contender.members, pool.study.model_names),
         "members": contender.members,
         "size": contender.size,
         "consensus": contender.consensus,

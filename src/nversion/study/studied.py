@@ -45,7 +45,8 @@ class Contenders:
     @cached_property
     def names(self) -> list[str]:
         """Of each, all different; see `ensemble_name`."""
-        return [ensemble_name(members) for members in self.members]
+        models = [name for (name,) in self.members[: self.num_models]]
+        return [ensemble_name(members, models) for members in self.members]
 
     @property
     def sizes(self) -> list[int]:

@@ -40,7 +40,7 @@ def named_ensembles(
     {'ensemble': ['resnet + mixer'], 'members': [['resnet', 'mixer']]}
     """
     lists = [[model_names[i] for i in row] for row in members]
-    return {"ensemble": [ensemble_name(names) for names in lists], "members": lists}
+    return {"ensemble": [ensemble_name(names, model_names) for names in lists], "members": lists}
 
 
 def models_table(
@@ -220,9 +220,7 @@ def near_ties_table(
     """
     rows = [
         {
-            "ensemble": ensemble_name(
-                members := [model_names[i] for i in size.ensembles.members_EK[ensemble]]
-            ),
+            "ensemble": ensemble_name(members := [model_names[i] for i in row], model_names),
             "members": members,
             "size": size.ensembles.size,
             "consensus": rule,
@@ -232,6 +230,7 @@ def near_ties_table(
         for size in result.sizes
         for rule, evaluation in size.evaluations.items()
         for ensemble, sample in evaluation.near_ties
+        for row in [size.ensembles.members_EK[ensemble].tolist()]
     ]
     return pl.DataFrame(rows, schema=NEAR_TIES)
 

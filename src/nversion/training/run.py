@@ -14,7 +14,6 @@ from torch import Tensor
 
 from nversion.core import UserError, fingerprint, fingerprint_file, only_run
 from nversion.core.files import remove_leftovers
-from nversion.core.members import ensemble_name
 from nversion.core.toml import to_toml
 from nversion.corruptions import PAPER_STRENGTHS_CIFAR, PAPER_STRENGTHS_IMAGENET
 from nversion.corruptions.severities import SMALL_IMAGE
@@ -370,7 +369,7 @@ def _write(
             lineage=Lineage(
                 fact.architecture,
                 initial_weights=backbone.name if backbone else fact.table.weights or "",
-                teacher=ensemble_name([str(t.get("name", t["source"])) for t in recipe.teacher]),
+                teacher=" + ".join(str(t.get("name", t["source"])) for t in recipe.teacher),
                 training_data=data.train.name,
                 seed=seed,
             ),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from nversion.core.members import ensemble_name
 from nversion.report.benchmark_sets import (
     BenchmarkSet,
     benchmark_sets,
@@ -171,8 +170,7 @@ def of_ensembles(one: BenchmarkSet) -> Grid:
     for label, small, who in shown:
         values = {r["quantity"]: r for r in values_of(one.rows, who).iter_rows(named=True)}
         assert who.ensemble is not None
-        members = [ensemble_name([member]) for member in one.study.members(who.ensemble)]
-        best = min(members, key=lambda member: models.get(member, float("inf")))
+        best = min(one.study.members(who.ensemble), key=lambda member: models.get(member, float("inf")))
         difference = one.difference(who.ensemble, best)
         cells = [percent_cell(values.get(quantity)) for quantity in one.quantities]
         is_told = label != who.ensemble
