@@ -10,6 +10,7 @@ from .logits import (
     made_with,
     place,
 )
+from .storage import StoredLogits, offsets_folder, read_back
 from .threads import torch_threads
 from .trial import trial
 from .view import AcceptedSets, Predictions, block_of_each_sample
@@ -21,12 +22,15 @@ __all__ = [
     "LogitsWriter",
     "Predictions",
     "RenderedBatch",
+    "StoredLogits",
     "as_float",
     "autocast",
     "block_of_each_sample",
     "describe_condition",
     "made_with",
+    "offsets_folder",
     "place",
+    "read_back",
     "run",
     "torch_threads",
     "trial",

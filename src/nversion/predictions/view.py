@@ -15,6 +15,8 @@ from torch import Tensor
 from nversion.core import chunk_length, generator, spans
 from nversion.ensembles import Chunk
 
+from .storage import StoredLogits
+
 # Measured for 14 models × 5200 samples × 1000 classes (float16 files, all 3458 ensembles of two to five under
 # three rules), peak of the process with 694 MiB of imports and 139 MiB of mapped files: 975 MiB with 8 MiB,
 # 1044 with 16, 1522 with 128. Smaller is slower (4 MiB: 40 %), larger is not quicker.
@@ -64,7 +66,7 @@ class Predictions:
     Samples whose image could not be decoded are left out (and counted by the study).
 
     Attributes:
-        logits: per model, the stored (N, C) array, memory-mapped.
+        logits: per model, (N, C), as they lie on disk.
         rows_N: rows of these arrays that hold readable samples.
         labels_N: class indices of these rows.
         blocks_N: jackknife block of these rows.
@@ -74,7 +76,7 @@ class Predictions:
 
     condition: str
     model_names: tuple[str, ...]
-    logits: tuple[NDArray[Any], ...]
+    logits: tuple[StoredLogits | NDArray[Any], ...]
     rows_N: NDArray[np.int64]
     labels_N: NDArray[np.int64]
     blocks_N: NDArray[np.int64]

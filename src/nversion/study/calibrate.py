@@ -32,6 +32,7 @@ from nversion.predictions import (
     describe_condition,
     made_with,
     place,
+    read_back,
     run,
     trial,
 )
@@ -287,7 +288,7 @@ class _Answers:
         with torch.inference_mode(), autocast(one.inference, one.device):
             logits_NC = one.classifier(as_float(rendered.images_N3HW, one.inference))
         # As a study reads them back: what float16 ties, it ties here, too.
-        stored_NC = logits_NC.float().cpu().to(getattr(torch, one.inference.storage)).float()
+        stored_NC = read_back(logits_NC.float().cpu(), one.inference.storage)
         readable_N = rendered.readable_N
         bad = int((~stored_NC.isfinite().all(-1) & readable_N).sum())
         if bad:

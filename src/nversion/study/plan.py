@@ -276,7 +276,7 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
     seconds = 0.0
     consumers = [consumer for name in study.datasets for consumer in stores.of(name)]
     lacking_logits = {
-        model for w in stores.logits.values() for (_, model), array in w.arrays.items() if array.missing()
+        model for w in stores.logits.values() for (name, model) in w.arrays if w.missing((name, model))
     }
     # Maps and similarities are made of all models together.
     others: list[GramWriter | RepresentationWriter] = [*stores.grams.values(), *stores.similarities.values()]
@@ -286,8 +286,8 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
         speed = trial(tried, study.canonical, study.inference, study.device)
     for name, writer in stores.logits.items():
         num_samples = len(study.datasets[name])
-        for (_, model), array in writer.arrays.items():
-            lacking = len(array.missing())
+        for (condition, model), array in writer.arrays.items():
+            lacking = len(writer.missing((condition, model)))
             total += len(array.bounds)
             missing += lacking
             if lacking:

@@ -60,7 +60,19 @@ def run_study(spec: StudySpec, folder: Path, base: Path, reporter: Reporter | No
         facts = write_tables(study, stores, open_predictions(study, stores), reporter)
         seconds = time.monotonic() - started
         write_manifest(study, plan, facts, seconds)
+        _say_changed(study, facts["changed_top1"], reporter)
     return plan
+
+
+def _say_changed(study: OpenStudy, changed: int, reporter: Reporter) -> None:
+    """Tell how many answers the type of the stored logits changed."""
+    if study.inference.storage == "float32":
+        return
+    total = sum(len(study.datasets[c.dataset]) for c in study.conditions) * len(study.classifiers)
+    reporter.say(
+        f"Storing logits as float16 changed {changed:,} of {total:,} answers"
+        + ('; storage = "float32" under [run] changes none' if changed else "")
+    )
 
 
 def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
@@ -128,7 +140,7 @@ def open_predictions(study: OpenStudy, stores: Stores) -> dict[str, Predictions]
     """
     views: dict[str, Predictions] = {}
     for name, dataset in study.datasets.items():
-        arrays = {key: array.read() for key, array in stores.logits[name].arrays.items()}
+        arrays = {key: stores.logits[name].read(key) for key in stores.logits[name].arrays}
         conditions = [condition.name for condition in study.conditions_of(name)]
         ids, labels_N = dataset.sample_ids, dataset.labels_N
         num_blocks = study.spec.ensembles.num_blocks

@@ -17,7 +17,7 @@ from nversion.core.reasons import reason_of
 from nversion.core.study_files import MANIFEST, StudyFiles, run_again
 from nversion.data import Condition
 from nversion.ensembles import Ensembles
-from nversion.predictions import Predictions, block_of_each_sample
+from nversion.predictions import Predictions, StoredLogits, block_of_each_sample, offsets_folder
 
 from .plan import OpenStudy, ensembles_of, study_hash
 from .spec import EnsemblesTable
@@ -52,7 +52,7 @@ class StoredStudy:
 
 
 def align(
-    arrays: Mapping[tuple[str, str], NDArray[Any]],
+    arrays: Mapping[tuple[str, str], StoredLogits | NDArray[Any]],
     conditions: Sequence[str],
     model_names: Sequence[str],
     sample_ids: Sequence[str],
@@ -142,7 +142,9 @@ def _opened(
         labels_N = samples["label"].to_numpy().copy()
         of_dataset = [condition.name for condition in conditions if condition.dataset == dataset]
         arrays = {
-            (condition, model): _read_logits(files, manifest["logits"][condition][model], len(labels_N))
+            (condition, model): _read_logits(
+                files, condition, manifest["logits"][condition][model], len(labels_N)
+            )
             for condition in of_dataset
             for model in names
         }
@@ -163,13 +165,17 @@ def _opened(
     )
 
 
-def _read_logits(files: StudyFiles, place: str, num_samples: int) -> NDArray[Any]:
+def _read_logits(files: StudyFiles, condition: str, place: str, num_samples: int) -> StoredLogits:
     folder = inside(files.folder, *place.split("/"), origin=str(files.folder / MANIFEST))
-    array = finished_array(folder)
-    if array is None or len(array) != num_samples:
+    array, offsets = finished_array(folder), None
+    whole = array is not None and len(array) == num_samples
+    if array is not None and array.dtype == np.float16:
+        offsets = finished_array(offsets_folder(folder, condition))
+        whole = whole and offsets is not None and len(offsets) == num_samples
+    if array is None or not whole:
         raise UserError(
             expected=f"the finished logits in {folder}",
             found="none that match their manifest",
             next_step=f"{run_again(files.folder)} computes what is missing and keeps the rest",
         )
-    return array
+    return StoredLogits(array, offsets)
