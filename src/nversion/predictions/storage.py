@@ -2,8 +2,8 @@
 
 A part that all classes share moves no softmax, but it takes float16's eleven bits: at 4000 it knows even
 numbers only. So rows are stored as what they lie below their maximum, and the maximum in float32 in an array
-of its own. That is as precise as float16 can be where classes compete, and the logits come back for rules that
-compare members' raw ones (`median_logits`).
+of its own. That is as precise as float16 can be where classes compete, and the logits come back for rules
+that compare members' raw ones (`median_logits`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class StoredLogits:
         if self.offsets_N is None:
             return values
         of_rows = np.asarray(self.offsets_N[key[0] if isinstance(key, tuple) else key])
-        return values + (of_rows if isinstance(key, tuple) else of_rows[..., None])
+        found: NDArray[Any] = values + (of_rows if isinstance(key, tuple) else of_rows[..., None])
+        return found
 
 
 def to_storage(logits_NC: Tensor, storage: Storage) -> tuple[Tensor, Tensor | None]:
