@@ -168,3 +168,16 @@ def test_networks_of_a_fixed_size_keep_it():
 def test_a_card_without_a_test_size_has_one_size():
     assert load(SMALL).card.input_size == load(SMALL, size="train").card.input_size == 224
     assert torch.equal(load(SMALL).module.conv_stem.weight, load(SMALL, size="train").module.conv_stem.weight)
+
+
+def test_a_plan_says_what_a_member_starts_from(tmp_path):
+    state = timm.create_model("mobilenetv3_small_050", num_classes=10).state_dict()
+    torch.save({"model": {f"module.{key}": value for key, value in state.items()}}, tmp_path / "w.pth")
+    content = {
+        "train": {"name": "t", "epochs": 1},
+        "data": {"train": {"source": "digits", "split": "train"}},
+        "canonical": {"size": 32},
+        "members": [{"arch": SMALL, "weights": "w.pth"}, {"arch": SMALL}],
+    }
+    starts = [member.start for member in member_facts(parse_recipe(content, "r")["t"], 10, tmp_path)]
+    assert starts == ["w.pth, weights under entry 'model' and prefix 'module.'", "random weights"]

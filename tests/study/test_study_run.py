@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -182,6 +183,14 @@ def test_a_plan_names_what_it_set_aside(small, again):
     study, reporter = opened(small, again), Lines()
     say_plan(make_plan(study), study, reporter)
     assert reporter.said[0].endswith(f"computed again: {path.parent}.set-aside-0")
+
+
+def test_a_plan_says_what_was_taken_of_a_checkpoint(small, again):
+    study, reporter = opened(small, again), Lines()
+    first = study.classifiers[0]
+    first.card = replace(first.card, notes=("weights under prefix 'module.'",))
+    say_plan(make_plan(study), study, reporter)
+    assert f"{first.name}: weights under prefix 'module.'" in reporter.said
 
 
 def test_progress_ends_where_it_was_announced(small, inputs):

@@ -157,6 +157,7 @@ def extract(
     to: Annotated[Path | None, typer.Option(help="The file; SUBNET.safetensors when left out.")] = None,
 ) -> None:
     """Write a subnet as a weights file of its own, which needs the supernet no longer."""
+    from nversion.models.stated import OWN_BUILDERS, absolute
     from nversion.models.supernets import save_subnet
     from nversion.supernet import calibrated, read_spec, supernet_of
 
@@ -165,7 +166,10 @@ def extract(
     path = to or Path(f"{name}.safetensors")
     save_subnet(path, supernet_of(content, target, spec.parent), name)
     typer.echo(f"Written: {path}")
-    next_command(f"nversion models show file:{path}")
+    arch = content.supernet.arch
+    own = arch.startswith("python:") and arch not in OWN_BUILDERS
+    code = f" --set 'arch={absolute(arch, spec.parent)}'" if own else ""
+    next_command(f"nversion models show file:{path}{code}")
 
 
 def _named(content: SupernetSpec, network: ElasticNetwork) -> dict[str, Subnet]:

@@ -96,6 +96,7 @@ def _planned(recipe: TrainingRecipe, base: Path) -> list[dict[str, Any]]:
             "epochs": recipe.train.epochs,
             "steps an epoch": steps,
             "seeds": len(recipe.train.seeds),
+            "starts from": facts.start,
         }
         for facts in rehearse(recipe, data, base)
     ]

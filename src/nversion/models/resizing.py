@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 _BITS = 22  # 32 less 8 of a pixel and 2 of overshoot
+_UNIT = 1 << _BITS
 
 
 def _triangle(x: float) -> float:
@@ -66,7 +67,7 @@ class _Resize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        unit = 1 if ctx.interpolation == "nearest" else 2**_BITS
+        unit = 1 if ctx.interpolation == "nearest" else _UNIT
         rows, columns = (
             (_weights(side, ctx.size, ctx.interpolation) / unit).to(grad.device, grad.dtype)
             for side in ctx.shape[-2:]
@@ -75,7 +76,7 @@ class _Resize(torch.autograd.Function):
 
 
 def _level(sums: Tensor) -> Tensor:
-    return ((sums + 2 ** (_BITS - 1)) / 2**_BITS).floor().clamp(0, 255)
+    return ((sums + _UNIT // 2) / _UNIT).floor().clamp(0, 255)
 
 
 @functools.lru_cache(maxsize=32)
@@ -90,7 +91,7 @@ def _weights(before: int, after: int, interpolation: str) -> Tensor:
             at += scale
         return weights
     if before == after:  # Pillow leaves the pass out
-        weights.fill_diagonal_(2**_BITS)
+        weights.fill_diagonal_(_UNIT)
         return weights
     of, reach = _FILTERS[interpolation]
     wider = max(1.0, scale)
@@ -100,7 +101,7 @@ def _weights(before: int, after: int, interpolation: str) -> Tensor:
         last = min(before, int(centre + reach * wider + 0.5))
         taps = [of((at - centre + 0.5) * (1.0 / wider)) for at in range(first, last)]
         total = sum(taps)
-        fixed = [tap / total * 2**_BITS for tap in taps]
+        fixed = [tap / total * _UNIT for tap in taps]
         weights[place, first:last] = torch.tensor(
             [math.trunc(f + math.copysign(0.5, f)) for f in fixed]
         ).double()

@@ -86,6 +86,9 @@ def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
             f"Not a function of the image alone, since repeatable = false: {', '.join(marked)}; another run, "
             "batch size or order gives other numbers"
         )
+    for classifier in study.classifiers:
+        for note in classifier.card.notes:
+            reporter.say(f"{classifier.name}: {note}")
     counts = ", ".join(f"{count:,} of {size} members" for size, count in plan.ensembles.items())
     reporter.say(
         f"{len(study.classifiers)} models, {len(study.conditions)} conditions, "

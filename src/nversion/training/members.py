@@ -33,6 +33,7 @@ class MemberFacts:
     preprocessing: Preprocessing
     seed: int
     code: str
+    notes: tuple[str, ...] = ()  # what was taken of the file that it starts from
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,13 @@ class PlannedMember:
         name: of the member.
         num_parameters: learned values.
         macs: multiply-accumulate operations for one image.
+        start: the weights file, and what was taken of it where that is not plain; or "random weights".
     """
 
     name: str
     num_parameters: int
     macs: int
+    start: str = "random weights"
 
 
 class Outputs(NamedTuple):
@@ -81,7 +84,7 @@ def build_members(
     facts: list[MemberFacts] = []
     for position, (name, table) in enumerate(named_members(recipe)):
         own = seed_of("initial weights", seed, position)
-        module, preprocessing, code = _built(table, recipe, num_classes, base, own)
+        module, preprocessing, code, notes = _built(table, recipe, num_classes, base, own)
         _freeze(module, table.frozen, f"the member {table.name or table.arch!r}")
         if not any(parameter.requires_grad for parameter in module.parameters()):
             raise UserError(
@@ -90,7 +93,7 @@ def build_members(
                 next_step="freeze less, or name another architecture",
             )
         modules.append(module)
-        facts.append(MemberFacts(name, table, _architecture(table), preprocessing, own, code))
+        facts.append(MemberFacts(name, table, _architecture(table), preprocessing, own, code, notes))
     return modules, facts
 
 
@@ -139,7 +142,8 @@ def planned(module: nn.Module, fact: MemberFacts, num_classes: int) -> PlannedMe
             found=str(card.label_space.num_classes),
             next_step="set the number of classes in its `args`, or name another architecture",
         )
-    return PlannedMember(fact.name, card.num_parameters, card.macs)
+    start = ", ".join([fact.table.weights or "random weights", *fact.notes])
+    return PlannedMember(fact.name, card.num_parameters, card.macs, start)
 
 
 def _freeze(module: nn.Module, patterns: Sequence[str], where: str) -> None:
@@ -166,7 +170,7 @@ def _stem(table: MemberTable) -> str:
 
 def _built(
     table: MemberTable, recipe: TrainingRecipe, num_classes: int, base: Path, seed: int
-) -> tuple[nn.Module, Preprocessing, str]:
+) -> tuple[nn.Module, Preprocessing, str, tuple[str, ...]]:
     where = f"the member {table.name or table.arch!r}"
     # A function of the user's takes what it takes; the libraries' architectures are told the classes.
     classes = None if table.arch.startswith("python:") else num_classes
@@ -184,7 +188,9 @@ def _built(
     )
     loaded.module.requires_grad_(True).train()
     preprocessing = preprocessing_of(loaded.preprocessing, recipe.preprocessing, recipe.canonical.size)
-    return loaded.module, preprocessing, loaded.code
+    # Of the library's own weights the notes are about sizes, which a recipe sets.
+    notes = loaded.notes if table.weights is not None else ()
+    return loaded.module, preprocessing, loaded.code, notes
 
 
 def code_of(arch: str, args: Mapping[str, Any], base: Path) -> str:
