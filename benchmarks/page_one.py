@@ -15,6 +15,7 @@ import itertools
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -320,11 +321,15 @@ def gains_of(study: Stored, condition: str, size: int) -> tuple[Array, Array]:
 
 def attribution_diversity(study: Stored, condition: str, size: int) -> tuple[Array, Array]:
     """Eq. 7 of unit-length maps, (1/K) Σ G_ii − (1/K²) Σ G_ij of inner products, in the mean over images."""
-    folders = [
+    models = [[model["name"], model["fingerprint"]] for model in study.manifest["models"]]
+    (folder,) = (
         path.parent
-        for path in (study.folder / "attributions" / condition).glob("*_saliency_predicted_l2-*/array.npy")
-    ]
-    (folder,) = folders
+        for path in (study.folder / "attributions" / condition).glob(
+            "*_saliency_predicted_l2-*/manifest.json"
+        )
+        if (what := json.loads(path.read_text())["what"])["models"] == models
+        and what["target"] == "predicted"
+    )
     gram_nMM = np.load(folder / "array.npy").astype(float)
     number, seed = json.loads((folder / "manifest.json").read_text())["what"]["images"]
     rng = generator("attributed images", seed, study.num_images)
@@ -446,61 +451,80 @@ def silently_wrong(study: Stored, size: int = 3) -> list[str]:
 
 
 def held_out(study: Stored) -> list[str]:
-    """The best by the worst of the seen conditions on one half, on the other half."""
+    """The best by the worst of the seen conditions on one half, on the other half, and on other halves."""
     facts = study.choice
     assert (facts["criterion"], facts["consensus"]) == ("worst", "average"), "extend this check"
-    contenders = [
-        (m,)
-        for size in study.manifest["settings"]["ensembles"]["sizes"]
-        for m in map(tuple, study.members(size))
-    ]
-    ensembles = [members for (members,) in contenders]
+    sizes = study.manifest["settings"]["ensembles"]["sizes"]
+    singles = [(m,) for m in range(len(study.models))]
+    everyone = singles + [tuple(members) for size in sizes for members in study.members(size)]
+    right = {c: np.stack([study.average_right(c, who) for who in everyone]) for c in study.conditions}
     seen, unseen = facts["seen"], facts["unseen"]
+    params = np.array([sum(study.params[study.models[m]] for m in who) for who in everyone])
 
-    def right(members: Sequence[int], condition: str) -> Array:
-        return study.average_right(condition, members)
+    def worst(conditions: Sequence[str], kept: Array) -> Array:
+        return np.min([right[c][:, kept].mean(1) for c in conditions], axis=0)
 
-    def worst(rights: Sequence[Array], kept: Array) -> float:
-        return min(r[kept].mean() for r in rights)
+    def best(kept: Array, among: Sequence[int]) -> int:
+        mean = np.mean([right[c][:, kept].mean(1) for c in seen], axis=0)
+        keys = np.column_stack([worst(seen, kept).round(12), mean.round(12), -params])
+        return max(among, key=lambda x: (*keys[x], -x))
 
-    def key(members: Sequence[int]) -> tuple[float, float, int]:
-        top1 = [right(members, c)[~study.held_out].mean() for c in seen]
-        params = sum(study.params[study.models[m]] for m in members)
-        return round(min(top1), 12), round(float(np.mean(top1)), 12), -params
+    def name(x: int) -> str:
+        return " + ".join(study.models[m] for m in everyone[x])
 
-    chosen = max(ensembles, key=key)
-    single = max(((m,) for m in range(len(study.models))), key=key)
-    assert key(chosen) > key(single), "a single model is the choice: extend this check"
+    def difference(conditions: Sequence[str], x: int, other: int) -> str:
+        names = np.unique(study.blocks[study.held_out])
+        kept = [study.held_out, *(study.held_out & (study.blocks != b) for b in names)]
+        gains = np.array([worst(conditions, k)[x] - worst(conditions, k)[other] for k in kept])
+        share = np.array([(study.blocks[study.held_out] == b).mean() for b in names])
+        half = stats.t.ppf(0.975, len(names) - 1) * np.sqrt(jackknife_variance(gains[0], gains[1:], share))
+        low, high = gains[0] - half, gains[0] + half
+        said = f"{points(gains[0])} points [{points(low)}, {points(high)}]"
+        return said + ("" if low > 0 or high < 0 else " (not distinguishable from zero)")
 
-    def difference(conditions: Sequence[str]) -> str:
-        rights = [[right(who, c) for c in conditions] for who in (chosen, single)]
-        kept = study.held_out
-        blocks = study.blocks[kept]
-        full = worst(rights[0], kept) - worst(rights[1], kept)
-        names = np.unique(blocks)
-        without = np.array(
-            [
-                worst(rights[0], kept & (study.blocks != b)) - worst(rights[1], kept & (study.blocks != b))
-                for b in names
-            ]
-        )
-        share = np.array([(blocks == b).mean() for b in names])
-        half = stats.t.ppf(0.975, len(names) - 1) * np.sqrt(
-            jackknife_variance(np.array(full), without, share)
-        )
-        said = f"{points(full)} points [{points(full - half)}, {points(full + half)}]"
-        return said + ("" if full - half > 0 or full + half < 0 else " (not distinguishable from zero)")
+    of_models = range(len(singles))
+    chosen, single = best(~study.held_out, range(len(everyone))), best(~study.held_out, of_models)
+    top1 = [percent(worst(conditions, study.held_out)[chosen]) for conditions in (seen, unseen)]
+    many = [plural(len(unseen), "condition")] * (len(unseen) > 1)
+    said = [plural(len(seen), "condition")]
+    if chosen == single:
+        ensemble = best(~study.held_out, range(len(singles), len(everyone)))
+        said += [f"a single model, {name(chosen)}", f"reaches {top1[0]}", top1[1], *many, name(ensemble)]
+        said += [difference(conditions, ensemble, chosen) for conditions in (seen, unseen)]
+    else:
+        said += [
+            f"the ensemble {name(chosen)} reaches {top1[0]}",
+            f"{difference(seen, chosen, single)} against the best single model, {name(single)}",
+            f"{params[chosen] / params[single]:.1f} times its "
+            + (f"{params[single] / 1000:.3g} k" if params[single] >= 1000 else f"{params[single]}"),
+            *many,
+            f"reaches {top1[1]}, {difference(unseen, chosen, single)}",
+        ]
+    return said + _repeated(study, worst, best, name, len(singles), len(everyone))
 
-    params = [sum(study.params[study.models[m]] for m in who) for who in (chosen, single)]
-    top1 = [percent(worst([right(chosen, c) for c in cs], study.held_out)) for cs in (seen, unseen)]
+
+def _repeated(study: Stored, worst: Any, best: Any, name: Any, num_models: int, number: int) -> list[str]:
+    """The same choice on other halves, made of random halves of the blocks."""
+    num_blocks = int(study.blocks.max()) + 1
+    num_splits = pl.read_parquet(study.folder / "tables" / "selection_splits.parquet").height
+    seen, taken, gains = study.choice["seen"], Counter(), []
+    for split in range(num_splits):
+        order = generator("halves of blocks", study.dataset, num_blocks, split).permutation(num_blocks)
+        choosing = np.isin(study.blocks, order[: num_blocks // 2])
+        chosen, single = best(choosing, range(number)), best(choosing, range(num_models))
+        taken[("the single model " if chosen < num_models else "") + name(chosen)] += 1
+        of_other_half = worst(seen, ~choosing)
+        gains.append(round(of_other_half[chosen] - of_other_half[single], 12))
+    most = taken.most_common()
+    low, middle, high = np.quantile(gains, [0.05, 0.5, 0.95])
+    others = sum(times for _, times in most[3:])
     return [
-        plural(len(seen), "condition"),
-        f"the ensemble {' + '.join(study.models[m] for m in chosen)} reaches {top1[0]}",
-        f"{difference(seen)} against the best single model, {study.models[single[0]]}",
-        f"{params[0] / params[1]:.1f} times its "
-        + (f"{params[1] / 1000:.3g} k" if params[1] >= 1000 else f"{params[1]}"),
-        *[plural(len(unseen), "condition")] * (len(unseen) > 1),
-        f"reaches {top1[1]}, {difference(unseen)}",
+        f"{num_splits} other halves",
+        *(f"{who} in {times}" for who, times in most[:3]),
+        *[f"{plural(len(most) - 3, 'other')} in {others}"] * bool(others),
+        f"gains {points(middle)} points",
+        f"{points(low)} to {points(high)} in nine of ten",
+        f"{percent(np.mean(np.array(gains) > 0))} of them",
     ]
 
 

@@ -66,7 +66,7 @@ def test_a_plan_has_a_row_for_each_member_of_each_variant_and_trains_nothing(cal
     ]
     assert rows[0] | {"parameters": 0, "MACs": 0} == {
         **{"variant": "balanced", "member": "net-0", "parameters": 0, "MACs": 0, "strategy": "joint"},
-        **{"loss": "balanced", "epochs": 1, "steps an epoch": 5, "seeds": 1},
+        **{"loss": "balanced", "epochs": 1, "steps an epoch": 5, "seeds": 1, "starts from": "random weights"},
     }
     assert 2e6 < rows[0]["MACs"] < 4e6
     assert not (folder / "runs").exists()

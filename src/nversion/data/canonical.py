@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,12 +23,19 @@ _FILTERS = {
 }
 
 
+LARGEST = 4096
+"""Pixels per side of the canonical image at most; the side before the crop may have four times as many."""
+
+LONGEST = 64  # times the shorter side: longer images are not resized whole
+WIDEST_FILTER = 3  # Lanczos's reach to either side, in pixels of the smaller image
+
+
 class CanonicalTable(Table):
     """`[canonical]`: the uint8 image that every corruption and model sees; see `Canonical`."""
 
-    size: int = Field(224, ge=1, le=4096)
+    size: int = Field(224, ge=1, le=LARGEST)
     mode: Literal["crop", "squash"] = "crop"
-    resize: int | None = Field(None, ge=1)
+    resize: int | None = Field(None, ge=1, le=4 * LARGEST)
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
 
 
@@ -36,8 +44,11 @@ class Canonical:
     """How an image of any size becomes `size` × `size`.
 
     "crop": the shorter side is resized to `resize`, then the centre is cut out, as
-    torchvision's Resize and CenterCrop do, to the byte. "squash": the whole image is resized, its
-    aspect ratio is lost; an image of this size stays as it is.
+    torchvision's Resize and CenterCrop do, to the byte. Of images more than 64 times as long as wide only the
+    middle is resized: memory is that of some canonical images whatever their length, and pixels differ by one
+    level where rounding decides (for "nearest" by a pixel; where such an image is shrunk, bicubic and lanczos
+    may clip in another order). "squash": the whole image is resized,
+    its aspect ratio is lost; an image of this size stays as it is.
 
     Args:
         size: pixels per side of the result.
@@ -60,8 +71,9 @@ class Canonical:
         if self.interpolation not in _FILTERS:
             step = did_you_mean(str(self.interpolation), list(_FILTERS))
             raise _error("an interpolation", repr(self.interpolation), step)
-        if self.size < 1:
-            raise _error("a size of 1 or more", str(self.size), "give the pixels per side, 224 is usual")
+        if not 1 <= self.size <= LARGEST:
+            range_ = "of 1 or more" if self.size < 1 else f"of at most {LARGEST}"
+            raise _error(f"a size {range_}", str(self.size), "give the pixels per side, 224 is usual")
         if self.resize is not None and self.mode == "squash":
             raise _error(
                 "no `resize` with mode 'squash'", str(self.resize), "leave it out, or use mode 'crop'"
@@ -72,6 +84,9 @@ class Canonical:
                 str(self.resize),
                 "raise it, or lower the size",
             )
+
+        if self.resize is not None and self.resize > 4 * LARGEST:
+            raise _error(f"a `resize` of at most {4 * LARGEST}", str(self.resize), "lower it: 256 is usual")
 
     @property
     def shorter_side(self) -> int:
@@ -94,11 +109,39 @@ class Canonical:
             new_width, new_height = (
                 (self.shorter_side, new_long) if width <= height else (new_long, self.shorter_side)
             )
-            resized = self._resized(image_HW3, new_height, new_width)
             top = round((new_height - self.size) / 2)
             left = round((new_width - self.size) / 2)
-            resized = resized[top : top + self.size, left : left + self.size]
+            if long > LONGEST * short:
+                resized = self._middle(image_HW3, new_long, left if width > height else top)
+            else:
+                resized = self._resized(image_HW3, new_height, new_width)
+            resized = resized[top:][: self.size] if len(resized) > self.size else resized
+            resized = resized[:, left:][:, : self.size] if resized.shape[1] > self.size else resized
         return np.ascontiguousarray(resized.transpose(2, 0, 1))
+
+    def _middle(self, image_HW3: NDArray[np.uint8], new_long: int, start: int) -> NDArray[np.uint8]:
+        """Of a long thin image resized whole, pixels `start` to `start + size` of its longer side.
+
+        Only the pixels that these are made of are resized: the whole may be a million times as long.
+        """
+        height, width = image_HW3.shape[:2]
+        long, short = max(height, width), min(height, width)
+        scale = long / new_long
+        first, last = start * scale, (start + self.size) * scale
+        reach = math.ceil(WIDEST_FILTER * max(scale, 1)) + 1
+        # Pillow's box is of 32-bit floats, which are exact to a millionth of a pixel near its corner alone.
+        cut = max(0, math.floor(first) - reach)
+        end = min(long, math.ceil(last) + reach)
+        is_wide = width > height
+        part = image_HW3[:, cut:end] if is_wide else image_HW3[cut:end]
+        image, kind = Image.fromarray(np.ascontiguousarray(part)), _FILTERS[self.interpolation]
+        # Rows before columns, as Pillow resizes the whole: it rounds and clips between the two passes.
+        if is_wide:
+            image = image.resize((self.size, short), kind, box=(first - cut, 0, last - cut, short))
+            return np.asarray(image.resize((self.size, self.shorter_side), kind))
+        image = image.resize((self.shorter_side, len(part)), kind)
+        box = (0, first - cut, self.shorter_side, last - cut)
+        return np.asarray(image.resize((self.shorter_side, self.size), kind, box=box))
 
     def _resized(self, image_HW3: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
         if image_HW3.shape[:2] == (height, width):

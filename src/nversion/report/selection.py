@@ -90,7 +90,7 @@ def stability(study: Study) -> list[str]:
     rest = int(counted["len"][3:].sum())
     if rest:
         named.append(f"{plural(counted.height - 3, 'other')} in {rest}")
-    gain = splits["gain_held_out"]
+    gain = splits["gain_held_out"].drop_nans()
     above = len(gain.filter(gain > 0)) / splits.height
     low, middle, high = (gain.quantile(q, "linear") for q in (0.05, 0.5, 0.95))
     return [
