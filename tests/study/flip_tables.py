@@ -25,7 +25,7 @@ READERS = {
 
 
 def outcomes(folder: Path, count: int, seed: int = 0) -> Counter[str]:
-    """How often a flip was named by who reads the file, refused in other words, or READ; then all is whole."""
+    """How often a flip was named by who reads the file, in other words, or READ; then all is whole."""
     found: Counter[str] = Counter()
     rng = random.Random(seed)
     for path in [*sorted((folder / "tables").glob("*.parquet")), folder / "manifest.json"]:
