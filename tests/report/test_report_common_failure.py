@@ -138,6 +138,10 @@ def test_the_paragraph_gives_the_numbers_and_what_independence_would_give(hand_m
     assert "A and B on 10.0 % instead of 4.0 %." in text
 
 
+def test_covariances_of_one_model_each_are_not_told_of_methodologies(hand_made: Build) -> None:
+    assert "covariance" not in paragraph(_study(hand_made, across=0.10, within=(nan, 0.14), m=1), "family")
+
+
 def test_the_matrix_is_symmetric_and_has_a_question_mark_where_nothing_is_known(hand_made: Build) -> None:
     rows = [_row("A", "A", "covariance", nan), _row("A", "B", "covariance", -0.021)]
     found = covariance_rows(_grouped(hand_made(), rows))

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from .cards import undeclared
-from .labels import condition_label, is_undefined, listed, percent, plural
+from .labels import condition_label, is_undefined, listed, percent, plural, points, points_interval
 from .tables import Study
 
 GROUPINGS = {
@@ -191,8 +191,8 @@ def paragraph(study: Study, grouping: str) -> str:
 def _numbers(m: Mixture) -> str:
     end = {LESS: "less", MORE: "more", OPEN: "not to be told apart"}[m.verdict]
     if m.difference is not None and not is_undefined(m.difference["low"]):
-        value, low, high = (f"{100 * m.difference[k]:+.1f}" for k in ("value", "low", "high"))
-        end += f", {value} points [{low}, {high}]".replace("-", "−")
+        value, low, high = (m.difference[key] for key in ("value", "low", "high"))
+        end += f", {points(value)} points {points_interval(low, high)}"
     return (
         f"A model of {m.a} and one of {m.b} fail together on {_share(m.across)} of the images, two of "
         f"{m.better} on {_share(m.within)}: {end}."
@@ -207,8 +207,12 @@ def _share(row: Mapping[str, Any]) -> str:
 
 
 def _covariances(found: Sequence[Mixture]) -> str:
-    """How many pairs of difficulty functions vary together, and against each other."""
-    known = [m for m in found if not is_undefined(m.covariance.get("low"))]
+    """How many pairs of difficulty functions vary together, and against each other; of several models each.
+
+    Of one model each a covariance is that of two models, and says nothing of how others made that way fail.
+    """
+    several = [m for m in found if min(m.across["m_a"], m.across["m_b"]) > 1]
+    known = [m for m in several if not is_undefined(m.covariance.get("low"))]
     if not known:
         return ""
     above = [m for m in known if m.covariance["low"] > 0]

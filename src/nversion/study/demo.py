@@ -48,7 +48,7 @@ maps = ["saliency"]
 conditions = ["digits/clean", "digits/lines-1"]
 
 [reliability]
-group_by = ["family", "training", "architecture"]
+group_by = ["family", "training"]
 
 [report]
 images = 4

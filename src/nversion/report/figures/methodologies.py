@@ -201,11 +201,12 @@ def predictions(study: Study) -> Figure | None:
     )
     total = prediction_rows(study)["ensemble"].n_unique()
     shown = rows["ensemble"].n_unique()
-    some = f"{shown} of {total} ensembles, drawn at random" if shown < total else plural(total, "ensemble")
+    some = f"{shown} of {total} ensembles" if shown < total else plural(total, "ensemble")
+    drawn = ", drawn at random" if shown < total else ""
     return Figure(
         name="predicted_failures",
         title="Predicted against observed failures",
-        caption=f"{some[:1].upper()}{some[1:]} of {study.default_size}. On the dashed line the prediction is "
+        caption=f"{some} of {study.default_size}{drawn}. On the dashed line the prediction is "
         "what was observed; above it the ensemble fails more often than predicted. Bars: 95 % interval of "
         "the observed share. Predictions that are not identified are not drawn.",
         alt="Scatter plot of observed against predicted shares of failures, by the model and if members "

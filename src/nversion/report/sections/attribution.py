@@ -76,7 +76,7 @@ def cost_table(study: Study) -> Grid | None:
     """What each method costs; None where the manifest does not say."""
     passes = study.manifest.get("attribution_passes") or {}
     seconds = study.manifest.get("attribution_seconds") or {}
-    methods = list(dict.fromkeys([*passes, *seconds]))
+    methods = list(passes or seconds)  # the clock's readings hold methods of earlier runs, too
     if not methods:
         return None
     base = seconds.get("saliency")
