@@ -3,9 +3,9 @@
 #
 # Expected: create_transform(**resolve_model_data_config(model)), which the README and every model card show for
 # inference, evaluates weights as their authors did.
-# Found: for the 308 of 1826 pretrained weights that have a test_input_size of their own, and some with a
-# test_crop_pct, the default is the size of their training; `use_test_size=True` gives the other. So
-# resnet50.tv2_in1k, torchvision's IMAGENET1K_V2 weights, sees 176 pixels here and 224 in torchvision.
+# Found: for the 307 of 1826 pretrained weights whose test_input_size is another than their input_size, the
+# default is the size of their training; `use_test_size=True` gives the other. So resnet50.tv2_in1k, torchvision's
+# IMAGENET1K_V2 weights, sees 176 pixels here and 224 in torchvision.
 # Exit 0: as described; 1: the behaviour changed.
 set -eu
 folder=$(mktemp -d)

@@ -1,9 +1,14 @@
 """Checkpoints as other scripts write them: what can be taken is taken and told, the rest gets a sentence."""
 
 import argparse
+import datetime
 import json
 import random
+from collections import defaultdict
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -155,14 +160,33 @@ def test_of_student_and_teacher_the_user_chooses(tmp_path, state):
         load(tmp_path, content, weights="techer:backbone")
 
 
-def test_a_namespace_is_plain_data(tmp_path, state):
-    content = {"state_dict": state, "args": argparse.Namespace(lr=0.1, inner=argparse.Namespace(a=1))}
-    assert taken(load(tmp_path, content), state)
-
-
 class Ran:
     def __reduce__(self):
         return print, ("code from a weights file",)
+
+
+class Own:
+    def __init__(self):
+        self.a = {"b": [1]}
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        *(argparse.Namespace(lr=0.1, inner=argparse.Namespace(a=1)), SimpleNamespace(a=1), Own(), Ran(), Own),
+        *(
+            np.float64(0.75),
+            np.arange(3),
+            Path("x"),
+            datetime.datetime(2020, 1, 2),
+            defaultdict(list),
+            nn.ReLU,
+        ),
+    ],
+)
+def test_objects_beside_the_weights_are_neither_made_nor_in_the_way(tmp_path, state, capsys, beside):
+    assert taken(load(tmp_path, {"state_dict": state, "beside": beside, "deep": {"a": [beside]}}), state)
+    assert "code from a weights file" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -172,7 +196,9 @@ class Ran:
             nn.Linear(2, 2),
             r"an object of torch.nn.modules.linear.Linear, which only code in the file can make; if",
         ),
-        ({"state_dict": {}, "hook": Ran()}, r"an object of print, which only code .*content\['state_dict'\]"),
+        ({"state_dict": {}, "hook": Ran()}, r"found none; its entries: state_dict, hook; save the state"),
+        (Ran(), r"an object of print, which only code .*content\['state_dict'\]"),
+        (Own(), r"an object of .*Own, which only code in the file can make"),
         (
             {"epoch": 3, "best": 0.5},
             "tensors by name in .*, found none; its entries: epoch, best; save the state",

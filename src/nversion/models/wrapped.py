@@ -6,7 +6,6 @@ those of the network, all of them and in its shapes. What fits is taken and told
 
 from __future__ import annotations
 
-import argparse
 import re
 import warnings
 from collections import Counter
@@ -69,19 +68,35 @@ class Candidate:
         return f"weights under {where}{' (averaged)' * self.is_averaged}{left}{self.hint}"
 
 
+class _Inert:
+    """Stands for any object of a checkpoint that is no plain data: nothing is imported, called or kept."""
+
+    def __new__(cls, *_: object, **__: object) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A .pt or .pth file as entries by name; tensors, plain data and `argparse.Namespace`, no other objects.
+    """A .pt or .pth file as entries by name: tensors and plain data; other objects stand there as nothing.
 
     Raises:
-        UserError: the file holds other objects, which only code could make, or is damaged.
+        UserError: the file is an object that only code could make, such as a whole module, or is damaged.
     """
-    # A namespace is a container of attributes and nothing else, in which scripts keep their settings.
-    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what torch thinks of kinds of tensors that are refused below
+    try:
+        content = _load(path)
+    # A damaged file makes torch's reader fail in any way.
+    except Exception as error:
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        # A damaged file makes torch's reader fail in any way.
-        except Exception as error:
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+            content = _load(path, names)
+        except Exception:
+            raise _unreadable(path, error) from error
+        if not isinstance(content, Mapping):
             raise _unreadable(path, error) from error
     if not isinstance(content, Mapping):
         raise UserError(
@@ -90,6 +105,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             next_step="save the state_dict alone, with safetensors.torch.save_file",
         )
     return {str(key): value for key, value in content.items()}
+
+
+def _load(path: Path, inert: Iterable[str] = ()) -> Any:
+    """The file without running code; objects of the classes `inert` become `_Inert`."""
+    stand_ins = [(_Inert, name) for name in inert]
+    with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what torch thinks of kinds of tensors that are refused later
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def find_weights(
