@@ -159,3 +159,100 @@ class Returns(nn.Module):
 def test_a_module_that_is_no_classifier_is_refused(settings, message):
     with pytest.raises(UserError, match=message):
         classifier(**settings)
+
+
+# --- kinds of modules
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_type_run_in_float32(dtype):
+    images_N3HW = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = classifier(network().to(dtype).float())(images_N3HW)
+    assert torch.equal(classifier(network().to(dtype))(images_N3HW), expected)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        torch.jit.script,
+        lambda module: torch.jit.trace(module.eval(), torch.rand(1, 3, 8, 8)),
+        lambda module: torch.compile(module, backend="eager"),
+        lambda module: torch.export.export(
+            module.eval(), (torch.rand(2, 3, 8, 8),), dynamic_shapes=({0: torch.export.Dim.AUTO},)
+        ).module(),
+        lambda module: nn.Sequential(torch.jit.script(module.eval()), nn.Identity()),
+    ],
+)
+def test_scripted_compiled_and_exported_modules_give_the_logits_of_the_module(kind):
+    images_N3HW = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    made = classifier(kind(network()))
+    assert torch.allclose(made(images_N3HW), classifier()(images_N3HW), atol=1e-5)
+    assert made.card.num_parameters == classifier().card.num_parameters
+    assert not made.module.training
+
+
+def test_lazy_layers_are_told():
+    with pytest.raises(UserError, match=r"the weights of .*'small', found lazy layers .* '1.weight'"):
+        classifier(nn.Sequential(nn.Flatten(), nn.LazyLinear(5)))
+
+
+# --- probabilities
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+def test_probabilities_that_are_given_as_logits_are_refused(scale):
+    class Percent(nn.Module):
+        def forward(self, logits):
+            return scale * logits.softmax(1)
+
+    with pytest.raises(UserError, match=r"probabilities: .* 8 test images; set `outputs = \"probab"):
+        classifier(nn.Sequential(network(), Percent()))
+
+
+def test_logarithms_of_probabilities_are_taken_and_the_card_says_so():
+    images_N3HW = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    made = classifier(nn.Sequential(network(), nn.Softmax(1)), outputs="probabilities")
+    expected = classifier()(images_N3HW).log_softmax(1)
+    assert torch.allclose(made(images_N3HW), expected, atol=1e-5)
+    assert made.card.outputs == "probabilities"
+
+
+def test_the_logarithm_of_no_probability_is_finite():
+    made = classifier(Returns(torch.eye(5)[:1]), outputs="probabilities")
+    assert made(torch.zeros(1, 3, 8, 8))[0, 1].item() == pytest.approx(-87.3365, abs=1e-3)
+
+
+def test_log_softmax_is_taken_as_it_is_and_is_no_probability():
+    logs = nn.Sequential(network(), nn.LogSoftmax(1))
+    assert classifier(logs).card.outputs == "logits"
+    with pytest.raises(UserError, match=r"expected probabilities from .*take the setting out"):
+        classifier(logs, outputs="probabilities")
+
+
+def test_logits_that_add_up_to_one_on_one_image_only_are_logits():
+    class Odd(nn.Module):
+        def forward(self, images):
+            return torch.eye(5)[:1] * torch.arange(1.0, 1 + len(images))[:, None]
+
+    assert classifier(Odd()).card.outputs == "logits"
+
+
+# --- attention
+
+
+def test_attention_is_counted_without_its_fast_path():
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, images):
+            tokens = images.mean(1)
+            return self.head(self.attention(tokens, tokens, tokens)[0].mean(1))
+
+    before = torch.backends.mha.get_fastpath_enabled()
+    # Four projections of 8 tokens and two products of 8 tokens with 8; then the head.
+    assert classifier(Attending()).card.macs == 4 * 8 * 8 * 8 + 2 * 8 * 8 * 8 + 8 * 5
+    assert torch.backends.mha.get_fastpath_enabled() == before

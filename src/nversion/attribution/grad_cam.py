@@ -114,7 +114,7 @@ def grad_cam_layer(classifier: Classifier) -> str:
     Raises:
         UserError: the classifier has no such layer.
     """
-    named = getattr(classifier.module, "grad_cam_layer", None)
+    named = getattr(classifier.written_module, "grad_cam_layer", None)
     if isinstance(named, str):
         _submodule(classifier, named)
         return named
@@ -125,16 +125,16 @@ def grad_cam_layer(classifier: Classifier) -> str:
 
 def _search(classifier: Classifier) -> str:
     with torch.inference_mode(False), torch.enable_grad():
-        outputs, logits_1C = _outputs_on_squares(classifier)
+        outputs, logits_2C = _outputs_on_squares(classifier)
         moving: list[str] = []
-        if outputs and logits_1C.requires_grad:
+        if outputs and logits_2C.requires_grad:
             slopes = torch.autograd.grad(
-                logits_1C.square().sum(), list(outputs.values()), allow_unused=True, materialize_grads=True
+                logits_2C.square().sum(), list(outputs.values()), allow_unused=True, materialize_grads=True
             )
             moving = [
                 name
                 for name, slope in zip(outputs, slopes, strict=True)
-                if (slope_1Chw := _as_maps(slope, classifier)) is not None and bool(slope_1Chw.any())
+                if (slope_2Chw := _as_maps(slope, classifier)) is not None and bool(slope_2Chw.any())
             ]
         if not moving:
             raise UserError(
@@ -154,7 +154,7 @@ def _search(classifier: Classifier) -> str:
 
 def _outputs_on_squares(classifier: Classifier) -> tuple[dict[str, Tensor], Tensor]:
     """Outputs that `_as_maps` can read, in the order in which their modules end, and the logits."""
-    names = {module: name for name, module in classifier.module.named_modules()}
+    names = {module: name for name, module in classifier.written_module.named_modules()}
     outputs: dict[str, Tensor] = {}
 
     def keep(module: nn.Module, _: Any, output: Any) -> Tensor | None:
@@ -167,18 +167,18 @@ def _outputs_on_squares(classifier: Classifier) -> tuple[dict[str, Tensor], Tens
         return output.clone()  # what follows may change it in place
 
     with _hook_on(list(names), keep):
-        logits_1C = classifier(_probe(classifier).requires_grad_())
-    return outputs, logits_1C
+        logits_2C = classifier(_probe(classifier).requires_grad_())
+    return outputs, logits_2C
 
 
 def _is_passed_by_all(layer: str, classifier: Classifier) -> bool:
     """Whether the logits see nothing of the image but through this layer: no shortcut leads past it."""
-    image_13HW = _probe(classifier).requires_grad_()
+    images_23HW = _probe(classifier).requires_grad_()
     with _hook_on([_submodule(classifier, layer)], lambda _, __, output: output.detach()):
-        logits_1C = classifier(image_13HW)
-    if not logits_1C.requires_grad:
+        logits_2C = classifier(images_23HW)
+    if not logits_2C.requires_grad:
         return True
-    (slope,) = torch.autograd.grad(logits_1C.sum(), image_13HW, allow_unused=True)
+    (slope,) = torch.autograd.grad(logits_2C.sum(), images_23HW, allow_unused=True)
     return slope is None
 
 
@@ -195,7 +195,7 @@ def _as_maps(values: Tensor, classifier: Classifier) -> Tensor | None:
     if values.ndim != 3:
         return None
     num_tokens = values.shape[1]
-    said = [getattr(module, "num_prefix_tokens", None) for module in classifier.module.modules()]
+    said = [getattr(module, "num_prefix_tokens", None) for module in classifier.written_module.modules()]
     prefix = next((number for number in said if isinstance(number, int)), num_tokens - isqrt(num_tokens) ** 2)
     side = isqrt(max(0, num_tokens - prefix))
     if side < 2 or prefix + side**2 != num_tokens:
@@ -204,15 +204,15 @@ def _as_maps(values: Tensor, classifier: Classifier) -> Tensor | None:
 
 
 def _probe(classifier: Classifier) -> Tensor:
-    """One image of noise on the classifier's device, the same on every call."""
-    parameter = next(classifier.module.parameters(), torch.empty(0))
+    """Two images of noise on the classifier's device, the same on every call; see `maps` for why not one."""
+    parameter = next(classifier.written_module.parameters(), torch.empty(0))
     size = classifier.preprocessing.input_size
-    noise_13HW = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-    return noise_13HW.to(parameter.device, parameter.dtype)
+    noise_23HW = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return noise_23HW.to(parameter.device, parameter.dtype)
 
 
 def _submodule(classifier: Classifier, name: str) -> nn.Module:
-    modules: dict[str, nn.Module] = dict(classifier.module.named_modules())
+    modules: dict[str, nn.Module] = dict(classifier.written_module.named_modules())
     if name not in modules or not name:
         raise UserError(
             expected=f"the name of a layer of {classifier.name}",
@@ -224,9 +224,12 @@ def _submodule(classifier: Classifier, name: str) -> nn.Module:
 
 @contextmanager
 def _hook_on(modules: Sequence[nn.Module], hook: Hook) -> Iterator[None]:
+    from nversion.models import eagerly
+
     handles = [module.register_forward_hook(hook) for module in modules]
     try:
-        yield
+        with eagerly():
+            yield
     finally:
         for handle in handles:
             handle.remove()

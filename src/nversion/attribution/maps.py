@@ -87,8 +87,9 @@ def attribute(
         # A clone made outside of inference mode takes gradients wherever the images come from; it also
         # spares captum setting, and warning of, a flag on a tensor that belongs to the caller.
         with torch.inference_mode(False), torch.enable_grad():
-            leaf_n3HW = images_N3HW[start:stop].clone().detach().requires_grad_(True)
-            targets_n = targets_N[start:stop].clone().long()
+            rows = _in_company(start, stop)
+            leaf_n3HW = images_N3HW[rows].clone().detach().requires_grad_(True)
+            targets_n = targets_N[rows].clone().long()
             try:
                 maps_n3HW = make_maps(classifier, leaf_n3HW, targets_n, absolute=absolute)
             except UserError:
@@ -100,7 +101,7 @@ def attribute(
                     next_step="check that gradients flow through its module, or leave the method out",
                 ) from error
         assert maps_n3HW.shape == leaf_n3HW.shape, f"{method} made maps of shape {tuple(maps_n3HW.shape)}"
-        maps_N3HW[start:stop] = maps_n3HW.detach()
+        maps_N3HW[start:stop] = maps_n3HW[: stop - start].detach()
     _check_finite(classifier, maps_N3HW, method)
     return maps_N3HW
 
@@ -150,6 +151,15 @@ def attribute_targets(
             )
         maps[name] = maps_N3HW
     return maps
+
+
+def _in_company(start: int, stop: int) -> list[int]:
+    """Indices of the images of one pass: a single image goes twice.
+
+    On the CPU, torch's batch norm reads the gradient of a batch of one image in the wrong order where it has
+    the strides of tokens (`findings/batch-norm-backward-of-one-image.sh`).
+    """
+    return list(range(start, stop)) if stop - start > 1 else [start, start]
 
 
 def _check(classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor) -> None:

@@ -7,6 +7,7 @@ from .identity import fingerprint_of
 from .listing import Listing, list_models
 from .loading import MODEL_SOURCES, Loaded, check_label_space, default_name, expand_pool, load_classifier
 from .preprocessing import Preprocessing, read_preprocessing
+from .probe import eagerly
 from .weights import save_weights
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Preprocessing",
     "check_label_space",
     "default_name",
+    "eagerly",
     "expand_pool",
     "fingerprint_of",
     "list_models",

@@ -55,6 +55,12 @@ class Classifier(nn.Module):
         """The card's name."""
         return self.card.name
 
+    @property
+    def written_module(self) -> nn.Module:
+        """The module as it was written: what `torch.compile` was given, where it was compiled."""
+        inner = getattr(self.module, "_orig_mod", None)
+        return inner if isinstance(inner, nn.Module) else self.module
+
     def forward(self, images_N3HW: Tensor) -> Tensor:
         """Logits (N, C) of floating-point images in [0, 1].
 

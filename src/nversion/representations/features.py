@@ -46,7 +46,7 @@ def layer_grams(classifier: Classifier, images_N3HW: Tensor, layers: Sequence[st
         with torch.autocast(output.device.type, enabled=False):
             grams[name] = linear_gram(_rows(output))
 
-    with torch.inference_mode(), watching(classifier.module, layers, see):
+    with torch.inference_mode(), watching(classifier.written_module, layers, see):
         logits_NC = classifier(images_N3HW)
     if missing := [name for name in layers if name not in grams]:
         raise UserError(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nversion.core import UserError, did_you_mean
-from nversion.models import Classifier
+from nversion.models import Classifier, eagerly
 
 # Names under which model libraries keep the sequence of their stages or blocks.
 _OF_BLOCKS = {"blocks", "features", "layer", "layers", "stages"}
@@ -26,9 +26,9 @@ _PROBES = 3  # images of the probing run: one would let tensors without a batch 
 def layers_of(classifier: Classifier, patterns: Sequence[str] = ()) -> list[str]:
     """Names of the layers to compare, in the order in which they finish.
 
-    Patterns are shell patterns of module names, as `classifier.module.named_modules()` has them, in which
-    `*` stands for dots, too: "layer?.?" are the blocks of a ResNet, "blocks.?" and "blocks.??" those of a
-    ViT, "*" is every module. Modules that give no floating-point tensor with a row for each image (which
+    Patterns are shell patterns of module names, as `named_modules()` of the classifier's module has them, in
+    which `*` stands for dots, too: "layer?.?" are the blocks of a ResNet, "blocks.?" and "blocks.??" those
+    of a ViT, "*" is every module. Modules that give no floating-point tensor with a row for each image (which
     they may return first in a tuple) are no layers.
 
     Without patterns the blocks are found: what stands in sequences of blocks, also where these stand in
@@ -54,9 +54,9 @@ def layers_of(classifier: Classifier, patterns: Sequence[str] = ()) -> list[str]
         if not found:
             raise _no_match(classifier, patterns, ran)
         return found
-    found = _blocks(classifier.module, ran)
+    found = _blocks(classifier.written_module, ran)
     if len(found) < 3:
-        found = _before_each_resolution(classifier.module, ran)
+        found = _before_each_resolution(classifier.written_module, ran)
     if not found:
         raise UserError(
             expected=f"layers of {classifier.name!r} before its logits",
@@ -99,7 +99,8 @@ def watching(module: nn.Module, layers: Sequence[str], see: Callable[[str, Tenso
 
     handles = [modules[name].register_forward_hook(partial(hook, name)) for name in layers]
     try:
-        yield
+        with eagerly():
+            yield
     finally:
         for handle in handles:
             handle.remove()
@@ -140,8 +141,8 @@ def _probe(classifier: Classifier) -> dict[str, _Ran]:
     parameter = next(classifier.parameters(), torch.empty(0))
     size = classifier.preprocessing.input_size
     images_N3HW = torch.full((_PROBES, 3, size, size), 0.5, device=parameter.device)
-    names = [name for name, _ in classifier.module.named_modules() if name]
-    with torch.inference_mode(), watching(classifier.module, names, see):
+    names = [name for name, _ in classifier.written_module.named_modules() if name]
+    with torch.inference_mode(), watching(classifier.written_module, names, see):
         logits_NC = classifier(images_N3HW)
     return {
         name: _Ran(tuple(output.shape[1:]), output.data_ptr() == logits_NC.data_ptr())
@@ -151,7 +152,7 @@ def _probe(classifier: Classifier) -> dict[str, _Ran]:
 
 
 def _no_match(classifier: Classifier, patterns: Sequence[str], ran: dict[str, _Ran]) -> UserError:
-    named = [name for name, _ in classifier.module.named_modules() if name]
+    named = [name for name, _ in classifier.written_module.named_modules() if name]
     unfit = [name for name in named if any(fnmatchcase(name, pattern) for pattern in patterns)]
     if unfit:
         return UserError(
