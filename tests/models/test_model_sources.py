@@ -6,11 +6,19 @@ import urllib.error
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save_file
 from torch import nn
 
 from nversion.core import UserError
-from nversion.models import MODEL_SOURCES, Preprocessing, list_models, load_classifier, save_weights
+from nversion.models import (
+    MODEL_SOURCES,
+    Preprocessing,
+    downloads,
+    list_models,
+    load_classifier,
+    save_weights,
+)
 from nversion.models.families import guess_family, guess_training
 
 SMALL = "timm:mobilenetv3_small_050"
@@ -96,12 +104,30 @@ def test_weights_that_cannot_be_downloaded_from_timm_are_told(tmp_path, monkeypa
         raise error
 
     monkeypatch.setattr(timm, "create_model", offline)
+    monkeypatch.setattr(downloads, "_why_unreachable", lambda endpoint: "")
     with pytest.raises(
         UserError,
         match=r"to download the weights of timm's 'resnet18', "
         r"found .*no route.*; load it once",
     ):
         load(tmp_path, source="timm:resnet18")
+
+
+def test_without_a_connection_the_hub_is_not_asked_again(tmp_path, monkeypatch):
+    seen = []
+
+    def create(*args, **kwargs):
+        seen.append(constants.HF_HUB_OFFLINE)
+        raise OSError("not in the cache")
+
+    monkeypatch.setattr(timm, "create_model", create)
+    monkeypatch.setattr(downloads, "_why_unreachable", lambda endpoint: "no route to host")
+    before = constants.HF_HUB_OFFLINE
+    with pytest.raises(
+        UserError, match=r"found no connection \(no route to host\) and no copy in the cache; load it once on"
+    ):
+        load(tmp_path, source="timm:resnet18")
+    assert seen == [True] and before == constants.HF_HUB_OFFLINE
 
 
 def test_other_errors_of_timm_are_not_taken_for_a_failed_download(tmp_path, monkeypatch):

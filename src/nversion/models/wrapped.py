@@ -109,7 +109,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _load(path: Path, inert: Iterable[str] = ()) -> Any:
     """The file without running code; objects of the classes `inert` become `_Inert`."""
-    stand_ins = [(_Inert, name) for name in inert]
+    stand_ins: list[Any] = [(_Inert, name) for name in inert]
     with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what torch thinks of kinds of tensors that are refused later
         return torch.load(path, map_location="cpu", weights_only=True)
