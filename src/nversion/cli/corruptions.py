@@ -194,6 +194,13 @@ def apply(
         ),
     ] = "imagenet-c",
     quality: Annotated[int, typer.Option("--quality", help="Of JPEG, 1 to 100.")] = 85,
+    as_released: Annotated[
+        bool,
+        typer.Option(
+            "--as-released",
+            help="Through JPEG of quality 85, as ImageNet-C was released, in the lossless layouts, too.",
+        ),
+    ] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes; one a core when left out.")
     ] = None,
@@ -206,13 +213,19 @@ def apply(
     """
     from nversion.core import usable_cores
     from nversion.data.trees import check_disk, check_workers, plan_tree, write_tree
-    from nversion.study import duration, read_images_spec, say_hidden, trees_of
+    from nversion.study import duration, read_images_spec, say_hidden, say_released, trees_of
 
     workers = workers if workers is not None else usable_cores()
     check_workers(workers)
     command = f"nversion corruptions apply {spec} --out {out}"
     with ConsoleReporter() as reporter:
-        trees = trees_of(read_images_spec(spec), spec.parent, out, layout, quality)
+        asked = read_images_spec(spec)
+        if as_released:
+            conditions = asked.conditions.model_copy(update={"as_released": True})
+            asked = asked.model_copy(update={"conditions": conditions})
+        trees = trees_of(asked, spec.parent, out, layout, quality)
+        if layout != "imagenet-c":
+            say_released(asked, [one for tree in trees for one in tree.conditions], reporter)
         say_hidden([tree.dataset for tree in trees], reporter)
         if layout == "imagenet-c":
             reporter.say(

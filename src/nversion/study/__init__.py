@@ -1,6 +1,6 @@
 """A study: its spec, its plan, its run, its tables."""
 
-from .images import say_hidden, trees_of
+from .images import say_hidden, say_released, trees_of
 from .plan import OpenStudy, Plan, make_plan, open_study
 from .reporter import Reporter, Silent, duration
 from .run import run_study, say_plan
@@ -23,5 +23,6 @@ __all__ = [
     "run_study",
     "say_hidden",
     "say_plan",
+    "say_released",
     "trees_of",
 ]

@@ -9,7 +9,17 @@ from typing import TypeVar
 from nversion.core import UserError, did_you_mean
 from nversion.core.settings import resolve
 from nversion.corruptions import create, united
-from nversion.data import Canonical, Condition, Dataset, Tree, open_dataset, open_stored
+from nversion.data import (
+    Canonical,
+    Condition,
+    Dataset,
+    ReleasedCondition,
+    Tree,
+    has_codec,
+    open_dataset,
+    open_stored,
+)
+from nversion.data.released import CODEC
 from nversion.data.trees import MANIFEST
 
 from .reporter import Reporter
@@ -90,11 +100,32 @@ def corrupted_conditions(spec: ImagesSpec, dataset: str) -> list[Condition]:
     for corruption, severities in strengths.items():
         for severity in severities:
             create(corruption, severity)
+    side, as_released = spec.canonical.size, asked.as_released
     return [
-        Condition(dataset, corruption, severity, asked.seed)
+        (ReleasedCondition if as_released and has_codec(corruption, side) else Condition)(
+            dataset, corruption, severity, asked.seed
+        )
         for corruption, severities in strengths.items()
         for severity in severities
     ]
+
+
+def say_released(spec: ImagesSpec, conditions: Iterable[Condition], reporter: Reporter) -> None:
+    """Tell what `as_released` changes, or that it changes nothing."""
+    corrupted = [condition for condition in conditions if condition.corruption is not None]
+    if not spec.conditions.as_released or not corrupted:
+        return
+    released = sum(isinstance(condition, ReleasedCondition) for condition in corrupted)
+    if released:
+        reporter.say(
+            f"As released: {released:,} of {len(corrupted):,} corrupted conditions go through JPEG of "
+            "quality 85, 4:2:0, as the images of ImageNet-C did"
+        )
+    else:
+        reporter.say(
+            "as_released changes nothing here: only ImageNet-C and ImageNet-C̄ were released as JPEG, "
+            "CIFAR-10-C as arrays"
+        )
 
 
 def stored_conditions(spec: ImagesSpec, datasets: Mapping[str, Dataset], base: Path) -> list[Condition]:
@@ -142,6 +173,17 @@ def trees_of(spec: ImagesSpec, base: Path, out: Path, layout: str, quality: int)
     Clean images and stored ones are left out: they are on disk already.
     """
     spec = with_calibrated(spec, base)
+    if layout == "imagenet-c" and spec.conditions.as_released:
+        if quality != CODEC["quality"]:
+            raise UserError(
+                expected=f"JPEG of quality {CODEC['quality']} for images as released",
+                found=f"quality {quality}",
+                next_step="leave --quality out",
+            )
+        # The files are that JPEG: a round trip before it would be a second one.
+        spec = spec.model_copy(
+            update={"conditions": spec.conditions.model_copy(update={"as_released": False})}
+        )
     corrupted = {name: corrupted_conditions(spec, name) for name in spec.data}
     return [
         Tree(

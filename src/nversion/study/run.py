@@ -12,7 +12,7 @@ from nversion.core import UserError, only_run, remove_leftovers
 from nversion.predictions import Predictions, torch_threads
 from nversion.predictions import run as run_models
 
-from .images import say_hidden
+from .images import say_hidden, say_released
 from .manifest import write_manifest
 from .plan import (
     OpenStudy,
@@ -81,6 +81,7 @@ def say_plan(plan: Plan, study: OpenStudy, reporter: Reporter) -> None:
     for name in plan.set_aside:
         reporter.say(f"Set aside, it does not match its manifest and is computed again: {name}")
     say_hidden(study.datasets.values(), reporter)
+    say_released(spec, study.conditions, reporter)
     if marked := [c.name for c in study.classifiers if not c.card.repeatable]:
         reporter.say(
             f"Not a function of the image alone, since repeatable = false: {', '.join(marked)}; another run, "

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from nversion.core import did_you_mean, fault_of_name
 from nversion.core.tables import FileKind, PathText, Seed, Table, read_toml
 from nversion.data.canonical import CanonicalTable
+from nversion.data.released import AS_RELEASED
 
 Spec = TypeVar("Spec", bound=Table)
 
@@ -46,6 +47,7 @@ class ConditionsTable(Table):
 
     clean: bool = True
     seed: Seed = 0
+    as_released: bool = False  # corruptions of ImageNet-C and -C̄ go through JPEG, as the released images did
     sets: list[str] = Field(default_factory=list)  # published ones, merged with `corruptions`
     corruptions: dict[str, Severities] = Field(default_factory=dict)
     calibrated: PathText | None = (
@@ -76,6 +78,10 @@ class ConditionsTable(Table):
             if not re.fullmatch(_NAME, name) or len(name) > NAME_BYTES // 2:
                 of = f"at most {NAME_BYTES // 2} letters, digits, dots, - and _"
                 raise ValueError(f"stored images cannot be called {name!r}: {of}")
+            if name == AS_RELEASED:
+                raise ValueError(
+                    f"stored images cannot be called {name!r}: `as_released = true` is called so"
+                )
         return stored
 
 

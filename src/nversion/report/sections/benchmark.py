@@ -71,6 +71,8 @@ def _coverage(one: BenchmarkSet) -> str:
     of_dataset = one.study.conditions.filter(dataset=one.key["dataset"])
     on = f"on {plural(int(of_dataset['n'][0]), 'image')}"
     made = f"read from disk ({one.key['stored']})" if one.key["stored"] else "made by nversion"
+    if one.key["stored"] == "as_released":
+        made = "made by nversion and stored as the released images were (JPEG, quality 85, 4:2:0)"
     if facts["of_corruptions"] is None:
         names = one.of_corruptions["corruption"].unique(maintain_order=True).to_list()
         these = listed([name.replace("_", " ") for name in names])
