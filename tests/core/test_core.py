@@ -174,3 +174,8 @@ def test_a_second_run_on_one_folder_is_refused_until_the_first_ends(tmp_path):
 def test_class_names_must_be_as_many_as_classes():
     with pytest.raises(UserError, match="3 class names for the label space 'x', found 2"):
         LabelSpace("x", 3, ("a", "b"))
+
+
+def test_an_error_is_one_line_whatever_its_names_hold():
+    error = UserError(expected="a file", found="a\n\x1b[31mb\udcff\u2028", next_step="rename it")
+    assert str(error) == "expected a file, found a\\n\\x1b[31mb\\udcff\\u2028; rename it"
