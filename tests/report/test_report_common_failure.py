@@ -14,6 +14,7 @@ import pytest
 from nversion.report.blocks import LeftOut
 from nversion.report.common_failure import mixtures, paragraph, verdict
 from nversion.report.figures.methodologies import covariance_rows, drawn_predictions, predictions
+from nversion.report.findings import what_fails_together
 from nversion.report.html import page
 from nversion.report.labels import NO_BREAK
 from nversion.report.schemas import EXTRA
@@ -140,6 +141,17 @@ def test_the_paragraph_gives_the_numbers_and_what_independence_would_give(hand_m
 
 def test_covariances_of_one_model_each_are_not_told_of_methodologies(hand_made: Build) -> None:
     assert "covariance" not in paragraph(_study(hand_made, across=0.10, within=(nan, 0.14), m=1), "family")
+
+
+def test_families_that_were_guessed_are_not_compared_where_trainings_are(hand_made: Build) -> None:
+    asked = {"settings": {"reliability": {"group_by": ["family", "training"]}}}
+    study = _grouped(hand_made(manifest=asked), [_row("A", "A", JOINT, 0.2) | {"grouping": "training"}])
+    assert what_fails_together(study) == [
+        "Whether mixing architecture families buys less common failure was not asked: no model's "
+        "architecture family is declared, and a guess from names carries no finding. A study file, or the "
+        "card of a weights file, declares it.",
+        "All models are of one training approach, so nothing can be said about mixing training approaches.",
+    ]
 
 
 def test_the_matrix_is_symmetric_and_has_a_question_mark_where_nothing_is_known(hand_made: Build) -> None:

@@ -66,13 +66,15 @@ def groupings(study: Study) -> list[str]:
 
 
 def not_grouped(study: Study) -> list[str]:
-    """Why no methodologies were compared, where the study asks for them and no card states them."""
+    """Why methodologies that the study asks for were not compared: no card states them."""
     asked = ((study.manifest.get("settings") or {}).get("reliability") or {}).get("group_by") or []
-    if not asked:
+    unknown = [fact for fact in asked if fact not in groupings(study)]
+    if not unknown:
         return []
-    facts = listed([GROUPINGS.get(fact, fact) for fact in asked], "or")
+    facts = listed([GROUPINGS.get(fact, fact) for fact in unknown], "or")
+    what = _PLURALS.get(unknown[0], unknown[0]) if len(unknown) == 1 else "methodologies"
     return [
-        f"Whether mixing methodologies buys less common failure was not asked: no model's {facts} is "
+        f"Whether mixing {what} buys less common failure was not asked: no model's {facts} is "
         "declared, and a guess from names carries no finding. A study file, or the card of a weights file, "
         "declares it."
     ]

@@ -218,7 +218,7 @@ def too_few_to_relate(study: Study) -> str:
 
 def what_fails_together(study: Study) -> list[str]:
     """Whether diversity of methodology bought less common failure, and what a voter lets pass."""
-    said = [verdict(study, grouping) for grouping in groupings(study)[:1]] or not_grouped(study)
+    said = [*not_grouped(study), *(verdict(study, grouping) for grouping in groupings(study)[:1])]
     if study.default_size is not None and not study.table("votes").is_empty():
         said += _silently_wrong(study)
     return said
