@@ -35,6 +35,7 @@ def reported(small, tmp_path_factory):
         models=[pool | {"names": NAMES, "families": FAMILIES}],
         attribution={"images": 20, "targets": ["predicted"]},
         ensembles={"sizes": [2, 3], "num_blocks": 12},
+        reliability={"group_by": ["family"]},
         representation=None,
     )
     with pytest.MonkeyPatch.context() as patch:
