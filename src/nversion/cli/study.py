@@ -75,12 +75,15 @@ source = "timm:deit_tiny_patch16_224.fb_in1k"
 #   source = "file:weights/a.safetensors"      # with its architecture and preprocessing:
 #   arch = "timm:resnet18"
 #   num_classes = 43
+#   weights = "ema"             # of a checkpoint with averaged weights as well; "plain" when left out
 #   label_space = "signs"
 #   preprocessing = { input_size = 64, mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }
 #   [[models]]
 #   source = "python:my_models.py:build"       # build(name) returns a module, or (module, preprocessing)
 #   names = ["small", "large"]
 #   label_space = "signs"
+# Models of timm see images of the size at which their weights were evaluated; or `size = "train"`.
+# `preprocessing = { resize = "pillow" }` resizes the canonical image to a model's size as Pillow does.
 # `plan` loads every model, so it downloads pretrained weights that are not in the cache yet.
 
 [ensembles]
