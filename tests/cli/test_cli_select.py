@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nversion.cli.main import main
-from nversion.core import UserError, read_record, write_record
+from nversion.core import UserError, fingerprint_file, read_record, write_record
 from nversion.core.sealed import read_records
 from nversion.report import read_study
 from nversion.study import Silent, parse_spec, run_study
@@ -257,3 +257,22 @@ def test_a_manifest_of_another_structure_is_one_sentence_though_its_seal_fits(fo
 
     for what, mutant in mutations.mutations_of(whole, seed=0, count=60, nulls=True):
         mutations.outcome(read, mutant, what)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("labels", "label", "x"),
+        ("labels", "label", None),
+        ("models", "params", b"x"),
+        ("conditions", "seed", 0.5),
+    ],
+)
+def test_columns_of_other_types_are_one_sentence_though_the_digest_fits(folder, name, column, value):
+    path = folder / "tables" / f"{name}.parquet"
+    pl.read_parquet(path).with_columns(pl.lit(value).alias(column)).write_parquet(path)
+    manifest = read_record(folder / "manifest.json")
+    manifest["tables"][name] = fingerprint_file(path)
+    write_record(folder / "manifest.json", manifest)
+    with pytest.raises(UserError, match=rf"columns of this version in .*{name}\.parquet, found .*{column}"):
+        compare(folder, "a", "b")

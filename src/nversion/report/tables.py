@@ -219,7 +219,7 @@ def read_study(folder: Path) -> Study:
             found="an empty table",
             next_step=f"run the study to its end: {run_again(folder)}",
         )
-    unlisted = sorted(set(frames["models"]["condition"]) - set(frames["conditions"]["condition"]))
+    unlisted = sorted(map(str, set(frames["models"]["condition"]) - set(frames["conditions"]["condition"])))
     if unlisted:
         raise UserError(
             expected=f"every condition of {table_path(folder, 'models')} in conditions.parquet",

@@ -104,8 +104,8 @@ def compare_in(
     corrected = holm(torch.tensor([row["p_value"] for row in rows], dtype=torch.float64)).tolist()
     rows = [{**row, "p_corrected": p} for row, p in zip(rows, corrected, strict=True)]
     first, second = named
-    names_of = [ensemble_name(members, study.model_names) for members in named]
-    return Comparison(*names_of, first, second, consensus, rows)
+    a_name, b_name = (ensemble_name(members, study.model_names) for members in named)
+    return Comparison(a_name, b_name, first, second, consensus, rows)
 
 
 def credits_of_each(

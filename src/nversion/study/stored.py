@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from nversion.core import UserError, inside
 from nversion.core.parts import finished_array
 from nversion.core.reasons import reason_of
-from nversion.core.study_files import MANIFEST, StudyFiles, run_again
+from nversion.core.study_files import MANIFEST, StudyFiles, run_again, table_path
 from nversion.data import Condition
 from nversion.ensembles import Ensembles
 from nversion.predictions import Predictions, StoredLogits, block_of_each_sample, offsets_folder
 
 from .plan import OpenStudy, ensembles_of, study_hash
+from .schemas import CONDITIONS, LABELS, MODELS, Schema
 from .spec import EnsemblesTable
 
 
@@ -112,9 +113,9 @@ def open_stored(folder: Path) -> StoredStudy:
         UserError: there is no finished study, or a file is not what its manifest says.
     """
     files = StudyFiles.open(folder)
-    labels, models = files.read("labels"), files.read("models")
+    labels, models = _read(files, "labels", LABELS), _read(files, "models", MODELS)
     try:
-        return _opened(files, labels, models, files.read("conditions"))
+        return _opened(files, labels, models, _read(files, "conditions", CONDITIONS))
     except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
         if isinstance(error, UserError):
             raise
@@ -123,6 +124,27 @@ def open_stored(folder: Path) -> StoredStudy:
             found=f"{type(error).__name__}: {reason_of(error)}",
             next_step=f"{run_again(folder)} writes them again; what is stored is not computed again",
         ) from error
+
+
+def _read(files: StudyFiles, name: str, schema: Schema) -> pl.DataFrame:
+    """A table, in the types that this version writes, with a value in every whole number but a count."""
+    frame = files.read(name)
+    whole = [
+        column for column, kind in schema.items() if kind == pl.Int64 and not column.startswith("changed")
+    ]
+    if dict(frame.schema) == dict(pl.Schema(schema)):
+        lacking = [column for column in whole if frame[column].null_count()]
+        found = f"no value of {', '.join(lacking)} in some row"
+    else:
+        lacking = [column for column, kind in schema.items() if frame.schema.get(column) != kind]
+        found = f"other columns or types: {', '.join(lacking or set(frame.columns) - set(schema))}"
+    if lacking or len(frame.columns) != len(schema):
+        raise UserError(
+            expected=f"the columns of this version in {table_path(files.folder, name)}",
+            found=found,
+            next_step=f"{run_again(files.folder)} with this version writes them",
+        )
+    return frame
 
 
 def _opened(
