@@ -1,11 +1,14 @@
 """Classifiers: what they count, what their fingerprint sees, and what they refuse."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
 
 from nversion.core import LabelSpace, UserError
 from nversion.models import Preprocessing, fingerprint_of, make_classifier
+from nversion.models.probe import count_macs
 
 PREPARE = Preprocessing(8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -256,3 +259,35 @@ def test_attention_is_counted_without_its_fast_path():
     # Four projections of 8 tokens and two products of 8 tokens with 8; then the head.
     assert classifier(Attending()).card.macs == 4 * 8 * 8 * 8 + 2 * 8 * 8 * 8 + 8 * 5
     assert torch.backends.mha.get_fastpath_enabled() == before
+
+
+def gmacs_and_published(name):
+    import torchvision
+
+    weights = next(iter(torchvision.models.get_model_weights(name)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of initialisations that will change
+        try:
+            with torch.device("meta"):
+                module = torchvision.models.get_model(name)
+        except NotImplementedError:  # RegNet computes its widths with tensors
+            module = torchvision.models.get_model(name).to("meta")
+    images_N3HW = torch.empty(1, 3, *2 * weights.transforms().crop_size, device="meta")
+    return count_macs(module.eval(), images_N3HW) / 1e9, weights.meta["_ops"]
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "vit_b_32", "swin_t", "maxvit_t", "resnet18", "mnasnet0_5"])
+def test_macs_are_those_that_torchvision_publishes(name):
+    found, published = gmacs_and_published(name)
+    assert found == pytest.approx(published, abs=0.00051)  # published to three digits
+
+
+@pytest.mark.slow
+def test_macs_of_all_classifiers_of_torchvision_are_those_that_it_publishes():
+    import torchvision
+
+    names = torchvision.models.list_models(module=torchvision.models)
+    # The largest three would have to be built with their weights.
+    names = [n for n in names if n not in ("regnet_y_128gf", "regnet_y_32gf", "regnet_x_32gf")]
+    off = {name: pair for name in names if abs((pair := gmacs_and_published(name))[0] - pair[1]) > 0.00051}
+    assert off == {}

@@ -96,6 +96,14 @@ def probe(module: nn.Module, preprocessing: Preprocessing, name: str) -> Probed:
     return Probed(counter.get_total_flops() // 2, outputs.float().cpu())
 
 
+def count_macs(module: nn.Module, images_N3HW: Tensor) -> int:
+    """Multiply-accumulate operations of a module for images on its device, which may be "meta"."""
+    counter = FlopCounterMode(display=False)
+    with _plain_attention(), torch.no_grad(), counter:
+        module(images_N3HW)
+    return int(counter.get_total_flops()) // 2
+
+
 def guard_of(logits_1C: Tensor) -> tuple[float, ...]:
     """The largest magnitude of some logits, then sums of them under fixed signs, as a short record of them.
 
