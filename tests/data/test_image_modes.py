@@ -1,5 +1,6 @@
 """Every kind of image file has one meaning in RGB, or an error that names the file."""
 
+import errno
 import os
 import pickle
 import struct
@@ -212,5 +213,16 @@ def test_lack_of_memory_names_the_image_and_is_no_fault_of_it(tmp_path, monkeypa
 
     monkeypatch.setattr("nversion.data.images._upright", too_little)
     with pytest.raises(UserError, match=r"enough memory to decode .*a.png, found none left; give") as caught:
+        decode_image(tmp_path / "a.png")
+    assert not isinstance(caught.value, UnreadableImageError)
+
+
+def test_too_few_file_handles_are_no_fault_of_an_image(tmp_path, monkeypatch):
+    def none_left(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.setattr("pathlib.Path.open", none_left)
+    with pytest.raises(UserError, match=r"expected to open .*a.png, found the limit on open files") as caught:
         decode_image(tmp_path / "a.png")
     assert not isinstance(caught.value, UnreadableImageError)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nversion.core import LabelSpace, fingerprint_file
 
 from .dataset import Dataset
-from .images import UnreadableImageError, decode_image
+from .images import decode_image, unopened
 
 
 class ImageFiles(Dataset):
@@ -38,4 +38,4 @@ class ImageFiles(Dataset):
         try:
             return fingerprint_file(path)
         except OSError as error:
-            raise UnreadableImageError(path, error.strerror or type(error).__name__) from error
+            raise unopened(error, path) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import struct
 from io import BytesIO
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from nversion.core import UserError
+from nversion.core.machine import machine_error
 from nversion.core.reasons import reason_of
 
 # Part of every data set's fingerprint: count up when the pixels of some file change meaning.
@@ -72,9 +74,7 @@ def decode_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         with path.open("rb") as stream:
             return _decoded(stream, str(path), max_pixels)
     except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = "no such file" if missing else error.strerror or type(error).__name__
-        raise UnreadableImageError(path, reason) from error
+        raise unopened(error, path) from error
 
 
 def decode_bytes(content: bytes, where: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -132,6 +132,14 @@ def _accepts(kind: str, prefix: bytes) -> bool:
     except (SyntaxError, IndexError, TypeError, struct.error):  # of less than it looks at
         return False
     return bool(answer) and not isinstance(answer, str)  # a text says what this Pillow was built without
+
+
+def unopened(error: OSError, path: Path) -> UserError:
+    """The error for a file that cannot be opened: the machine's fault, or the image's."""
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM) and (found := machine_error(error, path)):
+        return found
+    missing = isinstance(error, FileNotFoundError)
+    return UnreadableImageError(path, "no such file" if missing else error.strerror or type(error).__name__)
 
 
 def out_of_memory(where: str) -> UserError:
