@@ -41,11 +41,11 @@ def show(
     spec: Spec,
     as_json: Annotated[bool, typer.Option("--json", help="Print the subnets as JSON.")] = False,
 ) -> None:
-    """The choices of a supernet, and the size of its named subnets."""
-    from nversion.supernet import build_supernet, opened, read_spec
+    """The choices of a supernet, and the size of its named subnets; refuses what a training would refuse."""
+    from nversion.supernet import opened, read_spec, rehearse_supernet
 
     content = read_spec(spec)
-    network, preprocessing, _ = build_supernet(content, opened(content, spec.parent), spec.parent)
+    network, preprocessing = rehearse_supernet(content, opened(content, spec.parent), spec.parent)
     space = network.space
     if not as_json:
         for name in ("depth", "width", "expansion"):

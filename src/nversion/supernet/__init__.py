@@ -2,6 +2,7 @@
 
 from .examiner import Calibration, Examiner
 from .found import Found, calibrated, search_supernet
+from .plan import rehearse_supernet
 from .search import SearchProgress, SearchResult, search
 from .shrink import (
     SUPERNET,
@@ -33,6 +34,7 @@ __all__ = [
     "from_table_ii",
     "opened",
     "read_spec",
+    "rehearse_supernet",
     "search",
     "search_supernet",
     "subnet_of",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from nversion.core import UserError
-from nversion.core.tables import FileKind
+from nversion.core.tables import FileKind, read_json
 
 from .bootstrapnas_schema import (
     ALIGNMENT,
@@ -47,21 +46,9 @@ def read_bootstrapnas(path: Path) -> dict[str, Any]:
         UserError: the file cannot be read, is no JSON, or says something unknown, against NNCF's rules, or
             without a counterpart here.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UserError(
-            expected="a BootstrapNAS configuration",
-            found=f"{path}, which cannot be read ({reason})",
-            next_step="correct the path `bootstrapnas`",
-        ) from error
-    try:
-        content = json.loads(plain_json(text))
-    except json.JSONDecodeError as error:
-        raise UserError(
-            expected="JSON", found=f"{path}: {error}", next_step="mend that line and run again"
-        ) from error
+    content = read_json(
+        path, "a BootstrapNAS configuration", "correct the path `bootstrapnas`", plain=plain_json
+    )
     whole = BOOTSTRAPNAS.checked(Configuration, content, str(path)).bootstrapNAS
     check_dims(whole.training, str(path))
     tables = {

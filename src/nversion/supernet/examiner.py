@@ -143,6 +143,16 @@ def examiner_of(
         UserError: more images than there are, or an unknown corruption or severity.
     """
     part = dataset if table.count is None else dataset.subset(table.count, table.seed)
+    return Examiner(part, canonical, conditions_of(table, dataset), batch_size, device)
+
+
+def conditions_of(table: SearchTable, dataset: Dataset) -> list[Condition]:
+    """The conditions that a `[search]` table names.
+
+    Raises:
+        UserError: an unknown corruption or severity.
+    """
     conditions = [Condition(dataset.name)] if table.clean else []
-    conditions += [Condition(dataset.name, name, severity) for name, severity in table.corruptions.items()]
-    return Examiner(part, canonical, conditions, batch_size, device)
+    return conditions + [
+        Condition(dataset.name, name, severity) for name, severity in table.corruptions.items()
+    ]

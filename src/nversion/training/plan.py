@@ -98,7 +98,7 @@ def rehearse(
     given = None if teacher is None else teacher(images)
     context = Context(recipe, data.train.labels_N, num_classes, recipe.train.seeds[0], Facts())
     for stage in _stages(context):
-        with _told(f"a training step of {', '.join(facts[i].name for i in stage.members)}"):
+        with told(f"a training step of {', '.join(facts[i].name for i in stage.members)}"):
             own = Members(
                 [modules[i] for i in stage.members],
                 [facts[i].preprocessing for i in stage.members],
@@ -111,7 +111,7 @@ def rehearse(
             torch.autograd.backward(total(terms))
     if recipe.pretraining is not None:
         networks = [build_members(recipe, num_classes, recipe.pretraining.seed, base) for _ in range(2)]
-        with _told("a step of the pretraining"):
+        with told("a step of the pretraining"):
             rehearse_pretraining(recipe.pretraining, networks, images)
     return members
 
@@ -129,7 +129,7 @@ def _stages(context: Context) -> Iterator[Stage]:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def told(what: str) -> Iterator[None]:
     """What fails in code that nversion does not know becomes a sentence."""
     try:
         with forked_randomness(0):
