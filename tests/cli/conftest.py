@@ -22,7 +22,9 @@ def small():
 @pytest.fixture(scope="session")
 def nversion():
     """Start `nversion ARGUMENTS`; the process. `pause_s`: what each model of a small study waits a batch."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONWARNINGS": "default"}
+    # An interrupt may fall between the opening of a file and the block that closes it.
+    warnings = "default,ignore::ResourceWarning"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONWARNINGS": warnings}
 
     def start(*arguments, cwd=None, pause_s=0.0):
         return subprocess.Popen(

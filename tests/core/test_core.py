@@ -1,6 +1,7 @@
 """Registries, fingerprints, seeds, whole files, locks."""
 
 import errno
+import os
 import pickle
 import subprocess
 import sys
@@ -106,6 +107,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path, make):
+    make(tmp_path / "here")
+    before = (tmp_path / "here").stat().st_mode
+    with pytest.raises(UserError, match=r"here to be a file, or not to exist, found a (folder|device)"):
+        write_text(tmp_path / "here", "text")
+    assert (tmp_path / "here").stat().st_mode == before
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_full_disk_is_told_in_one_sentence(tmp_path, monkeypatch):

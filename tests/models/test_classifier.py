@@ -265,14 +265,16 @@ def gmacs_and_published(name):
     import torchvision
 
     weights = next(iter(torchvision.models.get_model_weights(name)))
+    (side,) = set(weights.transforms().crop_size)
+    settings = {"image_size": side} if name.startswith("vit_") else {}  # the others take any size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of initialisations that will change
         try:
             with torch.device("meta"):
-                module = torchvision.models.get_model(name)
+                module = torchvision.models.get_model(name, **settings)
         except NotImplementedError:  # RegNet computes its widths with tensors
             module = torchvision.models.get_model(name).to("meta")
-    images_N3HW = torch.empty(1, 3, *2 * weights.transforms().crop_size, device="meta")
+    images_N3HW = torch.empty(1, 3, side, side, device="meta")
     return count_macs(module.eval(), images_N3HW) / 1e9, weights.meta["_ops"]
 
 

@@ -104,7 +104,7 @@ def test_images_on_which_all_fail_are_those_of_the_stored_logits(finished):
     for group, members in (("all models", list(study.model_names)), ("chosen ensemble", chosen)):
         of_group = found.filter(group=group)
         said = {
-            name: np.stack([view.logits[view.model_names.index(m)].argmax(-1) for m in members])
+            name: np.stack([np.argmax(view.logits[view.model_names.index(m)], -1) for m in members])
             for name, view in study.predictions.items()
         }
         fail = {name: (said[name] != view.labels_N).all(0) for name, view in study.predictions.items()}

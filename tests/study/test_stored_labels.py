@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nversion.core import UserError
+from nversion.core.study_files import StudyFiles, write_manifest, write_table
 from nversion.study.stored import align, open_stored
 
 
@@ -24,10 +26,12 @@ def test_further_labels_follow_their_samples_past_unreadable_ones():
 
 
 def rewrite_labels(folder, change):
-    """The table of labels of a finished study, changed; its metadata stays."""
-    path = folder / "tables" / "labels.parquet"
-    facts = {key: value for key, value in pl.read_parquet_metadata(path).items() if key != "ARROW:schema"}
-    change(pl.read_parquet(path)).write_parquet(path, metadata=facts)
+    """The table of labels of a finished study, changed, as a run would have written it."""
+    files = StudyFiles.open(folder)
+    facts = pl.read_parquet_metadata(folder / "tables" / "labels.parquet")
+    facts = {key: value for key, value in facts.items() if key != "ARROW:schema"}
+    digest = write_table(folder, "labels", change(files.read("labels")), facts)
+    write_manifest(folder, files.manifest, {**files.digests, "labels": digest})
 
 
 @pytest.fixture
@@ -45,6 +49,7 @@ def test_a_finished_study_is_opened_with_its_further_labels(copied):
     }
 
 
-def test_a_study_without_that_column_is_opened_as_ever(copied):
+def test_a_study_without_that_column_is_of_another_version(copied):
     rewrite_labels(copied, lambda labels: labels.select("dataset", "sample_id", "label"))
-    assert all(view.accepted == {} for view in open_stored(copied).predictions.values())
+    with pytest.raises(UserError, match=r"columns of this version in .*labels\.parquet, found .*: accepted;"):
+        open_stored(copied)

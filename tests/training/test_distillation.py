@@ -70,6 +70,7 @@ def test_other_teachers_in_the_same_files_are_another_training(folder, tmp_path)
     content = tomllib.loads(RECIPE.read_text())
     content["data"]["train"]["count"], content["train"]["batch_size"] = 400, 32
     recipe = parse_recipe(content, "a test")["student"]
+    (tmp_path / "recipes").mkdir()
     copied = tmp_path / "runs" / "digits-distillation"
     shutil.copytree(folder, copied)
     teachers = copied / "teachers" / "seed-0"

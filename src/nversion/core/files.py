@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import UserError
 from .machine import machine_error
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # as `whole_file` has mkstemp name them
@@ -28,10 +29,17 @@ def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
             a later record tells that the file is whole, waiting for every single one may be left out.
 
     Raises:
+        UserError: `path` is a folder, a device or a pipe.
         UserError: the machine does not let it: a full disk, a limit on files or memory, no permission.
     """
     temporary = None
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(
+                expected=f"{path} to be a file, or not to exist",
+                found="a folder" if path.is_dir() else "a device or a pipe, which a file would replace",
+                next_step="give another path",
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         start = os.fsencode(path.name)[:_PREFIX_BYTES].decode("ascii", "replace").replace("\ufffd", "_")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{start}.", suffix=".tmp")
@@ -39,8 +47,11 @@ def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
         temporary = Path(name)
         yield temporary
         if flush:
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            descriptor = os.open(temporary, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         temporary.chmod(0o644)
         temporary.replace(path)
     except Exception as error:  # Rust's and torch's writers have types of their own for a full disk

@@ -52,7 +52,7 @@ def has_codec(corruption: str, side: int) -> bool:
         corruption: its name.
         side: pixels per side of the images.
 
-    >>> has_codec("fog", 224), has_codec("fog", 32), has_codec("pinch_and_twirl", 224)
+    >>> has_codec("fog", 224), has_codec("fog", 32), has_codec("plasma_noise", 224)
     (True, False, True)
     """
     name = CORRUPTIONS.aliases.get(corruption, corruption)

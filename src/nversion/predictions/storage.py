@@ -46,6 +46,10 @@ class StoredLogits:
         found: NDArray[Any] = values + (of_rows if isinstance(key, tuple) else of_rows[..., None])
         return found
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """All rows, for NumPy; takes the memory of all of them."""
+        return np.asarray(self[:], dtype)
+
 
 def to_storage(logits_NC: Tensor, storage: Storage) -> tuple[Tensor, Tensor | None]:
     """What is stored of float32 logits: the rows, and their offsets where they have any.
