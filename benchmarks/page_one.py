@@ -1,11 +1,11 @@
-"""Every number of a report's findings, computed from the stored logits again with NumPy and SciPy alone.
+"""Every number of a report's first page, computed from the stored logits again with NumPy and SciPy alone.
 
     python benchmarks/page_one.py FOLDER
 
-reads the findings of FOLDER/report.html, and FOLDER's logits, labels, inner products of attribution maps,
-facts of the models and settings. It computes each number of each finding as the documentation defines it, and
-fails where a sentence holds a number that it did not come to. Of nversion it takes `core.generator` alone,
-which defines the random halves, blocks and parts of the images.
+reads the findings and the table of accuracies of FOLDER/report.html, and FOLDER's logits, labels, inner
+products of attribution maps, facts of the models and settings. It computes each number as the documentation
+defines it, and fails where the page holds a number that it did not come to. Of nversion it takes
+`core.generator` alone, which defines the random halves, blocks and parts of the images.
 """
 
 from __future__ import annotations
@@ -561,12 +561,38 @@ def unexplained(sentence: str, fragments: Sequence[str]) -> Iterator[str]:
     yield from (f"found {number!r}" for number in re.findall(r"[+-]?\d[\d.,]*", " ".join(rest)))
 
 
+def accuracies(study: Stored) -> list[str]:
+    """The rows of the table of models: accuracies with Wilson's intervals, their mean change."""
+    rows = []
+    for i, model in enumerate(study.models):
+        right = [int(study.right[c][i].sum()) for c in study.conditions]
+        intervals = [wilson(count, study.num_images) for count in right]
+        cells = [
+            f"{100 * count / study.num_images:.1f} {100 * low:.1f}–{100 * high:.1f}"
+            for count, (low, high) in zip(right, intervals, strict=True)
+        ]
+        mean = np.mean([study.right[c][i].mean() for c in study.corrupted])
+        rows.append(" ".join([model, *cells, points(mean - study.right[study.clean][i].mean())]))
+    return rows
+
+
+def accuracies_of(page: str, num_conditions: int) -> list[str]:
+    """The same columns as they stand on the page."""
+    table = page[page.index("<tbody>", page.index("<caption><span>Top-1 accuracy on ")) :]
+    rows = re.findall(r"(?s)<tr>(.*?)</tr>", table[: table.index("</tbody>")])
+    cells = [re.findall(r"(?s)<t[hd][^>]*>(.*?)</t[hd]>", row)[: num_conditions + 2] for row in rows]
+    plain = [re.sub(r"<[^>]*>", "", " ".join(row).replace("<small>", " ")) for row in cells]
+    return [html.unescape(text).replace("−", "-") for text in plain]
+
+
 def check(folder: Path) -> list[str]:
     """What does not hold, a line each; none where every number is right."""
     study = Stored.read(folder)
-    sentences = findings_of((folder / "report.html").read_text(encoding="utf-8"))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    sentences = findings_of(page)
     assert len(sentences) == len(CHECKS), f"{len(sentences)} findings and {len(CHECKS)} checks"
-    return [
+    rows = itertools.zip_longest(accuracies(study), accuracies_of(page, len(study.conditions)))
+    return [f"expected {right!r}, found {said!r}" for right, said in rows if right != said] + [
         f"{of.__name__}: {problem} in {sentence!r}"
         for of, sentence in zip(CHECKS, sentences, strict=True)
         for problem in unexplained(sentence, of(study))
@@ -575,5 +601,5 @@ def check(folder: Path) -> list[str]:
 
 if __name__ == "__main__":
     problems = check(Path(sys.argv[1]))
-    print("\n".join(problems) or "every number of the findings is right")
+    print("\n".join(problems) or "every number of the findings and of the table of accuracies is right")
     sys.exit(bool(problems))

@@ -59,3 +59,12 @@ def test_a_number_that_is_wrong_by_its_last_figure_is_noticed(page_one, reported
     fragments = page_one.CHECKS[finding](page_one.Stored.read(reported))
     assert list(page_one.unexplained(said[finding], fragments)) == []
     assert list(page_one.unexplained(wrong, fragments)) != []
+
+
+def test_the_table_of_accuracies_follows_from_the_stored_logits(page_one, reported):
+    page = (reported / "report.html").read_text(encoding="utf-8")
+    study = page_one.Stored.read(reported)
+    rows = page_one.accuracies_of(page, len(study.conditions))
+    assert rows == page_one.accuracies(study)
+    assert [row.split()[0] for row in rows] == NAMES
+    assert len(rows[0].split()) == 1 + 2 * len(study.conditions) + 1
