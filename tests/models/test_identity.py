@@ -1,10 +1,12 @@
 """Whatever can change a logit changes the fingerprint; whatever cannot leaves it as it was."""
 
+import array
 import functools
 import io
 import subprocess
 import sys
 import types
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +118,35 @@ def sparse(k):
     return with_attribute(torch.eye(50).mul(k + 1).to_sparse())
 
 
+def ordered(k):
+    parts = [("first", nn.Flatten(1, 2)), ("second", nn.Flatten(2, 3))]
+    return nn.Sequential(OrderedDict(parts[::-1] if k else parts))
+
+
+def function_attribute(k):
+    def scaled(images):
+        return images * scaled.by
+
+    scaled.by = k
+    return with_attribute(scaled)
+
+
+def privately_slotted(k):
+    class _Slotted:
+        __slots__ = ("__scale",)
+
+        def __init__(self):
+            self.__scale = k
+
+    return with_attribute(_Slotted())
+
+
 MAKERS = {
+    "array of the standard library": lambda k: with_attribute(array.array("d", [k])),
+    "bytes that can change": lambda k: with_attribute(bytearray([k])),
+    "method of a list": lambda k: with_attribute([k].index),
+    "default of a mapping": lambda k: with_attribute(defaultdict(functools.partial(int, k))),
+    "masked array": lambda k: with_attribute(np.ma.array([1.0, 2.0], mask=[k, 0])),
     "plain attribute": with_attribute,
     "list of modules": lambda k: with_attribute([small(k)]),
     "dataclass": lambda k: with_attribute(Facts(k)),
@@ -135,6 +165,7 @@ MAKERS = {
         for make in (
             *(hidden_tensor, many_objects_deep, non_persistent, hooked, replaced_forward, slotted, sparse),
             *(class_of_a_closure, one_of_two_functions, dynamically_quantised, exported, weight_normalised),
+            *(ordered, function_attribute, privately_slotted),
         )
     },
 }

@@ -58,6 +58,17 @@ class Counting(nn.Module):
         return x
 
 
+class Initialised(nn.Module):
+    """Takes its scale from the first images that it sees, and keeps it."""
+
+    scale = None
+
+    def forward(self, x):
+        if self.scale is None:
+            self.scale = x.abs().mean()
+        return x / self.scale
+
+
 def network(*inner):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -90,7 +101,7 @@ def flipped_as_a_batch(images):
 
 RANDOM = "other ones when it is shown the same images again: it draws random numbers"
 ADAPTS = "other ones after it has seen images: it adapts while it runs"
-BATCH = "other ones in another batch: it uses what is beside an image"
+BATCH = "other ones in another batch: it uses what is beside an image or came first"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -103,6 +114,7 @@ BATCH = "other ones in another batch: it uses what is beside an image"
         (lambda: network(Says(private_noise)), RANDOM),
         (lambda: network(Adapting(8)), BATCH),
         (lambda: network(Centred()), ADAPTS),
+        (lambda: network(Initialised()), BATCH),
         (lambda: network(nn.BatchNorm2d(8, track_running_stats=False)), BATCH),
         (lambda: network(Says(lambda x: x - x.mean(0))), BATCH),
         (lambda: network(Says(lambda x: x + 0.2 * x[:1])), BATCH),

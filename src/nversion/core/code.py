@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from .fingerprint import fingerprint
@@ -120,9 +120,11 @@ def _class(kind: type, walk: Walk) -> list[object]:
 def _function(function: FunctionType, walk: Walk) -> list[object]:
     if not is_users(function):
         return ["function", _name(function), *_held(function, walk)]
+    attributes = {k: v for k, v in vars(function).items() if not k.startswith("_torch")}  # of its compiler
+    own = [walk(attributes)] if attributes else []
     # The bytecode, too: two functions without a name in one file are two functions.
     described = [*_source(function, walk), _bytecode(function.__code__)]
-    return ["function", described, walk(function.__defaults__), walk(function.__kwdefaults__)]
+    return ["function", described, walk(function.__defaults__), walk(function.__kwdefaults__), *own]
 
 
 @parts_of.register(MethodType)
@@ -131,8 +133,10 @@ def _method(method: MethodType, walk: Walk) -> list[object]:
 
 
 @parts_of.register(BuiltinFunctionType)
-def _builtin(function: BuiltinFunctionType, _: Walk) -> list[object]:
-    return ["function", _name(function)]
+def _builtin(function: BuiltinFunctionType, walk: Walk) -> list[object]:
+    owner = getattr(function, "__self__", None)  # of a function in a module, that module
+    bound = [] if owner is None or isinstance(owner, ModuleType) else [walk(owner)]
+    return ["function", _name(function), *bound]
 
 
 @parts_of.register(partial)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import enum
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import singledispatch
 from pathlib import PurePath
@@ -85,8 +87,10 @@ def _attributes(value: object) -> Iterator[tuple[str, object]]:
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
-                yield name, getattr(value, name)
+            is_private = name.startswith("__") and not name.endswith("__")
+            attribute = f"_{kind.__name__.lstrip('_')}{name}" if is_private else name  # as Python calls it
+            if name not in ("__dict__", "__weakref__") and hasattr(value, attribute):
+                yield attribute, getattr(value, attribute)
     yield from getattr(value, "__dict__", {}).items()
 
 
@@ -105,6 +109,8 @@ def _set(value: Any, _: Walk) -> object:
 @parts_of.register(Mapping)
 def _mapping(value: Any, walk: Walk) -> object:
     kind = _kind(value, walk, dict)
+    if isinstance(value, defaultdict):
+        kind.append(walk(value.default_factory))
     if all(type(key) is str for key in value):
         return ["mapping", *kind, *(part for key in sorted(value) for part in (key, walk(value[key])))]
     pairs = [[walk(key), walk(value[key])] for key in value]
@@ -113,6 +119,19 @@ def _mapping(value: Any, walk: Walk) -> object:
 
 def _kind(value: object, walk: Walk, *plain: type) -> list[object]:
     return [] if type(value) in plain else [walk(type(value))]
+
+
+@parts_of.register(bytearray)
+@parts_of.register(memoryview)
+@parts_of.register(array.array)
+def _buffer(value: Any, _: Walk) -> object:
+    view = memoryview(value)
+    return ["buffer", type(value).__name__, view.format, list(view.shape or ()), view.tobytes()]
+
+
+@parts_of.register(np.ma.MaskedArray)
+def _masked(value: Any, walk: Walk) -> object:
+    return ["masked", walk(value.data), walk(np.ma.getmaskarray(value)), walk(value.fill_value)]
 
 
 @parts_of.register(np.ndarray)

@@ -21,6 +21,7 @@ _SKIPPED = {
     *("_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks"),
     *("_load_state_dict_post_hooks", "_is_full_backward_hook"),
 }
+_PARTS = ("_parameters", "_buffers", "_modules")
 _HOOKS = re.compile(r"_(forward|backward)(_pre)?_hooks(_\w+)?")
 _CARDS = ("pretrained_cfg", "default_cfg")  # timm's notes on where weights come from
 _MANGLED = re.compile(r"_+torch_mangle_\d+\.|\s*#.*$", re.MULTILINE)
@@ -78,9 +79,11 @@ def _module(module: nn.Module, walk: Walk) -> object:
             held = {k: v for k, v in held.items() if k not in _CARDS}
     # Keys of hooks are handed out by a counter of the process: their order is all that counts.
     held |= {k: list(v.values()) for k, v in attributes.items() if _HOOKS.fullmatch(k) and v}
-    held |= {f"in {k}": attributes[k] for k in ("_parameters", "_buffers", "_modules") if attributes[k]}
-    held |= {"replaced": replaced} if (replaced := _replaced(type(module))) else {}
-    held |= {"state": state} if (state := _extra_state(module)) else {}
+    held |= {f"in {k}": attributes[k] for k in _PARTS if attributes[k]}
+    # Parts run in the order in which they were added, which the walk over a mapping leaves out.
+    held |= {f"order of {k}": list(attributes[k]) for k in _PARTS if len(attributes[k]) > 1}
+    held |= {"in class": replaced} if (replaced := _replaced(type(module))) else {}
+    held |= {"in state": state} if (state := _extra_state(module)) else {}
     return ["module", walk(type(module)), walk(held)]
 
 

@@ -38,7 +38,8 @@ def trial(
 ) -> Mapping[str, float]:
     """Try each classifier on a few probe images, and give the seconds that one takes it.
 
-    The same images go through it twice, in the opposite order, and two of them alone. What that
+    The same images go through it twice, in the opposite order, and two of them alone, these as the first that
+    it sees. What that
     changes in the classifier, running statistics for example, is given back, and so are global random
     generators. Plain float32 is used, on CUDA without TF32, whatever the run's mixed precision is.
 
@@ -88,7 +89,10 @@ def _tried(classifier: Classifier, images_N3HW: Tensor) -> float:
                 ) from error
             if not classifier.card.repeatable or not torch.isfinite(first_NC).all():
                 return min(times[1:])  # the run itself tells on which image logits are not finite
-            alone_2C = torch.cat([_alone(classifier, partial(run, images_N3HW[i : i + 1])) for i in (0, 1)])
+        # From the state before: what the first batch sets for good, another first batch sets otherwise.
+        with state_kept(module, weights=True):
+            alone_2C = torch.cat([_alone(classifier, partial(run, images_N3HW[i : i + 1])) for i in (1, 0)])
+        alone_2C = alone_2C.flip(0)
         draws = _random_state(images_N3HW.device) != before
         if _differs(first_NC, again_NC):
             with state_kept(module, weights=True):
@@ -128,8 +132,8 @@ _FOUND = {
     "again": "other ones when it is shown the same images again: it draws random numbers, as dropout or "
     "random crops do",
     "after": "other ones after it has seen images: it adapts while it runs",
-    "beside": "other ones in another batch: it uses what is beside an image, as batch norm without running "
-    "statistics or dynamic quantisation do",
+    "beside": "other ones in another batch: it uses what is beside an image or came first, as batch norm "
+    "without running statistics or dynamic quantisation do",
 }
 
 
