@@ -157,6 +157,13 @@ class Returns(nn.Module):
         ),
         ({"module": Returns(torch.ones(1, 5, 7, 7))}, r"found shape \(1, 5, 7, 7\) for one image"),
         ({"module": Returns(torch.full((1, 5), torch.nan))}, "finite logits from the classifier 'small'"),
+        (
+            {"module": Returns(torch.full((1, 5), 1e300, dtype=torch.float64))},
+            "finite logits from the classifier",
+        ),
+        ({"module": Returns(torch.ones(1, 0))}, r"one a class, from .* found float32 of shape \(1, 0\)"),
+        ({"module": Returns(torch.ones(1, 5) * 1j)}, "real numbers, .* found complex64"),
+        ({"module": Returns(torch.ones(1, 5).to_sparse())}, "real numbers, .*, torch.sparse_coo"),
     ],
 )
 def test_a_module_that_is_no_classifier_is_refused(settings, message):
@@ -165,6 +172,19 @@ def test_a_module_that_is_no_classifier_is_refused(settings, message):
 
 
 # --- kinds of modules
+
+
+def test_a_sparse_matrix_beside_the_weights_does_no_harm():
+    class Sparse(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("matrix", torch.eye(192)[:5].to_sparse())
+            self.again = self.matrix * 2
+
+        def forward(self, x):
+            return torch.sparse.mm(self.matrix + self.again, x.flatten(1).T).T
+
+    assert classifier(Sparse())(torch.ones(1, 3, 8, 8)).tolist() == [[3.0] * 5]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

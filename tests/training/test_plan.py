@@ -43,6 +43,17 @@ class Net(nn.Module):
 
 def build(classes=10, returns="logits"):
     return Net(classes, returns)
+
+def plain(kind):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
+    return {
+        "half": network.half,
+        "double": network.double,
+        "lazy": lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)),
+        "scripted": lambda: torch.jit.script(network),
+        "traced": lambda: torch.fx.symbolic_trace(network),
+        "exported": lambda: torch.export.export(network, (torch.rand(2, 3, 8, 8),)).module(),
+    }[kind]()
 """
 
 CONTENT = {
@@ -134,6 +145,31 @@ def test_a_plan_has_sizes_and_leaves_random_numbers_as_they_were(planned):
 def test_what_a_training_refuses_its_plan_refuses(planned, changes, sentence):
     with pytest.raises(UserError, match=sentence):
         planned(**changes)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("lazy", "the weights of the member 'net', found lazy layers without any"),
+        ("scripted", "a network that can be trained as the member 'net', found RecursiveScriptModule"),
+        ("exported", r"found GraphModule: Calling train\(\) is not supported"),
+    ],
+)
+def test_modules_that_cannot_be_trained_are_refused(planned, kind, sentence):
+    with pytest.raises(UserError, match=sentence):
+        planned(members=[{"arch": "python:net.py:plain", "name": "net", "args": {"kind": kind}}])
+
+
+@pytest.mark.parametrize("kind", ["half", "double", "traced"])
+def test_networks_of_another_kind_are_trained_in_float32(planned, tmp_path, kind):
+    member = {"arch": "python:net.py:plain", "name": "net", "args": {"kind": kind}}
+    planned(members=[member])
+    given = parse_recipe(copy.deepcopy(CONTENT) | {"members": [member]}, "a test")["try"]
+    (done,) = train_recipe(given, tmp_path / kind, base=tmp_path)
+    from safetensors.torch import load_file
+
+    assert load_file(done.members[0].path)["1.weight"].dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", ["../net", "a/b", "", ".", "a\nb", "x" * 201])

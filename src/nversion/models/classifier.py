@@ -120,7 +120,7 @@ def make_classifier(
         UserError: the module does not run on its input size, gives no finite (1, C) logits, gives
             probabilities unasked, or their number is not that of the label space.
     """
-    _check_initialised(module, name)
+    check_initialised(module, f"the classifier {name!r}")
     as_float32(evaluating(module))
     # Before it runs: a run may leave traces, such as caches.
     identity = fingerprint_of(module, preprocessing, code, outputs)
@@ -177,11 +177,16 @@ def as_float32(module: nn.Module) -> nn.Module:
     return module
 
 
-def _check_initialised(module: nn.Module, name: str) -> None:
+def check_initialised(module: nn.Module, what: str) -> None:
+    """Refuse lazy layers that have no weights yet.
+
+    Raises:
+        UserError: it has some; `what` is the module's name in the error.
+    """
     lazy = [key for key, value in [*module.named_parameters(), *module.named_buffers()] if is_lazy(value)]
     if lazy:
         raise UserError(
-            expected=f"the weights of the classifier {name!r}",
+            expected=f"the weights of {what}",
             found=f"lazy layers without any, such as {lazy[0]!r}",
             next_step="run the module once on an image and load its weights before it is returned",
         )

@@ -87,7 +87,15 @@ def probe(module: nn.Module, preprocessing: Preprocessing, name: str) -> Probed:
             found=f"{found} for one image",
             next_step="wrap the module so that it returns the logits alone",
         )
-    if not torch.isfinite(outputs).all():
+    plain = outputs.layout == torch.strided and not (outputs.is_quantized or outputs.is_complex())
+    if not plain or outputs.shape[1] == 0:
+        raise UserError(
+            expected=f"real numbers, one a class, from the classifier {name!r}",
+            found=f"{str(outputs.dtype).removeprefix('torch.')} of shape {tuple(outputs.shape)}"
+            + ("" if outputs.layout == torch.strided else f", {outputs.layout}"),
+            next_step="wrap the module so that it returns its logits as a dense floating-point tensor",
+        )
+    if not torch.isfinite(outputs.float()).all():
         raise UserError(
             expected=f"finite logits from the classifier {name!r}",
             found="infinite ones or NaN for a test image",
@@ -222,17 +230,20 @@ def state_kept(module: nn.Module, *, weights: bool = False) -> Iterator[None]:
 
 
 def _remembered(module: nn.Module, weights: bool) -> Callable[[], None]:
-    tensors = [(tensor, tensor.detach().clone()) for tensor in module.buffers()]
-    tensors += [(p, p.detach().clone()) for p in module.parameters() if weights]
+    held_tensors = list(module.buffers()) + (list(module.parameters()) if weights else [])
     attributes: list[tuple[nn.Module, dict[str, Any]]] = []
     for part in module.modules():
         if isinstance(part, torch.jit.ScriptModule):
             continue
         held = {key: value for key, value in vars(part).items() if key != "_modules"}
-        tensors += [(v, v.detach().clone()) for v in held.values() if isinstance(v, Tensor)]
+        held_tensors += [value for value in held.values() if isinstance(value, Tensor)]
         attributes.append(
             (part, {k: copy.copy(v) if isinstance(v, _CONTAINERS) else v for k, v in held.items()})
         )
+
+    # Sparse and nested ones, which torch cannot compare, are not written to in place.
+    dense = [t for t in held_tensors if t.layout == torch.strided and not t.is_nested]
+    tensors = [(tensor, tensor.detach().clone()) for tensor in dense]
 
     def restore() -> None:
         for part, held in attributes:

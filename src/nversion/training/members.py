@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nversion.core import UserError, did_you_mean, fingerprint
+from nversion.core.reasons import reason_of
 from nversion.losses.base import Needs
 from nversion.models import Preprocessing, make_classifier
+from nversion.models.classifier import as_float32, check_initialised
 from nversion.models.sources.file import load_file
 from nversion.models.weights import build_architecture
 
@@ -186,11 +188,24 @@ def _built(
         if table.weights is not None
         else build_architecture(table.arch, classes, table.args, where, base, None, seed)
     )
-    loaded.module.requires_grad_(True).train()
+    module = _trainable(loaded.module, where)
     preprocessing = preprocessing_of(loaded.preprocessing, recipe.preprocessing, recipe.canonical.size)
     # Of the library's own weights the notes are about sizes, which a recipe sets.
     notes = loaded.notes if table.weights is not None else ()
-    return loaded.module, preprocessing, loaded.code, notes
+    return module, preprocessing, loaded.code, notes
+
+
+def _trainable(module: nn.Module, where: str) -> nn.Module:
+    """The module in float32 and training mode, its parameters with gradients."""
+    check_initialised(module, where)
+    try:
+        return as_float32(module).requires_grad_(True).train()
+    except (RuntimeError, NotImplementedError) as error:  # of scripted modules; of exported programs
+        raise UserError(
+            expected=f"a network that can be trained as {where}",
+            found=f"{type(module).__name__}: {reason_of(error)}",
+            next_step="name a function that returns the module that was scripted or exported",
+        ) from error
 
 
 def code_of(arch: str, args: Mapping[str, Any], base: Path) -> str:
