@@ -233,6 +233,12 @@ def test_probabilities_that_are_given_as_logits_are_refused(scale):
         classifier(nn.Sequential(network(), Percent()))
 
 
+def test_values_as_a_sigmoid_has_them_are_noted():
+    noted = classifier(nn.Sequential(network(), nn.Sigmoid())).card.notes
+    assert len(noted) == 1 and "lie between 0 and 1, as a sigmoid's do" in noted[0]
+    assert classifier().card.notes == ()
+
+
 def test_logarithms_of_probabilities_are_taken_and_the_card_says_so():
     images_N3HW = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     made = classifier(nn.Sequential(network(), nn.Softmax(1)), outputs="probabilities")

@@ -125,7 +125,7 @@ def make_classifier(
     # Before it runs: a run may leave traces, such as caches.
     identity = fingerprint_of(module, preprocessing, code, outputs)
     probed = probe(module, preprocessing, name)
-    check_outputs(module, preprocessing, probed, outputs, name)
+    notes = (*notes, *check_outputs(module, preprocessing, probed, outputs, name))
     num_outputs = probed.outputs_1C.shape[1]
     if label_space is None:
         if num_outputs != KNOWN_LABEL_SPACES[IMAGENET]:

@@ -140,14 +140,18 @@ def look_like_probabilities(outputs_NC: Tensor) -> bool:
 
 def check_outputs(
     module: nn.Module, preprocessing: Preprocessing, probed: Probed, outputs: str, name: str
-) -> None:
+) -> tuple[str, ...]:
     """Check that outputs are what they are said to be; several images are asked where one looks wrong.
+
+    Returns:
+        A note where they may be something else: a sigmoid's values are not known from those of cosines.
 
     Raises:
         UserError: probabilities where logits are expected, or the other way round.
     """
     found_NC = probed.outputs_1C
-    if look_like_probabilities(found_NC) and outputs == "logits":
+    suspect = look_like_probabilities(found_NC) or _within_one(found_NC)
+    if suspect and outputs == "logits":
         images_N3HW = probe_images(8, preprocessing.input_size).to(device_of(module))
         try:
             with quietly(module), torch.no_grad():
@@ -169,6 +173,16 @@ def check_outputs(
             "for a test image",
             next_step="take the setting out: logits and log-probabilities need none",
         )
+    if outputs == "logits" and suspect and _within_one(found_NC):
+        return (
+            "all outputs for the test images lie between 0 and 1, as a sigmoid's do: they are taken as "
+            "logits, so calibration and consensus of probabilities are wrong if they are none",
+        )
+    return ()
+
+
+def _within_one(outputs_NC: Tensor) -> bool:
+    return bool(((outputs_NC >= 0) & (outputs_NC <= 1)).all() and (outputs_NC > 0).any())
 
 
 def device_of(module: nn.Module) -> torch.device:
