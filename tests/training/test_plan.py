@@ -101,6 +101,18 @@ def test_a_plan_has_sizes_and_leaves_random_numbers_as_they_were(planned):
             {"optimizer": {"name": "sgd", "learning_rate": -1.0}},
             "sound settings of the optimizer 'sgd', found Invalid learning rate: -1.0; correct them",
         ),
+        (
+            {"optimizer": {"name": "sgd", "learning_rate": 1e300}},
+            "a 'learning_rate' of the optimizer 'sgd' up to 1e.06, found 1e.300; correct it",
+        ),
+        (
+            {"train": CONTENT["train"] | {"seeds": [1, 1]}},
+            "each seed stands for a run of its own: name it once",
+        ),
+        (
+            {"train": CONTENT["train"] | {"epochs": 10**9}},
+            "train.epochs in a test, found 1000000000 .Input should be less than or equal to 1000000",
+        ),
         ({"schedule": {"name": "cosin"}}, "a known schedule, found 'cosin'; did you mean 'cosine'"),
         ({"schedule": {"name": "step", "every": 0}}, "a number of epochs, `every`, above 0, found 0"),
         (

@@ -179,8 +179,8 @@ def settings_of(stated: Stated) -> str:
 def absolute(arch: str, base: Path) -> str:
     """The architecture wherever the file that names it will lie.
 
-    >>> absolute("python:nets.py:build", Path("/work")), absolute("timm:resnet18", Path("/work"))
-    ('python:/work/nets.py:build', 'timm:resnet18')
+    >>> absolute("python:nets.py:build", Path("/models")), absolute("timm:resnet18", Path("/models"))
+    ('python:/models/nets.py:build', 'timm:resnet18')
     """
     where, _, function = arch.removeprefix("python:").rpartition(":")
     return f"python:{resolve(Path(where), base).resolve()}:{function}" if where.endswith(".py") else arch

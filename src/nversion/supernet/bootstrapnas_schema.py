@@ -48,7 +48,7 @@ class StageDescription(Table):
     """An entry of `list_stage_descriptions`."""
 
     train_dims: list[NncfDimension] = Field(default=["kernel"])
-    epochs: int = Field(1, ge=1)
+    epochs: int = Field(1, ge=1, le=1_000_000)
     depth_indicator: int = Field(1, ge=1)
     width_indicator: int = Field(1, ge=1)
     reorg_weights: bool = False

@@ -42,7 +42,7 @@ class StageTable(Table):
     """`[[stages]]`: part of the shrinking; what is not in `dims` stays at its largest."""
 
     dims: list[Dimension] = Field(default_factory=list)  # none: the largest alone is trained
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=1_000_000)
     max_skips: int | None = Field(None, ge=0)  # blocks that a stage may leave off; None: all that may be
     num_widths: int | None = Field(None, ge=1)  # choices of each width, from the greatest; None: all
     reorganise: bool = False  # sort channels by importance first

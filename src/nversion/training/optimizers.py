@@ -22,6 +22,9 @@ Schedule = Callable[[float, int], float]
 SCHEDULES: Registry[Callable[..., Schedule]] = Registry("schedule", "nversion.schedules")
 
 
+LARGEST_SETTING = 1e6
+
+
 def make_optimizer(
     spec: Mapping[str, Any], parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 ) -> Optimizer:
@@ -32,6 +35,14 @@ def make_optimizer(
     """
     name, settings = named_settings(spec, "the optimizer", OPTIMIZERS)
     what = f"the optimizer {name!r}"
+    for key, value in settings.items():
+        # A step overflows float32 long before; a training that runs and diverges is another matter.
+        if isinstance(value, int | float) and abs(value) > LARGEST_SETTING:
+            raise UserError(
+                expected=f"a {key!r} of {what} up to {LARGEST_SETTING:g}",
+                found=repr(value),
+                next_step="correct it",
+            )
     try:
         return call_with_settings(OPTIMIZERS[name], settings, what, parameters=list(parameters))
     except UserError:

@@ -21,7 +21,7 @@ class TrainTable(Table):
     """`[train]`: how long, in which batches, from which seeds, on what."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=1_000_000)
     batch_size: int = Field(64, ge=2)  # batch norm needs two
     seeds: list[Seed] = Field([0], min_length=1)  # each repeats the whole run
     accumulate: int = Field(1, ge=1)  # batches whose gradients are summed before a step
@@ -38,6 +38,13 @@ class TrainTable(Table):
     when_diverged: Literal["stop", "keep"] = "stop"  # keep: the last good weights become the result
     checkpoint_steps: int = Field(500, ge=1)  # and at the end of every epoch
     tensorboard: bool = False  # the diary as scalars, too
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("each seed stands for a run of its own: name it once")
+        return seeds
 
     @field_validator("devices")
     @classmethod
@@ -122,7 +129,7 @@ class PretrainingTable(Table):
     """
 
     method: Literal["dino"] = "dino"
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=1_000_000)
     batch_size: int = Field(64, ge=2)
     seed: Seed = 0  # of the backbone; the seeds of [train] are the classifier's
     optimizer: dict[str, Any] = Field(default_factory=lambda: {"name": "adamw", "learning_rate": 5e-4})
