@@ -44,7 +44,9 @@ def state(tmp_path):
     (tmp_path / "nets.py").write_text(CODE)
     scope = {}
     exec(CODE, scope)
-    return scope["build"]().state_dict()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return scope["build"]().state_dict()
 
 
 def under(prefix, state):

@@ -189,7 +189,7 @@ def test_blur_keeps_flat_images_and_solarizing_inverts_the_bright_half():
             "a network that ends in a linear classifier to pretrain its backbone, found Conv2d",
         ),
         (
-            {"pretraining": {"optimizer": {"name": "sgd", "learning_rate": 1e30}, "clip": None}},
+            {"pretraining": {"optimizer": {"name": "sgd", "learning_rate": 1e6}, "clip": None}},
             "a finite loss",
         ),
     ],
