@@ -33,11 +33,11 @@ from explained_resilience import (
 from PIL import Image
 
 from nversion.core import generator
+from nversion.evaluation.measure import ConditionResult
+from nversion.evaluation.trends import correlations
 from nversion.reliability import effective_robustness, group_robustness
 from nversion.study import open_study, read_spec
-from nversion.study.measure import ConditionResult
 from nversion.study.run import open_predictions
-from nversion.study.trends import correlations
 from nversion.study.write import measure
 
 SPLITS = 200

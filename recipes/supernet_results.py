@@ -32,9 +32,9 @@ from heterogeneous_results import (
 from nversion.core import generator
 from nversion.data import Canonical, open_dataset
 from nversion.ensembles import Ensembles
-from nversion.models.supernets import known_subnets, read_supernet, statistics_of
-from nversion.supernet import SUPERNET, SearchTable, read_spec
-from nversion.supernet.examiner import examiner_of
+from nversion.supernet.files import known_subnets, read_supernet, statistics_of
+from nversion.supernet.nas import SUPERNET, SearchTable, read_spec
+from nversion.supernet.nas.examiner import examiner_of
 
 RESAMPLES = 2000
 

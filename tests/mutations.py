@@ -193,7 +193,7 @@ def _change(document: Document, rng: random.Random, nulls: bool) -> str:
 def readers(root: Path) -> Iterator[tuple[str, Callable[[Document], object], Document]]:
     """Every file of tables in `recipes/` and the study template, with the function that reads its tables."""
     from nversion.study.spec import parse_spec
-    from nversion.supernet.spec import parse_spec as parse_supernet
+    from nversion.supernet.nas.spec import parse_spec as parse_supernet
     from nversion.training.recipe import parse_recipe
 
     for path in sorted((root / "recipes").glob("*.toml")):

@@ -16,11 +16,17 @@ _PACKAGES = (
     "data",
     "diversity",
     "ensembles",
+    "evaluation",
+    "losses",
     "models",
     "predictions",
     "reliability",
     "report",
+    "representations",
+    "selection",
+    "severity_search",
     "study",
+    "supernet",
     "training",
 )
 

@@ -11,15 +11,16 @@ import pytest
 from nversion.cli.main import main
 from nversion.core import UserError, fingerprint_file, read_record, write_record
 from nversion.core.sealed import read_records
+from nversion.core.study_files import read_table
+from nversion.evaluation.compare import compare
+from nversion.evaluation.schemas import SELECTION_SPLITS
 from nversion.report import read_study
+from nversion.selection.contenders import Request
+from nversion.selection.front import FRONT
+from nversion.selection.select import SELECTION, select_in
 from nversion.study import Silent, parse_spec, run_study
-from nversion.study.compare import compare
-from nversion.study.contenders import Request
-from nversion.study.front import FRONT
-from nversion.study.schemas import SELECTION_SPLITS
-from nversion.study.select import SELECTION, select_in, write_selection
+from nversion.study.choose import write_selection
 from nversion.study.stored import open_stored
-from nversion.study.tables import read_table
 
 ZOO = """
 import torch
@@ -252,7 +253,7 @@ def test_a_manifest_of_another_structure_is_one_sentence_though_its_seal_fits(fo
 
     def read(mutant):
         write_record(manifest, json.loads(json.dumps(mutant, default=str)))
-        compare(folder, "a", "b")
+        compare(open_stored(folder), "a", "b")
         read_study(folder)
 
     for what, mutant in mutations.mutations_of(whole, seed=0, count=60, nulls=True):
@@ -275,4 +276,4 @@ def test_columns_of_other_types_are_one_sentence_though_the_digest_fits(folder, 
     manifest["tables"][name] = fingerprint_file(path)
     write_record(folder / "manifest.json", manifest)
     with pytest.raises(UserError, match=rf"columns of this version in .*{name}\.parquet, found .*{column}"):
-        compare(folder, "a", "b")
+        compare(open_stored(folder), "a", "b")

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from nversion.core import UserError
+from nversion.core.reporter import Silent
 from nversion.data import Condition, ReleasedCondition, has_codec, write_tree
 from nversion.data.released import through_codec
 from nversion.study import parse_spec, say_released
 from nversion.study.images import corrupted_conditions, trees_of
-from nversion.study.reporter import Silent
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 40, 40), dtype=np.uint8))
 

@@ -16,11 +16,13 @@ from torch import nn
 from nversion.cli import main
 from nversion.core import UserError
 from nversion.data import Canonical, open_dataset
-from nversion.elastic import Elasticity, ElasticNetwork, extract
 from nversion.models import load_classifier
 from nversion.models.card import Lineage
 from nversion.models.preprocessing import Preprocessing
-from nversion.models.supernets import (
+from nversion.models.tensors import read_tensors, write_tensors
+from nversion.models.weights import read_weights
+from nversion.supernet.elastic import Elasticity, ElasticNetwork, extract
+from nversion.supernet.files import (
     known_subnets,
     read_supernet,
     save_statistics,
@@ -28,8 +30,6 @@ from nversion.models.supernets import (
     save_supernet,
     subnets_folder,
 )
-from nversion.models.tensors import read_tensors, write_tensors
-from nversion.models.weights import read_weights
 from nversion.training.small_networks import build
 
 ARCH = "python:nversion.training.small_networks:build"

@@ -10,7 +10,7 @@ import pytest
 from nversion.core import UserError
 from nversion.core.tables import Table, read_json, read_toml
 from nversion.study.spec import read_spec as read_study
-from nversion.supernet import read_spec as read_supernet
+from nversion.supernet.nas import read_spec as read_supernet
 from nversion.training import read_recipe
 from nversion.training.recipe import parse_recipe
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from torchvision.models import resnet50
 
-from nversion.elastic import ElasticNetwork
-from nversion.supernet import TABLE_II, read_spec, subnet_of
+from nversion.supernet.elastic import ElasticNetwork
+from nversion.supernet.nas import TABLE_II, read_spec, subnet_of
 from nversion.training.small_networks import build
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from nversion.attribution import GramSums
-from nversion.study.agreement import attribution_agreement
+from nversion.evaluation.agreement import attribution_agreement
 
 MODELS = ["a", "b", "c", "d", "e", "f"]
 NUM_SAMPLES, NUM_BLOCKS = 40, 10

@@ -9,9 +9,9 @@ import torch
 from nversion.attribution import attribute, gram
 from nversion.core import UserError
 from nversion.models import Classifier
+from nversion.predictions import grams as attributions
 from nversion.predictions import run as run_models
-from nversion.study import attributions
-from nversion.study.attributions import GramWriter, attribution_costs, metric_name
+from nversion.predictions.grams import GramWriter, attribution_costs, metric_name
 from nversion.study.plan import open_study
 from nversion.study.spec import AttributionTable
 

@@ -11,10 +11,10 @@ from polars.testing import assert_frame_equal
 from nversion.corruptions import published
 from nversion.data import Condition
 from nversion.ensembles import CREDITS
-from nversion.study.benchmark import benchmark_tables
-from nversion.study.published import Baseline, PublishedErrors
-from nversion.study.severities import severities_table
-from nversion.study.studied import Contenders, RightAnswers, studied_corruptions
+from nversion.evaluation.benchmark import benchmark_tables
+from nversion.evaluation.published import Baseline, PublishedErrors
+from nversion.evaluation.severities import severities_table
+from nversion.evaluation.studied import Contenders, RightAnswers, studied_corruptions
 
 NUM_IMAGES, NUM_BLOCKS = 120, 10
 CONTENDERS = Contenders([["a"], ["b"], ["c"], ["a", "b"], ["a", "c"]], "average", 3, [4])
@@ -220,7 +220,7 @@ def test_chunks_of_contenders_give_the_same_rows(monkeypatch):
     baseline = Baseline("b", model=1)
     whole = [*benchmark_tables(answers, CONTENDERS, baseline).values(), severities_table(answers, CONTENDERS)]
     for module in ("benchmark", "severities"):
-        monkeypatch.setattr(f"nversion.study.{module}.CELLS", 1)
+        monkeypatch.setattr(f"nversion.evaluation.{module}.CELLS", 1)
     parts = [*benchmark_tables(answers, CONTENDERS, baseline).values(), severities_table(answers, CONTENDERS)]
     for one, other in zip(whole, parts, strict=True):
         keys = [name for name, kind in one.schema.items() if not kind.is_float()]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from nversion.core import UserError
+from nversion.severity_search.search import asked_corruptions, calibrate, grid_of, open_reference, to_file
 from nversion.study import make_plan, open_study, parse_spec, read_pool_spec, trees_of
-from nversion.study.calibrate import asked_corruptions, calibrate, grid_of, open_reference, to_file
 from nversion.study.images import with_calibrated
 
 MODELS_PY = """

@@ -6,10 +6,10 @@ from scipy import stats
 
 from nversion.core import UserError
 from nversion.data import Condition
+from nversion.evaluation.compare import compare
+from nversion.evaluation.stored import StoredStudy
 from nversion.predictions import Predictions, block_of_each_sample
-from nversion.study.compare import compare_in
 from nversion.study.spec import EnsemblesTable
-from nversion.study.stored import StoredStudy
 
 CONDITIONS = (Condition("val"), Condition("val", "lines", 1.0), Condition("val", "plasma_noise", 2.0))
 NAMES = ("resnet18", "resnet50", "vit", "mixer+")
@@ -59,7 +59,7 @@ def study(logits, labels_N):
     ],
 )
 def test_counts_and_tests_are_those_of_the_predictions(study, logits, labels_N, a, b, members):
-    comparison = compare_in(study, a, b)
+    comparison = compare(study, a, b)
     assert [row["condition"] for row in comparison.rows] == [c.name for c in CONDITIONS]
     for row in comparison.rows:
         a_N, b_N = (logits[row["condition"]][m].mean(0).argmax(-1) == labels_N for m in members)
@@ -76,17 +76,17 @@ def test_counts_and_tests_are_those_of_the_predictions(study, logits, labels_N, 
 
 
 def test_p_values_are_corrected_for_the_number_of_conditions(study):
-    rows = compare_in(study, "vit", "resnet50").rows
+    rows = compare(study, "vit", "resnet50").rows
     p = np.array([row["p_value"] for row in rows])
     order = p.argsort()
     expected = np.minimum(1, np.maximum.accumulate(p[order] * [3, 2, 1]))
     assert np.array([row["p_corrected"] for row in rows])[order] == pytest.approx(expected)
-    (alone,) = compare_in(study, "vit", "resnet50", patterns=["lines"]).rows
+    (alone,) = compare(study, "vit", "resnet50", patterns=["lines"]).rows
     assert alone["p_corrected"] == alone["p_value"] == p[1]
 
 
 def test_a_shared_tie_of_a_vote_counts_its_expected_accuracy(study, logits, labels_N):
-    row = compare_in(study, "resnet18 + vit", "vit", consensus="vote", patterns=["clean"]).rows[0]
+    row = compare(study, "resnet18 + vit", "vit", consensus="vote", patterns=["clean"]).rows[0]
     first_N, vit_N = (logits["val/clean"][m].argmax(-1) == labels_N for m in (0, 2))
     # Two members: right together 1, one of them ½, for a wrong one wins half of the ties.
     expected_N = (first_N.astype(float) + vit_N) / 2
@@ -100,28 +100,28 @@ def test_further_accepted_labels_count_as_right(logits, labels_N):
     for members, name in (([1, 2], "resnet50 + vit"), ([0], "resnet18")):
         predicted_N = logits["val/clean"][members].mean(0).argmax(-1)
         right_N = [p == labels_N[i] or p in accepted.get(i, ()) for i, p in enumerate(predicted_N)]
-        row = compare_in(study_of(logits, labels_N, accepted), name, "mixer+").rows[0]
+        row = compare(study_of(logits, labels_N, accepted), name, "mixer+").rows[0]
         assert row["a_top1"] == pytest.approx(np.mean(right_N))
 
 
 def test_the_bootstrap_does_not_depend_on_which_conditions_are_asked_for(study):
-    all_rows = compare_in(study, "vit", "resnet18").rows
-    (lines,) = compare_in(study, "vit", "resnet18", patterns=["lines-*"]).rows
+    all_rows = compare(study, "vit", "resnet18").rows
+    (lines,) = compare(study, "vit", "resnet18", patterns=["lines-*"]).rows
     assert (lines["bootstrap_low"], lines["high"]) == (all_rows[1]["bootstrap_low"], all_rows[1]["high"])
-    (other,) = compare_in(study, "vit", "resnet18", patterns=["lines-*"], seed=1).rows
+    (other,) = compare(study, "vit", "resnet18", patterns=["lines-*"], seed=1).rows
     assert other["bootstrap_low"] == pytest.approx(lines["bootstrap_low"], abs=0.02)
 
 
 def test_contenders_that_no_image_tells_apart_have_p_one_and_no_bootstrap(logits, labels_N):
     same = {name: np.stack([x[0], x[0], x[2], x[3]]) for name, x in logits.items()}
-    for row in compare_in(study_of(same, labels_N), "resnet18", "resnet50").rows:
+    for row in compare(study_of(same, labels_N), "resnet18", "resnet50").rows:
         assert (row["difference"], row["p_value"], row["p_corrected"]) == (0, 1, 1)
         assert np.isnan([row["bootstrap_low"], row["bootstrap_high"]]).all()
         assert row["low"] == -row["high"] < 0
 
 
 def test_members_are_named_in_the_order_of_the_study(study):
-    comparison = compare_in(study, "vit, resnet18", "mixer+")
+    comparison = compare(study, "vit, resnet18", "mixer+")
     assert (comparison.a, comparison.b) == ("resnet18 + vit", "mixer+")
 
 
@@ -138,4 +138,4 @@ def test_members_are_named_in_the_order_of_the_study(study):
 )
 def test_what_cannot_be_compared_is_one_sentence(study, a, b, options, message):
     with pytest.raises(UserError, match=message):
-        compare_in(study, a, b, **options)
+        compare(study, a, b, **options)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nversion.study.crossing import Crossing, NoCrossing, Point, Wanted, first_crossing
+from nversion.severity_search.crossing import Crossing, NoCrossing, Point, Wanted, first_crossing
 
 GRID = [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
 

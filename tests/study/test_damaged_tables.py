@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from nversion.core import UserError
+from nversion.core.study_files import read_table
 from nversion.report import read_study
 from nversion.study import run_study
-from nversion.study.tables import read_table
 
 
 class Heard:

@@ -7,9 +7,9 @@ import torch
 
 from nversion.core import LabelSpace
 from nversion.ensembles import Ensembles
+from nversion.evaluation.design import methodologies_of, stated
 from nversion.models import Card
 from nversion.reliability import predict_from_other_models
-from nversion.study.design import methodologies_of, stated
 from nversion.study.spec import ReliabilityTable
 
 BLANK = Card("", "CNN", "supervised", 1, 1, LabelSpace("x", 2), "test", 8)

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from nversion.ensembles import CREDITS, Ensembles, evaluate
+from nversion.evaluation.compare import _numbers as compared
+from nversion.evaluation.compare import credits_of_each
+from nversion.evaluation.evidence import comparisons_table
+from nversion.evaluation.measure import measure_condition
+from nversion.evaluation.tables import ensembles_table
 from nversion.models import Card
 from nversion.predictions import Predictions
-from nversion.study.compare import _numbers as compared
-from nversion.study.compare import credits_of_each
-from nversion.study.evidence import comparisons_table
-from nversion.study.measure import measure_condition
 from nversion.study.spec import EnsemblesTable
-from nversion.study.tables import ensembles_table
 
 N, M, C, B = 120, 6, 9, 7
 NAMES = tuple("abcdef")

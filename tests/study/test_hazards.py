@@ -9,8 +9,8 @@ from scipy import stats
 from nversion.core import LabelSpace
 from nversion.data import ClassGroups
 from nversion.ensembles import Ensembles
-from nversion.study import hazards
-from nversion.study.hazards import MIN_IMAGES, hazards_table, joint_failures, worst_strata
+from nversion.evaluation import hazards
+from nversion.evaluation.hazards import MIN_IMAGES, hazards_table, joint_failures, worst_strata
 
 SIGNS = LabelSpace("signs", 4, ("stop", "yield", "road work", "limit 50"))
 

@@ -8,8 +8,8 @@ import pytest
 
 from nversion.core import LabelSpace
 from nversion.ensembles import Ensembles
+from nversion.evaluation.lineage import KINDS, lineage_table, shared_lineage
 from nversion.models import Card
-from nversion.study.lineage import KINDS, lineage_table, shared_lineage
 
 BLANK = Card("", "CNN", "supervised", 1, 1, LabelSpace("x", 2), "test", 8)
 

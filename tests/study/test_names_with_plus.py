@@ -4,9 +4,10 @@ import polars as pl
 import pytest
 
 from nversion.core import UserError
+from nversion.core.study_files import read_table
+from nversion.evaluation.compare import compare
 from nversion.report import build_report, read_study
-from nversion.study.compare import compare
-from nversion.study.tables import read_table
+from nversion.study.stored import open_stored
 
 NAMES = ["a", "bb", "a + bb", "ccc"]
 
@@ -51,8 +52,8 @@ def test_the_report_is_built_and_finds_members(folder):
 
 def test_two_readings_are_told_apart_by_quotes(folder):
     with pytest.raises(UserError, match="read in one way"):
-        compare(folder, "a + bb", "a")
-    alone = compare(folder, '"a + bb"', "a").rows[0]["a_top1"]
+        compare(open_stored(folder), "a + bb", "a")
+    alone = compare(open_stored(folder), '"a + bb"', "a").rows[0]["a_top1"]
     models = read_table(folder, "models").filter(pl.col("model") == "a + bb", condition="d/clean")
     assert alone == models["top1"][0]
-    assert compare(folder, '"bb"+"a"', "ccc").a_members == ["a", "bb"]
+    assert compare(open_stored(folder), '"bb"+"a"', "ccc").a_members == ["a", "bb"]

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from nversion.core import UserError
-from nversion.study.published import ALEXNET, find_baseline, read_rows
+from nversion.evaluation.published import ALEXNET, find_baseline, read_rows
 
 # At levels 1 to 5 of the released ImageNet-C, as published beside evaluations of other models.
 ALEXNET_BY_LEVEL = {

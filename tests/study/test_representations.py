@@ -12,12 +12,12 @@ from nversion.attribution import attribute
 from nversion.core import UserError
 from nversion.diversity import CKASums, hsic1, linear_gram
 from nversion.ensembles import Ensembles
+from nversion.evaluation.measure import PairValues
+from nversion.evaluation.tables import stderr_of
 from nversion.models import Preprocessing, make_classifier
 from nversion.predictions import Inference, run
-from nversion.study.measure import PairValues
-from nversion.study.representations import RepresentationWriter, represented_batches
+from nversion.predictions.similarities import RepresentationWriter, represented_batches
 from nversion.study.spec import RepresentationTable
-from nversion.study.tables import stderr_of
 
 SIX = Inference(batch_size=6, channels_last=False)
 SPEC = RepresentationTable(layers=["stem", "body.?"], batches=2)

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from scipy import stats
 
+from nversion.core.study_files import read_table
 from nversion.data import Condition
+from nversion.evaluation.halves import halves
 from nversion.predictions import Predictions
-from nversion.study.halves import halves
-from nversion.study.rival import LEVELS, most_confident, rival_table
+from nversion.selection.rival import LEVELS, most_confident, rival_table
 from nversion.study.stored import open_stored
-from nversion.study.tables import read_table
 
 N, C, SEED = 60, 4, 3
 NAMES = ("a", "b", "c", "single")

@@ -10,16 +10,17 @@ import torch
 from nversion.core import UserError, generator
 from nversion.data import Condition
 from nversion.ensembles import CREDITS
+from nversion.evaluation.halves import HALVES, Counts, halves, jackknife_interval
+from nversion.evaluation.stored import StoredStudy
 from nversion.predictions import Predictions, block_of_each_sample
 from nversion.reliability import proportion_interval
+from nversion.selection.contenders import Request, choose, homogeneous_ensembles
+from nversion.selection.front import FRONT, pareto_front
+from nversion.selection.select import PARTS, SELECTION, can_hold_out, select_in, split_conditions
+from nversion.selection.splits import stability
 from nversion.study import Silent
-from nversion.study.contenders import Request, choose, homogeneous_ensembles
-from nversion.study.front import FRONT, pareto_front
-from nversion.study.halves import HALVES, Counts, halves, jackknife_interval
-from nversion.study.select import PARTS, SELECTION, can_hold_out, select_in, split_conditions
 from nversion.study.spec import EnsemblesTable
-from nversion.study.splits import stability
-from nversion.study.stored import StoredStudy, align
+from nversion.study.stored import align
 
 CONDITIONS = tuple(
     Condition("val", name, None if name is None else 1.0)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from nversion.core import UserError
 from nversion.data import plan_tree, write_tree
+from nversion.selection.select import matching, split_conditions
 from nversion.study import make_plan, open_study, parse_spec, trees_of
-from nversion.study.select import matching, split_conditions
 from nversion.study.stored import open_stored
 
 CORRUPTIONS = {"clean": True, "corruptions": {"lines": [1.0, 2.0], "water_drop": 5.2}}

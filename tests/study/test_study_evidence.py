@@ -13,14 +13,14 @@ import torch
 from scipy import special, stats
 from sklearn.metrics import log_loss
 
+from nversion.core.study_files import read_table
 from nversion.data import read_costs
 from nversion.ensembles import Ensembles
-from nversion.study.halves import halves
-from nversion.study.hazards import MIN_IMAGES
-from nversion.study.measure import AttributedGrams, measure_condition
+from nversion.evaluation.halves import halves
+from nversion.evaluation.hazards import MIN_IMAGES
+from nversion.evaluation.measure import AttributedGrams, measure_condition
 from nversion.study.spec import EnsemblesTable
 from nversion.study.stored import open_stored
-from nversion.study.tables import read_table
 
 FAMILIES = {"a": "CNN", "bb": "ViT", "ccc": "CNN", "dddd": "ViT"}
 GROUPS = {"calm": [0], "danger": [1, 2]}

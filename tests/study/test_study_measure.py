@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from nversion.ensembles import Ensembles
+from nversion.evaluation.measure import AttributedGrams, measure_condition
+from nversion.evaluation.metrics import known_metrics
 from nversion.predictions import Predictions, block_of_each_sample
-from nversion.study.measure import AttributedGrams, measure_condition
-from nversion.study.metrics import known_metrics
 from nversion.study.spec import EnsemblesTable
 
 N, M, C, B = 40, 4, 3, 5

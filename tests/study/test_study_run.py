@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 
 from nversion.core import UserError
+from nversion.core.study_files import read_table
 from nversion.data.image_files import ImageFiles
 from nversion.models import Classifier
+from nversion.predictions.grams import attributed_samples
 from nversion.study import make_plan, open_study, plan, run_study, say_plan
-from nversion.study.attributions import attributed_samples
 from nversion.study.estimates import seconds_of_tables
 from nversion.study.pictures import chosen_samples, models_of_different_families
 from nversion.study.spec import EnsemblesTable
-from nversion.study.tables import read_table
 
 
 class Lines:

@@ -10,10 +10,9 @@ import pytest
 
 import nversion
 from nversion.core import UserError
-from nversion.core.study_files import write_table
-from nversion.study import schemas
-from nversion.study.metrics import known_metrics
-from nversion.study.tables import read_table
+from nversion.core.study_files import read_table, write_table
+from nversion.evaluation import schemas
+from nversion.evaluation.metrics import known_metrics
 
 SCHEMAS = {
     name.lower(): schema

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from nversion.ensembles import Ensembles
-from nversion.study.measure import Measured
-from nversion.study.trends import correlations
+from nversion.evaluation.measure import Measured
+from nversion.evaluation.trends import correlations
 
 
 def result(condition, diversity_E, gain_E, mean_E):

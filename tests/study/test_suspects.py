@@ -12,7 +12,7 @@ from PIL import Image
 from nversion.core import LabelSpace
 from nversion.data import Canonical, Condition
 from nversion.data.arrays import Arrays
-from nversion.study.suspects import (
+from nversion.evaluation.suspects import (
     condition_of_suspects,
     find_suspects,
     suspects_sheet,

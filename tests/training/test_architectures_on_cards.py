@@ -5,8 +5,8 @@ import tomllib
 import pytest
 
 from nversion.core import UserError
+from nversion.evaluation.lineage import lineage_table
 from nversion.models import load_classifier
-from nversion.study.lineage import lineage_table
 from nversion.training import parse_recipe, study_file, train_recipe
 
 SMALL = "python:nversion.training.small_networks:build"

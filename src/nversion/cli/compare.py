@@ -12,7 +12,7 @@ import typer
 from .console import ConsoleReporter, examples, next_command, print_rows
 
 if TYPE_CHECKING:
-    from nversion.study.compare import Comparison
+    from nversion.evaluation.compare import Comparison
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,9 +46,10 @@ def compare(
 
     No model runs: everything comes from the logits that the study left.
     """
-    from nversion.study.compare import compare
+    from nversion.evaluation.compare import compare
+    from nversion.study.stored import open_stored
 
-    comparison = compare(folder, a, b, patterns=condition or (), consensus=consensus)
+    comparison = compare(open_stored(folder), a, b, patterns=condition or (), consensus=consensus)
     if as_json:
         rows = [
             {k: None if isinstance(v, float) and isnan(v) else v for k, v in row.items()}

@@ -14,7 +14,7 @@ from .console import LARGEST_SEED, ConsoleReporter, console, examples, next_comm
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nversion.study.calibrate import Calibrated
+    from nversion.severity_search.search import Calibrated
 
 app = typer.Typer(
     help="List corruptions, look at them, calibrate them, write corrupted data sets.", no_args_is_help=True
@@ -301,8 +301,8 @@ def calibrate(
     import os
 
     from nversion.core import write_text
+    from nversion.severity_search.search import asked_corruptions, calibrate, open_reference, to_file
     from nversion.study import read_pool_spec
-    from nversion.study.calibrate import asked_corruptions, calibrate, open_reference, to_file
 
     content = read_pool_spec(spec)
     names = corruption or asked_corruptions(content)

@@ -13,7 +13,7 @@ import typer
 from .console import LARGEST_SEED, ConsoleReporter, examples, next_command, print_rows
 
 if TYPE_CHECKING:
-    from nversion.study.select import Selection
+    from nversion.selection.select import Selection
 
 ROLES = {
     "chosen": "chosen",
@@ -82,8 +82,8 @@ def select(
     No model runs: everything comes from the logits that the study left. The study's own selection, which its
     report shows, stays as its run made it; every call adds a line to FOLDER/selection-log.jsonl.
     """
-    from nversion.study.contenders import Request
-    from nversion.study.select import select
+    from nversion.selection.contenders import Request
+    from nversion.study.choose import select
 
     request = Request(
         size, consensus, criterion, tuple(unseen or ()), seed, max_params, max_macs, cost, splits
@@ -150,7 +150,7 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
 
 
 def _print_stability(selection: Selection, reporter: ConsoleReporter) -> None:
-    from nversion.study.splits import stability
+    from nversion.selection.splits import stability
 
     found = stability(selection.splits)
     if not found.num_splits:

@@ -15,8 +15,8 @@ from .console import ConsoleReporter, console, damage_told, examples, next_comma
 from .train import TrainingDisplay
 
 if TYPE_CHECKING:
-    from nversion.elastic import ElasticNetwork, Subnet
-    from nversion.supernet import SupernetSpec
+    from nversion.supernet.elastic import ElasticNetwork, Subnet
+    from nversion.supernet.nas import SupernetSpec
 
 app = typer.Typer(
     help="Train a supernet, search its subnets, take them out.",
@@ -42,7 +42,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the subnets as JSON.")] = False,
 ) -> None:
     """The choices of a supernet, and the size of its named subnets; refuses what a training would refuse."""
-    from nversion.supernet import opened, read_spec, rehearse_supernet
+    from nversion.supernet.nas import opened, read_spec, rehearse_supernet
 
     content = read_spec(spec)
     network, preprocessing = rehearse_supernet(content, opened(content, spec.parent), spec.parent)
@@ -71,7 +71,7 @@ def show(
 )
 def train(spec: Spec, folder: Folder = None) -> None:
     """Train by progressive shrinking and calibrate the named subnets. Interrupted, it resumes."""
-    from nversion.supernet import read_spec, train_supernet
+    from nversion.supernet.nas import read_spec, train_supernet
 
     content, target = read_spec(spec), _folder(spec, folder)
     with damage_told() as set_aside, TrainingDisplay() as display:
@@ -98,7 +98,7 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
     """Look for subnets, or for ensembles of them, with NSGA-II. Interrupted, it resumes."""
-    from nversion.supernet import read_spec, search_supernet
+    from nversion.supernet.nas import read_spec, search_supernet
 
     content, target = read_spec(spec), _folder(spec, folder)
     with damage_told(on_errors=as_json) as set_aside, ConsoleReporter() as reporter:
@@ -158,8 +158,8 @@ def extract(
 ) -> None:
     """Write a subnet as a weights file of its own, which needs the supernet no longer."""
     from nversion.models.stated import OWN_BUILDERS, absolute
-    from nversion.models.supernets import save_subnet
-    from nversion.supernet import calibrated, read_spec, supernet_of
+    from nversion.supernet.files import save_subnet
+    from nversion.supernet.nas import calibrated, read_spec, supernet_of
 
     content, target = read_spec(spec), _folder(spec, folder)
     name = calibrated(content, target, subnet, base=spec.parent)
@@ -173,7 +173,7 @@ def extract(
 
 
 def _named(content: SupernetSpec, network: ElasticNetwork) -> dict[str, Subnet]:
-    from nversion.supernet import subnet_of
+    from nversion.supernet.nas import subnet_of
 
     space = network.space
     named: dict[str, Any] = {"largest": space.largest, "smallest": space.smallest}

@@ -211,3 +211,12 @@ def _is_of_a_run(path: Path) -> bool:
         return "study_hash" in pl.read_parquet_metadata(path)
     except (pl.exceptions.PolarsError, OSError):
         return False  # it stays: what is not in the manifest is never read
+
+
+def read_table(folder: Path, name: str) -> pl.DataFrame:
+    """Read one table of a finished study.
+
+    Raises:
+        UserError: there is no finished study, no such table, or one that does not match the manifest.
+    """
+    return StudyFiles.open(folder).read(name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from functools import cache
 
+from nversion.corruptions.kinds.frost import Frost
+
 from .base import CORRUPTIONS
 from .frost_textures import FOLDER, texture_fingerprint
-from .kinds.frost import Frost
 
 
 def ingredients(name: str) -> str:

@@ -26,7 +26,7 @@ from nversion.core.reasons import printable, shown
 from nversion.core.settings import resolve
 from nversion.core.tables import Table
 from nversion.core.toml import toml_value
-from nversion.elastic import Elasticity
+from nversion.supernet.elastic import Elasticity
 
 from .card import Lineage
 from .preprocessing import Preprocessing, read_preprocessing

@@ -13,7 +13,7 @@ from nversion.core import UserError
 from nversion.core.reasons import printable, reason_of, shown
 from nversion.core.settings import call_with_settings
 from nversion.core.toml import toml_value
-from nversion.elastic import Elasticity, ElasticNetwork, extract
+from nversion.supernet.elastic import Elasticity, ElasticNetwork, extract
 
 from .card import Lineage
 from .loading import MODEL_SOURCES, Loaded

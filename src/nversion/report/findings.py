@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from nversion.report.figures.voting import voter_label
+from nversion.report.sections.gains import smallest_gain
+
 from .cards import families
 from .common_failure import groupings, not_grouped, verdict
 from .contenders import mean_of_all, of
-from .figures.voting import voter_label
 from .frames import (
     FEWEST_TO_RELATE,
     NORMAL_QUANTILE,
@@ -35,7 +37,6 @@ from .labels import (
 )
 from .names import attribution_parts, short_metric_label
 from .schemas import MEAN_ACCURACY
-from .sections.gains import smallest_gain
 from .selection import held_out, stability
 from .tables import Study
 from .undefined import defined, number

@@ -11,16 +11,17 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup, escape
 
+from nversion.report.figures.figure import vega_lite_version
+from nversion.report.sections.paired import comparison_table
+
 from . import pictures, reading, views
 from .blocks import PRINTED_COLUMNS, PRINTED_ROWS
 from .figures import Figure, render
-from .figures.figure import vega_lite_version
 from .findings import findings, too_few_to_relate
 from .frames import can_relate
 from .images import data_uri, light_png
 from .packing import Store
 from .sections import all_sections
-from .sections.paired import comparison_table
 from .selection import selection
 from .tables import Study
 

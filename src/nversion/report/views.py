@@ -7,9 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from nversion.report.figures.trends import SAME, relation_rows
+
 from .blocks import LeftOut, left_out
 from .cards import card_text
-from .figures.trends import SAME, relation_rows
 from .frames import can_relate, share_above_zero
 from .labels import (
     coefficient,

@@ -1,8 +1,9 @@
 """A study: its spec, its plan, its run, its tables."""
 
+from nversion.core.reporter import Reporter, Silent, duration
+
 from .images import say_hidden, say_released, trees_of
 from .plan import OpenStudy, Plan, make_plan, open_study
-from .reporter import Reporter, Silent, duration
 from .run import run_study, say_plan
 from .spec import PoolSpec, StudySpec, parse_spec, read_images_spec, read_pool_spec, read_spec
 

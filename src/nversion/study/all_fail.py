@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from nversion.attribution import to_png
 from nversion.data import Canonical, Condition, Dataset
+from nversion.evaluation.schemas import ALL_FAIL
 from nversion.predictions import Predictions
-
-from .schemas import ALL_FAIL
 
 MOST_LISTED = 200
 """Images of a data set and group that are listed; the rates of all are in `joint_failures`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nversion.core import UserError, did_you_mean
+from nversion.core.reporter import Reporter
 from nversion.core.settings import resolve
 from nversion.corruptions import create, united
 from nversion.data import (
@@ -22,7 +23,6 @@ from nversion.data import (
 from nversion.data.released import CODEC
 from nversion.data.trees import MANIFEST
 
-from .reporter import Reporter
 from .spec import CalibrationTable, ImagesSpec, read_calibrated
 
 Images = TypeVar("Images", bound=ImagesSpec)

@@ -13,9 +13,8 @@ from PIL import Image
 from nversion.attribution import attribute, masked, to_png
 from nversion.core import generator
 from nversion.data import Canonical, Condition, Dataset, UnreadableImageError
+from nversion.evaluation.schemas import MAPS, SAMPLES
 from nversion.models import Classifier
-
-from .schemas import MAPS, SAMPLES
 
 
 def chosen_samples(dataset: Dataset, count: int, purpose: str) -> list[int]:

@@ -16,16 +16,17 @@ from nversion.attribution import find_method
 from nversion.core import LabelSpace, UserError, did_you_mean, fault_of_name, fingerprint
 from nversion.data import Canonical, ClassGroups, Condition, Dataset, read_costs, read_groups
 from nversion.ensembles import CONSENSUS, Ensembles
+from nversion.evaluation.metrics import asked_metrics
+from nversion.evaluation.published import Baseline, find_baseline
+from nversion.evaluation.settings import EnsemblesTable, ensembles_of
 from nversion.models import Classifier, check_label_space, default_name, expand_pool, load_classifier
 from nversion.predictions import Inference, LogitsWriter, place, torch_threads, trial
+from nversion.predictions.grams import GramWriter
+from nversion.predictions.similarities import RepresentationWriter
 
-from .attributions import GramWriter
 from .estimates import seconds_of_tables
 from .images import canonical_of, corrupted_conditions, open_datasets, stored_conditions, with_calibrated
-from .metrics import asked_metrics
-from .published import Baseline, find_baseline
-from .representations import RepresentationWriter
-from .spec import NAME_BYTES, EnsemblesTable, StudySpec
+from .spec import NAME_BYTES, StudySpec
 
 RESULTS_BYTES = 4 << 30  # of all ensembles under two conditions, with and without each block of images
 PASS_COST = 3.0  # of a forward and backward pass that keeps its activations, in forward passes
@@ -136,17 +137,6 @@ class Plan:
     bytes_missing: int
     bytes_free: int
     set_aside: list[str]
-
-
-def ensembles_of(asked: EnsemblesTable, num_models: int) -> list[Ensembles]:
-    """One family of ensembles of `num_models` models for each size asked for: all, or a seeded sample."""
-    families = []
-    for size in asked.sizes:
-        if asked.sample is None or asked.sample >= comb(num_models, size):
-            families.append(Ensembles.all_of(num_models, size))
-        else:
-            families.append(Ensembles.sample(num_models, size, asked.sample, asked.seed))
-    return families
 
 
 def choose_device(name: str) -> torch.device:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from nversion.core import UserError, only_run, remove_leftovers
+from nversion.core.reporter import Reporter, Silent, duration
 from nversion.predictions import Predictions, torch_threads
 from nversion.predictions import run as run_models
 
@@ -22,7 +23,6 @@ from .plan import (
     make_plan,
     open_study,
 )
-from .reporter import Reporter, Silent, duration
 from .spec import StudySpec
 from .stored import align
 from .write import write_tables

@@ -14,6 +14,9 @@ from nversion.core import did_you_mean, fault_of_name
 from nversion.core.tables import FileKind, PathText, Seed, Table, read_toml
 from nversion.data.canonical import CanonicalTable
 from nversion.data.released import AS_RELEASED
+from nversion.evaluation.settings import EnsemblesTable, ReliabilityTable
+from nversion.predictions.grams import AttributionTable
+from nversion.predictions.similarities import RepresentationTable
 
 Spec = TypeVar("Spec", bound=Table)
 
@@ -83,59 +86,6 @@ class ConditionsTable(Table):
                     f"stored images cannot be called {name!r}: `as_released = true` is called so"
                 )
         return stored
-
-
-class EnsemblesTable(Table):
-    """`[ensembles]`: sizes, consensus rules, and all of them or a seeded sample."""
-
-    sizes: list[int] = Field([3], min_length=1)
-    consensus: list[str] = Field(["average", "probability", "median", "geometric_mean", "vote"], min_length=1)
-    sample: int | None = Field(None, ge=1)  # of each size; None means all C(M, k)
-    seed: Seed = 0
-    diversity: list[str] | None = None  # None: every metric that is registered
-    shannon_species: Literal["members", "classes", "observed"] = "members"  # S of Eq. 5
-    num_blocks: int = Field(50, ge=2, le=10_000)  # of images, for the jackknife
-    draw_seed: Seed | None = None  # settle tied votes by a draw; None: expected accuracy
-
-    @field_validator("sizes")
-    @classmethod
-    def _sizes_are_at_least_two(cls, sizes: list[int]) -> list[int]:
-        if min(sizes) < 2:
-            raise ValueError("an ensemble has at least 2 members; single models are in the tables anyway")
-        return sorted(set(sizes))
-
-
-class AttributionTable(Table):
-    """`[attribution]`: methods, targets, normalisations, and on how many images of which conditions."""
-
-    methods: list[str] = Field(["saliency"], min_length=1)
-    targets: list[Literal["predicted", "label", "ensemble"]] = Field(["predicted", "label"], min_length=1)
-    normalise: list[Literal["none", "l2", "sum"]] = Field(["none", "l2"], min_length=1)
-    absolute: bool = True
-    images: int | None = Field(None, ge=1)  # of each data set, a seeded part; None means all
-    seed: Seed = 0
-    conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
-
-
-class RepresentationTable(Table):
-    """`[representation]`: centered kernel alignment between the layers of all models."""
-
-    layers: list[str] = Field(default_factory=list)  # name patterns; empty: stages or blocks, found by itself
-    maps: list[str] = Field(default_factory=list)  # attribution methods whose maps are compared, too
-    batches: int = Field(4, ge=1)  # whole batches of each data set, a seeded choice
-    seed: Seed = 0
-    conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
-
-
-class ReliabilityTable(Table):
-    """`[reliability]`: the design-diversity model and what is suspected to be a wrong label."""
-
-    group_by: list[Literal["family", "training", "architecture", "initial_weights", "training_data"]] = Field(
-        ["family", "training"], min_length=1
-    )
-    margin: float = Field(0.02, gt=0, lt=1)  # of mean failure, within which methodologies are indifferent
-    suspect_share: float = Field(0.9, gt=0.5, le=1)  # of models that are wrong on a suspect image …
-    suspect_agreement: float = Field(0.5, ge=0, le=1)  # … and that agree on one wrong class
 
 
 class HazardsTable(Table):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +15,12 @@ from nversion.core.parts import finished_array
 from nversion.core.reasons import reason_of
 from nversion.core.study_files import MANIFEST, StudyFiles, run_again, table_path
 from nversion.data import Condition
-from nversion.ensembles import Ensembles
+from nversion.evaluation.schemas import CONDITIONS, LABELS, MODELS, Schema
+from nversion.evaluation.settings import EnsemblesTable
+from nversion.evaluation.stored import StoredStudy
 from nversion.predictions import Predictions, StoredLogits, block_of_each_sample, offsets_folder
 
-from .plan import OpenStudy, ensembles_of, study_hash
-from .schemas import CONDITIONS, LABELS, MODELS, Schema
-from .spec import EnsemblesTable
-
-
-@dataclass(frozen=True)
-class StoredStudy:
-    """What a finished study leaves behind, as far as choosing among its ensembles needs it.
-
-    Attributes:
-        asked: its table of ensembles: sizes, sample, blocks.
-        conditions: in the order of the study.
-        params_M, macs_M: of each model, in the order of the predictions.
-        predictions: by the name of the condition; samples of one data set are the same under all.
-        architectures, trainings: of each model; "" where unknown, empty where nothing is known.
-    """
-
-    name: str
-    hash: str
-    asked: EnsemblesTable
-    conditions: tuple[Condition, ...]
-    model_names: tuple[str, ...]
-    params_M: NDArray[np.int64]
-    macs_M: NDArray[np.int64]
-    predictions: Mapping[str, Predictions]
-    architectures: tuple[str, ...] = ()
-    trainings: tuple[str, ...] = ()
-
-    def ensembles(self) -> list[Ensembles]:
-        """The study's ensembles, one family for each of its sizes."""
-        return ensembles_of(self.asked, len(self.model_names))
+from .plan import OpenStudy, study_hash
 
 
 def align(

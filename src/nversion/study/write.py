@@ -14,43 +14,60 @@ from torch import Tensor
 
 import nversion
 from nversion.attribution import find_method
+from nversion.core.reporter import Reporter, duration
 from nversion.core.study_files import begin_tables, remove_other_tables, write_table
 from nversion.data import Condition, Dataset, UnreadableImageError
 from nversion.diversity import MetricFacts
 from nversion.ensembles import evaluate_sizes
-from nversion.predictions import Predictions
-from nversion.reliability import Methodologies
-
-from . import tables
-from .agreement import attribution_agreement
-from .all_fail import ALL_MODELS, CHOSEN, NUM_PICTURES, all_fail_table
-from .attributions import attribution_costs, metric_name
-from .benchmark import benchmark_tables
-from .design import methodologies_of, methodologies_table, predicted_failures_table, properties_table
-from .evidence import (
+from nversion.evaluation import tables
+from nversion.evaluation.agreement import attribution_agreement
+from nversion.evaluation.benchmark import benchmark_tables
+from nversion.evaluation.design import (
+    methodologies_of,
+    methodologies_table,
+    predicted_failures_table,
+    properties_table,
+)
+from nversion.evaluation.evidence import (
     agreement_table,
     calibration_table,
     comparisons_table,
     joint_failures_table,
     votes_table,
 )
-from .gains import gains_table, power_table
-from .hazards import hazards_table
-from .lineage import lineage_table
-from .measure import AttributedGrams, ConditionResult, EnsembleResult, PairValues, measure_condition
-from .metrics import SIMILARITY, asked_metrics, known_metrics
+from nversion.evaluation.gains import gains_table, power_table
+from nversion.evaluation.hazards import hazards_table
+from nversion.evaluation.lineage import lineage_table
+from nversion.evaluation.measure import (
+    AttributedGrams,
+    ConditionResult,
+    EnsembleResult,
+    PairValues,
+    measure_condition,
+)
+from nversion.evaluation.metrics import SIMILARITY, asked_metrics, known_metrics
+from nversion.evaluation.robustness import robustness_tables
+from nversion.evaluation.schemas import RIVAL
+from nversion.evaluation.severities import severities_table
+from nversion.evaluation.studied import Contenders, RightAnswers, right_answers
+from nversion.evaluation.suspects import (
+    condition_of_suspects,
+    find_suspects,
+    suspects_table,
+    write_suspects_sheet,
+)
+from nversion.evaluation.trends import correlations
+from nversion.predictions import Predictions
+from nversion.predictions.grams import attribution_costs, metric_name
+from nversion.reliability import Methodologies
+from nversion.selection.rival import rival_table
+from nversion.selection.select import Selection
+
+from .all_fail import ALL_MODELS, CHOSEN, NUM_PICTURES, all_fail_table
+from .choose import write_selection
 from .pictures import maps_table, models_of_different_families, samples_table
 from .plan import OpenStudy, Stores, study_hash
-from .reporter import Reporter, duration
-from .rival import rival_table
-from .robustness import robustness_tables
-from .schemas import RIVAL
-from .select import Selection, write_selection
-from .severities import severities_table
 from .stored import stored_study
-from .studied import Contenders, RightAnswers, right_answers
-from .suspects import condition_of_suspects, find_suspects, suspects_table, write_suspects_sheet
-from .trends import correlations
 
 TRIED_SAMPLES = 64  # evaluated once more to tell how long all will take
 

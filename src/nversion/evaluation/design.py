@@ -1,0 +1,147 @@
+"""The design-diversity model of a study: methodologies, their properties, and what they foretell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from nversion.ensembles import Ensembles
+from nversion.models import Card
+from nversion.reliability import (
+    Methodologies,
+    PredictedFailures,
+    logically_unrelated,
+    methodology_estimates,
+    pair_properties,
+    predict_from_half,
+    predict_from_other_models,
+)
+
+from .evidence import subsets
+from .halves import halves
+from .measure import ConditionResult
+from .schemas import METHODOLOGIES, PREDICTED_FAILURES, PROPERTIES
+from .settings import ReliabilityTable
+from .tables import named_ensembles
+
+CROSSED = ("architecture", "training")
+"""The two choices whose interaction tells whether decisions are logically unrelated."""
+
+
+def stated(card: Card, fact: str) -> str:
+    """What a card states of how its model came about; "" where that was guessed from a name or is unknown."""
+    value = str(getattr(card, fact))
+    return value if getattr(card, f"{fact}_declared", True) else ""
+
+
+def methodologies_of(cards: Sequence[Card], asked: ReliabilityTable) -> dict[str, Methodologies]:
+    """The models grouped by each of the asked facts; a fact that no card states makes no grouping.
+
+    A model whose card does not state the fact is in none of its groups: a guess groups no models.
+    """
+    groupings: dict[str, Methodologies] = {}
+    for fact in asked.group_by:
+        labels = [stated(card, fact) for card in cards]
+        if any(labels):
+            groupings[fact] = Methodologies.of_labels(labels)
+    return groupings
+
+
+def methodologies_table(
+    result: ConditionResult, suspects_N: Tensor, groupings: Mapping[str, Methodologies]
+) -> pl.DataFrame:
+    """Mean and joint failure, covariance and correlation of difficulty, of and between methodologies."""
+    rows = [
+        {
+            "condition": result.condition,
+            "subset": subset,
+            "grouping": grouping,
+            **{name: getattr(estimate, name) for name in _ESTIMATE},
+        }
+        for subset, answers in subsets(result.answers, suspects_N).items()
+        for counts in [answers.pair_counts()]
+        for grouping, methodologies in groupings.items()
+        for estimate in methodology_estimates(counts.both_wrong_BMM, counts.count_B, methodologies)
+    ]
+    return pl.DataFrame(rows, schema=METHODOLOGIES)
+
+
+def properties_table(
+    result: ConditionResult,
+    groupings: Mapping[str, Methodologies],
+    cards: Sequence[Card],
+    asked: ReliabilityTable,
+) -> pl.DataFrame:
+    """The three properties of §3.1, each with its number, interval and verdict."""
+    counts = result.answers.pair_counts()
+    both_wrong_BMM, count_B = counts.both_wrong_BMM, counts.count_B
+    checks = [
+        (grouping, check)
+        for grouping, methodologies in groupings.items()
+        for check in pair_properties(both_wrong_BMM, count_B, methodologies, margin=asked.margin)
+    ]
+    first, second = ([stated(card, fact) or stated(card, "family") for card in cards] for fact in CROSSED)
+    crossing = logically_unrelated(
+        both_wrong_BMM, count_B, first, second, choices=CROSSED, margin=asked.margin
+    )
+    checks.append((" × ".join(CROSSED), crossing))
+    rows = [
+        {
+            "condition": result.condition,
+            "grouping": grouping,
+            **{name: getattr(check, name) for name in _CHECK},
+        }
+        for grouping, check in checks
+    ]
+    return pl.DataFrame(rows, schema=PROPERTIES)
+
+
+def predicted_failures_table(
+    result: ConditionResult, dataset: str, groupings: Mapping[str, Methodologies], model_names: Sequence[str]
+) -> pl.DataFrame:
+    """How often ensembles fail as foretold from half of the images, and from other models of their kind."""
+    frames = [pl.DataFrame(schema=PREDICTED_FAILURES)]
+    right_MN = result.answers.right_MN
+    for size in result.sizes:
+        family = size.ensembles
+        predictions: list[tuple[str, str, dict[str, PredictedFailures]]] = []
+        if result.num_samples >= 4:
+            first_half_N = torch.from_numpy(~halves(dataset, result.num_samples, seed=0))
+            predictions.append(("half of the images", "", predict_from_half(right_MN, first_half_N, family)))
+        predictions += [
+            ("other models", grouping, predict_from_other_models(right_MN, family, methodologies))
+            for grouping, methodologies in groupings.items()
+        ]
+        frames += [
+            _predicted_frame(found, family, model_names).with_columns(
+                condition=pl.lit(result.condition),
+                system=pl.lit(system),
+                predicted_from=pl.lit(source),
+                grouping=pl.lit(grouping),
+            )
+            for source, grouping, systems in predictions
+            for system, found in systems.items()
+        ]
+    columns = list(PREDICTED_FAILURES)
+    return pl.concat(frame.select(columns).cast(pl.Schema(PREDICTED_FAILURES)) for frame in frames)
+
+
+def _predicted_frame(found: PredictedFailures, family: Ensembles, model_names: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            **named_ensembles(family.members_EK.tolist(), model_names),
+            "predicted": found.predicted_E.tolist(),
+            "independent": found.independent_E.tolist(),
+            "observed": found.observed_E.tolist(),
+            "observed_low": found.observed_low_E.tolist(),
+            "observed_high": found.observed_high_E.tolist(),
+            "note": list(found.notes),
+        }
+    ).with_columns(size=pl.lit(family.size), n=pl.lit(found.n))
+
+
+_ESTIMATE = ("methodology_a", "methodology_b", "m_a", "m_b", "quantity", "value", "low", "high", "note")
+_CHECK = ("methodology_a", "methodology_b", "property", "value", "low", "high", "margin", "holds", "note")

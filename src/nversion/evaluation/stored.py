@@ -1,0 +1,43 @@
+"""What choosing and comparing ensembles needs of a study: its predictions, and facts about its models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nversion.data import Condition
+from nversion.ensembles import Ensembles
+from nversion.predictions import Predictions
+
+from .settings import EnsemblesTable, ensembles_of
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """What a finished study leaves behind, as far as choosing among its ensembles needs it.
+
+    Attributes:
+        asked: its table of ensembles: sizes, sample, blocks.
+        conditions: in the order of the study.
+        params_M, macs_M: of each model, in the order of the predictions.
+        predictions: by the name of the condition; samples of one data set are the same under all.
+        architectures, trainings: of each model; "" where unknown, empty where nothing is known.
+    """
+
+    name: str
+    hash: str
+    asked: EnsemblesTable
+    conditions: tuple[Condition, ...]
+    model_names: tuple[str, ...]
+    params_M: NDArray[np.int64]
+    macs_M: NDArray[np.int64]
+    predictions: Mapping[str, Predictions]
+    architectures: tuple[str, ...] = ()
+    trainings: tuple[str, ...] = ()
+
+    def ensembles(self) -> list[Ensembles]:
+        """The study's ensembles, one family for each of its sizes."""
+        return ensembles_of(self.asked, len(self.model_names))
