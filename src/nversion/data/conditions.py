@@ -65,7 +65,7 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """Of files, tables and figures: dataset/clean or dataset/corruption-severity[-seedS][@STORED]."""
+        """Name in files and tables: `DATASET/clean` or `DATASET/CORRUPTION-SEVERITY[-seedS][@STORED]`."""
         if self.corruption is None:
             return f"{self.dataset}/clean"
         seed = f"-seed{self.seed}" if self.seed != 0 else ""
