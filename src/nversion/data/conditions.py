@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from torch import Tensor
 from nversion.core import UserError, code_fingerprint, generator
 from nversion.corruptions import CORRUPTIONS, ingredients
 
+_NAME = re.compile(r"(.+?)-([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)(?:-seed([0-9]+))?(?:@(.+))?")
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -19,8 +22,8 @@ class Condition:
     Args:
         dataset: the data set's name.
         corruption: a name in CORRUPTIONS; None: clean.
-        severity: of the corruption; None when clean. At most six significant digits, so that the
-            name of the condition tells it whole.
+        severity: of the corruption; None when clean, and where another shift than a known corruption has
+            none ("sketch"). At most six significant digits, so that the name of the condition is exact.
         seed: of the corruption's random choices; another seed, other choices for every sample.
         stored: the name of the tree of corrupted images on disk that they are read from; None where
             they are corrupted as they are needed. See `StoredCondition`.
@@ -41,7 +44,8 @@ class Condition:
     stored: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.corruption is None) != (self.severity is None):
+        of_known = self.corruption is None or self.corruption in CORRUPTIONS
+        if of_known and (self.corruption is None) != (self.severity is None):
             raise UserError(
                 expected="a corruption with its severity, or neither for clean images",
                 found=f"corruption {self.corruption!r} with severity {self.severity!r}",
@@ -63,11 +67,30 @@ class Condition:
                     next_step=f"write {self.severity:g}",
                 )
 
+    @classmethod
+    def named(cls, dataset: str, name: str) -> Condition:
+        """The condition whose name without the data set is `name`.
+
+        >>> Condition.named("val", "fog-3"), Condition.named("val", "sketch").severity
+        (Condition(dataset='val', corruption='fog', severity=3.0, seed=0, stored=None), None)
+        """
+        if name == "clean":
+            return cls(dataset)
+        found = _NAME.fullmatch(name)
+        if found is not None:
+            corruption, severity, seed, stored = found.groups()
+            condition = cls(dataset, corruption, float(severity), int(seed or 0), stored)
+            if condition.name == f"{dataset}/{name}":
+                return condition
+        return cls(dataset, name)
+
     @property
     def name(self) -> str:
-        """Name in files and tables: `DATASET/clean` or `DATASET/CORRUPTION-SEVERITY[-seedS][@STORED]`."""
+        """Name in files and tables: `DATASET/clean` or `DATASET/CORRUPTION[-SEVERITY][-seedS][@STORED]`."""
         if self.corruption is None:
             return f"{self.dataset}/clean"
+        if self.severity is None:
+            return f"{self.dataset}/{self.corruption}"
         seed = f"-seed{self.seed}" if self.seed != 0 else ""
         stored = f"@{self.stored}" if self.stored is not None else ""
         return f"{self.dataset}/{self.corruption}-{self.severity:g}{seed}{stored}"
@@ -100,8 +123,9 @@ class Condition:
             sample_ids: of the samples.
             size: height and width of the images in pixels.
         """
-        if self.corruption is None or self.severity is None:
+        if self.corruption is None:
             return [{} for _ in sample_ids]
+        assert self.severity is not None, f"{self.name} is no known corruption"
         corruption = _corruption(self.corruption, self.severity)
         return [
             corruption.sample_parameters(
@@ -114,8 +138,9 @@ class Condition:
 
     def render(self, images_N3HW: Tensor, sample_ids: Sequence[str]) -> Tensor:
         """The images under this condition: uint8, same shape and device; clean gives the input itself."""
-        if self.corruption is None or self.severity is None:
+        if self.corruption is None:
             return images_N3HW
+        assert self.severity is not None, f"{self.name} is no known corruption"
         assert self.stored is None, f"{self.name} is read from disk: see StoredCondition"
         assert len(images_N3HW) == len(sample_ids), "one sample id per image"
         size = (images_N3HW.shape[-2], images_N3HW.shape[-1])

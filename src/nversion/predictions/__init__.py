@@ -1,5 +1,6 @@
 """The inference loop, the store of logits, and the read-only view on it."""
 
+from .carrier import Predictions
 from .engine import Consumer, RenderedBatch, run
 from .logits import (
     Inference,
@@ -13,10 +14,11 @@ from .logits import (
 from .storage import StoredLogits, offsets_folder, read_back
 from .threads import torch_threads
 from .trial import trial
-from .view import AcceptedSets, Predictions, block_of_each_sample
+from .view import AcceptedSets, ConditionPredictions, block_of_each_sample
 
 __all__ = [
     "AcceptedSets",
+    "ConditionPredictions",
     "Consumer",
     "Inference",
     "LogitsWriter",

@@ -60,7 +60,7 @@ class AcceptedSets:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ConditionPredictions:
     """Logits of M models on N samples of one condition, aligned by sample id.
 
     Samples whose image could not be decoded are left out (and counted by the study).
@@ -72,6 +72,7 @@ class Predictions:
         blocks_N: jackknife block of these rows.
         accepted: further labels that count as right, by the index of the sample (0 to N - 1, not the row
             in the store); empty where each sample has one label.
+        sample_ids: of these rows; empty where they are not known.
     """
 
     condition: str
@@ -81,6 +82,7 @@ class Predictions:
     labels_N: NDArray[np.int64]
     blocks_N: NDArray[np.int64]
     accepted: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    sample_ids: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows_N)
