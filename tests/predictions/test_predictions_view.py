@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nversion.ensembles import CONSENSUS, Ensembles, evaluate_sizes
-from nversion.predictions import Predictions, block_of_each_sample
+from nversion.predictions import ConditionPredictions, block_of_each_sample
 
 
 def view(num_samples=11, num_models=3, num_classes=4, dtype=np.float16, accepted=None):
@@ -15,7 +15,7 @@ def view(num_samples=11, num_models=3, num_classes=4, dtype=np.float16, accepted
     logits = tuple(rng.normal(size=(num_samples + 2, num_classes)).astype(dtype) for _ in range(num_models))
     rows_N = np.delete(np.arange(num_samples + 2), [1, 5])
     blocks_N = block_of_each_sample([f"s{i}" for i in rows_N], 4)
-    return Predictions(
+    return ConditionPredictions(
         "d/clean", ("a", "b", "c"), logits, rows_N, rows_N % num_classes, blocks_N, accepted or {}
     )
 

@@ -8,7 +8,7 @@ from nversion.core import UserError
 from nversion.data import Condition
 from nversion.evaluation.compare import compare
 from nversion.evaluation.stored import StoredStudy
-from nversion.predictions import Predictions, block_of_each_sample
+from nversion.predictions import ConditionPredictions, block_of_each_sample
 from nversion.study.spec import EnsemblesTable
 
 CONDITIONS = (Condition("val"), Condition("val", "lines", 1.0), Condition("val", "plasma_noise", 2.0))
@@ -35,7 +35,7 @@ def logits(labels_N):
 def study_of(logits, labels_N, accepted=None):
     blocks_N = block_of_each_sample([str(i) for i in range(NUM_SAMPLES)], 10)
     predictions = {
-        name: Predictions(
+        name: ConditionPredictions(
             name, NAMES, tuple(logits_MNC), np.arange(NUM_SAMPLES), labels_N, blocks_N, accepted or {}
         )
         for name, logits_MNC in logits.items()

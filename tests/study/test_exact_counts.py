@@ -14,7 +14,7 @@ from nversion.evaluation.evidence import comparisons_table
 from nversion.evaluation.measure import measure_condition
 from nversion.evaluation.tables import ensembles_table
 from nversion.models import Card
-from nversion.predictions import Predictions
+from nversion.predictions import ConditionPredictions
 from nversion.study.spec import EnsemblesTable
 
 N, M, C, B = 120, 6, 9, 7
@@ -37,7 +37,7 @@ def share(answers_K, label):
 
 def view(predicted_MN, labels_N):
     logits_MNC = np.eye(C, dtype=np.float32)[predicted_MN]
-    return Predictions("d/clean", NAMES, tuple(logits_MNC), np.arange(N), labels_N, np.arange(N) % B)
+    return ConditionPredictions("d/clean", NAMES, tuple(logits_MNC), np.arange(N), labels_N, np.arange(N) % B)
 
 
 def card(name):
@@ -107,7 +107,7 @@ def test_two_contenders_of_equal_counts_differ_by_nothing(tables):
 
 def test_a_tie_among_more_than_twenty_is_rounded_to_a_credit():
     logits_MNC = torch.eye(23).unsqueeze(1)
-    chunk_view = Predictions(
+    chunk_view = ConditionPredictions(
         "d",
         tuple(map(str, range(23))),
         tuple(logits_MNC.numpy()),

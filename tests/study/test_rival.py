@@ -12,7 +12,7 @@ from scipy import stats
 from nversion.core.study_files import read_table
 from nversion.data import Condition
 from nversion.evaluation.halves import halves
-from nversion.predictions import Predictions
+from nversion.predictions import ConditionPredictions
 from nversion.selection.rival import LEVELS, most_confident, rival_table
 from nversion.study.stored import open_stored
 
@@ -33,7 +33,9 @@ def logits_MNC():
 @pytest.fixture(scope="module")
 def table(logits_MNC):
     logits_MNC, labels_N = logits_MNC
-    view = Predictions(CLEAN.name, NAMES, tuple(logits_MNC), np.arange(N), labels_N, np.arange(N) % 5)
+    view = ConditionPredictions(
+        CLEAN.name, NAMES, tuple(logits_MNC), np.arange(N), labels_N, np.arange(N) % 5
+    )
     return rival_table({CLEAN.name: view}, [CLEAN], ["a", "b", "c"], "single", SEED)
 
 
@@ -89,7 +91,9 @@ def test_a_voter_that_accepts_nothing_has_a_rival_that_accepts_nothing():
 
 def test_two_members_vote_by_agreement_alone(logits_MNC):
     logits_MNC, labels_N = logits_MNC
-    view = Predictions(CLEAN.name, NAMES, tuple(logits_MNC), np.arange(N), labels_N, np.arange(N) % 5)
+    view = ConditionPredictions(
+        CLEAN.name, NAMES, tuple(logits_MNC), np.arange(N), labels_N, np.arange(N) % 5
+    )
     table = rival_table({CLEAN.name: view}, [CLEAN], ["a", "b"], "single", SEED)
     assert table.filter(system="voter")["agreeing"].to_list() == [2]
 

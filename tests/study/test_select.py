@@ -12,7 +12,7 @@ from nversion.data import Condition
 from nversion.ensembles import CREDITS
 from nversion.evaluation.halves import HALVES, Counts, halves, jackknife_interval
 from nversion.evaluation.stored import StoredStudy
-from nversion.predictions import Predictions, block_of_each_sample
+from nversion.predictions import ConditionPredictions, block_of_each_sample
 from nversion.reliability import proportion_interval
 from nversion.selection.contenders import Request, choose, homogeneous_ensembles
 from nversion.selection.front import FRONT, pareto_front
@@ -44,7 +44,7 @@ def study_of(
     ids = [str(i) for i in range(len(labels_N))]
     names = tuple("abcdefgh"[: len(params)])
     predictions = {
-        c.name: Predictions(
+        c.name: ConditionPredictions(
             c.name,
             names,
             tuple(logits[c.name]),

@@ -9,7 +9,7 @@ import torch
 from nversion.ensembles import Ensembles
 from nversion.evaluation.measure import AttributedGrams, measure_condition
 from nversion.evaluation.metrics import known_metrics
-from nversion.predictions import Predictions, block_of_each_sample
+from nversion.predictions import ConditionPredictions, block_of_each_sample
 from nversion.study.spec import EnsemblesTable
 
 N, M, C, B = 40, 4, 3, 5
@@ -26,7 +26,7 @@ def case(keep=None):
     maps_NMP = rng.normal(size=(N, M, 6))
     blocks_N = block_of_each_sample([str(i) for i in range(N)], B)
     rows_N = np.arange(N) if keep is None else np.flatnonzero(keep)
-    predictions = Predictions(
+    predictions = ConditionPredictions(
         "d/clean", tuple("abcd"), tuple(logits_MNC), rows_N, labels_N[rows_N], blocks_N[rows_N]
     )
     maps_NMP = maps_NMP[rows_N]

@@ -14,7 +14,7 @@ from nversion.core import UserError, generator
 from nversion.core.members import ensemble_name, members_named
 from nversion.data.patterns import matching
 from nversion.ensembles import CONSENSUS, CREDITS, Ensembles
-from nversion.predictions import Predictions
+from nversion.predictions import ConditionPredictions
 from nversion.reliability import (
     bootstrap_difference,
     holm,
@@ -97,7 +97,7 @@ def compare(
 
 
 def credits_of_each(
-    view: Predictions, contenders: Sequence[Sequence[int]], consensus: str
+    view: ConditionPredictions, contenders: Sequence[Sequence[int]], consensus: str
 ) -> tuple[Tensor, Tensor]:
     """Credits of two contenders on each image, (N,): `CREDITS` if right, a share of them for a shared tie."""
     ensembles = [list(members) for members in contenders if len(members) > 1]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nversion.core import UserError, generator
 from nversion.ensembles import CREDITS, Ensembles, Evaluator
-from nversion.predictions import Predictions
+from nversion.predictions import ConditionPredictions
 from nversion.reliability import Interval, block_jackknife_stderr, proportion_interval
 
 HALVES = ("selection", "held_out")
@@ -74,7 +74,7 @@ def halves(dataset: str, num_samples: int, seed: int) -> NDArray[np.bool_]:
 
 
 def count_right(
-    view: Predictions,
+    view: ConditionPredictions,
     dataset: str,
     families: Sequence[Ensembles],
     consensus: str,
@@ -90,7 +90,7 @@ def count_right(
 
 
 def credits_in_blocks(
-    view: Predictions, families: Sequence[Ensembles], consensus: str, num_blocks: int
+    view: ConditionPredictions, families: Sequence[Ensembles], consensus: str, num_blocks: int
 ) -> Tensor:
     """Credits of all models, then of all ensembles, in each block (B, X); see `CREDITS`."""
     right_BM = torch.zeros(num_blocks, len(view.model_names), dtype=torch.float64)

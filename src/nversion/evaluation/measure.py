@@ -43,7 +43,7 @@ from nversion.ensembles import (
     ModelStatistics,
     Replicated,
 )
-from nversion.predictions import Predictions
+from nversion.predictions import ConditionPredictions
 
 from .metrics import SIMILARITY, asked_metrics
 from .settings import EnsemblesTable
@@ -197,7 +197,7 @@ class ConditionResult:
 
 
 def measure_condition(
-    predictions: Predictions,
+    predictions: ConditionPredictions,
     families: Sequence[Ensembles],
     asked: EnsemblesTable,
     grams: Mapping[str, AttributedGrams],
@@ -282,7 +282,10 @@ class _Seen:
 
 
 def _pass_over_logits(
-    predictions: Predictions, families: Sequence[Ensembles], asked: EnsemblesTable, cost_CC: Tensor | None
+    predictions: ConditionPredictions,
+    families: Sequence[Ensembles],
+    asked: EnsemblesTable,
+    cost_CC: Tensor | None,
 ) -> _Seen:
     num_models, num_blocks = len(predictions.model_names), predictions.num_blocks
 

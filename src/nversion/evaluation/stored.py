@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nversion.data import Condition
 from nversion.ensembles import Ensembles
-from nversion.predictions import Predictions
+from nversion.predictions import ConditionPredictions
 
 from .settings import EnsemblesTable, ensembles_of
 
@@ -34,7 +34,7 @@ class StoredStudy:
     model_names: tuple[str, ...]
     params_M: NDArray[np.int64]
     macs_M: NDArray[np.int64]
-    predictions: Mapping[str, Predictions]
+    predictions: Mapping[str, ConditionPredictions]
     architectures: tuple[str, ...] = ()
     trainings: tuple[str, ...] = ()
 

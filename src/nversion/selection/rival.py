@@ -21,7 +21,7 @@ from nversion.core.members import ensemble_name
 from nversion.data import Condition
 from nversion.evaluation.halves import halves
 from nversion.evaluation.schemas import RIVAL
-from nversion.predictions import Predictions
+from nversion.predictions import ConditionPredictions
 from nversion.reliability import paired_difference_interval, proportion_interval
 
 LEVELS = 50
@@ -30,7 +30,7 @@ VOTER, MODEL = "voter", "model"
 
 
 def rival_table(
-    predictions: Mapping[str, Predictions],
+    predictions: Mapping[str, ConditionPredictions],
     conditions: Sequence[Condition],
     ensemble: Sequence[str],
     model: str,
@@ -110,7 +110,9 @@ def most_confident(confidence_N: Tensor, accepted: int) -> tuple[Tensor, float]:
     return above_N.double() + share * at_N.double(), float(threshold.exp())
 
 
-def _answers(view: Predictions, members: Sequence[int], model: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _answers(
+    view: ConditionPredictions, members: Sequence[int], model: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Of every sample: the model's log confidence and whether it is wrong, how many members agree on a
     class, and whether that class is wrong."""
     parts = []

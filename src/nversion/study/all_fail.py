@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nversion.attribution import to_png
 from nversion.data import Canonical, Condition, Dataset
 from nversion.evaluation.schemas import ALL_FAIL
-from nversion.predictions import Predictions
+from nversion.predictions import ConditionPredictions
 
 MOST_LISTED = 200
 """Images of a data set and group that are listed; the rates of all are in `joint_failures`."""
@@ -30,7 +30,7 @@ def all_fail_table(
     datasets: Mapping[str, Dataset],
     canonical: Canonical,
     conditions: Sequence[Condition],
-    predictions: Mapping[str, Predictions],
+    predictions: Mapping[str, ConditionPredictions],
     groups: Mapping[str, Sequence[str]],
     num_pictures: int = NUM_PICTURES,
 ) -> pl.DataFrame:
@@ -78,11 +78,11 @@ def all_fail_table(
     return pl.DataFrame(rows, schema=ALL_FAIL)
 
 
-def _all_fail_N(view: Predictions, members: Sequence[int]) -> NDArray[np.bool_]:
+def _all_fail_N(view: ConditionPredictions, members: Sequence[int]) -> NDArray[np.bool_]:
     return torch.cat([~chunk.right_MN[members].any(0) for chunk in view.chunks()]).numpy()
 
 
-def _answers(view: Predictions, members: Sequence[int], row: int, dataset: Dataset) -> str:
+def _answers(view: ConditionPredictions, members: Sequence[int], row: int, dataset: Dataset) -> str:
     """What the members say of one image, the most frequent first: "3 (2 of 3), 8 (1 of 3)"."""
     said = Counter(int(np.asarray(view.logits[model][row]).argmax()) for model in members)
     return ", ".join(

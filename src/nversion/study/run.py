@@ -10,7 +10,7 @@ import torch
 
 from nversion.core import UserError, only_run, remove_leftovers
 from nversion.core.reporter import Reporter, Silent, duration
-from nversion.predictions import Predictions, torch_threads
+from nversion.predictions import ConditionPredictions, Predictions, torch_threads
 from nversion.predictions import run as run_models
 
 from .images import say_hidden, say_released
@@ -136,13 +136,13 @@ def compute_missing(study: OpenStudy, stores: Stores, reporter: Reporter) -> Non
             consumer.finish()
 
 
-def open_predictions(study: OpenStudy, stores: Stores) -> dict[str, Predictions]:
+def open_predictions(study: OpenStudy, stores: Stores) -> Predictions:
     """The finished logits of every condition, by its name; unreadable samples left out.
 
     Raises:
         UserError: a sample is to be left out and `unreadable` is "stop", or fewer than two remain.
     """
-    views: dict[str, Predictions] = {}
+    views: dict[str, ConditionPredictions] = {}
     for name, dataset in study.datasets.items():
         arrays = {key: stores.logits[name].read(key) for key in stores.logits[name].arrays}
         conditions = [condition.name for condition in study.conditions_of(name)]
@@ -159,4 +159,8 @@ def open_predictions(study: OpenStudy, stores: Stores) -> dict[str, Predictions]
                 found=f"{len(rows_N)} of {len(dataset)}",
                 next_step="replace the files, or name another data set",
             )
-    return views
+    return Predictions(
+        [views[condition.name] for condition in study.conditions],
+        study.conditions,
+        [classifier.card for classifier in study.classifiers],
+    )

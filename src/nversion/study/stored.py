@@ -18,7 +18,7 @@ from nversion.data import Condition
 from nversion.evaluation.schemas import CONDITIONS, LABELS, MODELS, Schema
 from nversion.evaluation.settings import EnsemblesTable
 from nversion.evaluation.stored import StoredStudy
-from nversion.predictions import Predictions, StoredLogits, block_of_each_sample, offsets_folder
+from nversion.predictions import ConditionPredictions, StoredLogits, block_of_each_sample, offsets_folder
 
 from .plan import OpenStudy, study_hash
 
@@ -31,7 +31,7 @@ def align(
     labels_N: NDArray[np.int64],
     num_blocks: int,
     accepted: Mapping[int, tuple[int, ...]] | None = None,
-) -> dict[str, Predictions]:
+) -> dict[str, ConditionPredictions]:
     """Predictions of one data set under each of its conditions, without the unreadable samples.
 
     Args:
@@ -43,11 +43,12 @@ def align(
     for array in arrays.values():
         readable_N &= ~np.isnan(array[:, 0])
     rows_N = np.flatnonzero(readable_N)
-    blocks_N = block_of_each_sample([sample_ids[row] for row in rows_N.tolist()], num_blocks)
+    ids = tuple(sample_ids[row] for row in rows_N.tolist())
+    blocks_N = block_of_each_sample(ids, num_blocks)
     accepted = accepted or {}
     further = {i: accepted[row] for i, row in enumerate(rows_N.tolist()) if row in accepted}
     return {
-        condition: Predictions(
+        condition: ConditionPredictions(
             condition,
             tuple(model_names),
             tuple(arrays[condition, model] for model in model_names),
@@ -55,12 +56,13 @@ def align(
             labels_N[rows_N],
             blocks_N,
             further,
+            ids,
         )
         for condition in conditions
     }
 
 
-def stored_study(study: OpenStudy, predictions: Mapping[str, Predictions]) -> StoredStudy:
+def stored_study(study: OpenStudy, predictions: Mapping[str, ConditionPredictions]) -> StoredStudy:
     """A study that is open, as `open_stored` finds it once it is finished."""
     cards = [classifier.card for classifier in study.classifiers]
     return StoredStudy(
@@ -129,7 +131,7 @@ def _opened(
     )
     names = tuple(entry["name"] for entry in manifest["models"])
     asked = EnsemblesTable.model_validate(files.settings["ensembles"])
-    predictions: dict[str, Predictions] = {}
+    predictions: dict[str, ConditionPredictions] = {}
     for dataset in dict.fromkeys(condition.dataset for condition in conditions):
         samples = labels.filter(pl.col("dataset") == dataset)
         labels_N = samples["label"].to_numpy().copy()

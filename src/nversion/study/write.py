@@ -57,7 +57,7 @@ from nversion.evaluation.suspects import (
     write_suspects_sheet,
 )
 from nversion.evaluation.trends import correlations
-from nversion.predictions import Predictions
+from nversion.predictions import ConditionPredictions
 from nversion.predictions.grams import attribution_costs, metric_name
 from nversion.reliability import Methodologies
 from nversion.selection.rival import rival_table
@@ -73,7 +73,7 @@ TRIED_SAMPLES = 64  # evaluated once more to tell how long all will take
 
 
 def write_tables(
-    study: OpenStudy, stores: Stores, predictions: Mapping[str, Predictions], reporter: Reporter
+    study: OpenStudy, stores: Stores, predictions: Mapping[str, ConditionPredictions], reporter: Reporter
 ) -> dict[str, Any]:
     """Measure and write every table, the selection's, too; returns facts for the manifest.
 
@@ -157,7 +157,10 @@ def write_tables(
 
 
 def _write_after_selection(
-    study: OpenStudy, predictions: Mapping[str, Predictions], selection: Selection | None, reporter: Reporter
+    study: OpenStudy,
+    predictions: Mapping[str, ConditionPredictions],
+    selection: Selection | None,
+    reporter: Reporter,
 ) -> dict[str, str]:
     """The tables about the chosen ensemble that need images or logits: its rival, images on which all fail.
 
@@ -203,7 +206,9 @@ def _facts(study: OpenStudy) -> dict[str, str]:
     }
 
 
-def measure(study: OpenStudy, stores: Stores, condition: Condition, view: Predictions) -> ConditionResult:
+def measure(
+    study: OpenStudy, stores: Stores, condition: Condition, view: ConditionPredictions
+) -> ConditionResult:
     """Evaluate all ensembles under one condition, from the stores alone."""
     similarity = None
     if condition.dataset in stores.similarities:
@@ -219,7 +224,9 @@ def measure(study: OpenStudy, stores: Stores, condition: Condition, view: Predic
     )
 
 
-def stored_grams(stores: Stores, condition: Condition, view: Predictions) -> dict[str, AttributedGrams]:
+def stored_grams(
+    stores: Stores, condition: Condition, view: ConditionPredictions
+) -> dict[str, AttributedGrams]:
     """For each attribution metric of a condition, its stored Gram matrices of readable images."""
     if condition.dataset not in stores.grams:
         return {}
@@ -426,7 +433,7 @@ def facts_of_metrics(study: OpenStudy) -> list[MetricFacts]:
     return facts
 
 
-def say_work(study: OpenStudy, predictions: Mapping[str, Predictions], reporter: Reporter) -> None:
+def say_work(study: OpenStudy, predictions: Mapping[str, ConditionPredictions], reporter: Reporter) -> None:
     """Tell how long the ensembles will take, from the first few samples of the first condition."""
     families, consensus = study.ensembles(), study.spec.ensembles.consensus
     view = next(iter(predictions.values()))
