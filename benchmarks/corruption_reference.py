@@ -30,7 +30,7 @@ from PIL import Image, ImageEnhance
 
 from benchmarks.imagenet_c_draws import DRAWS
 from nversion.corruptions import IMAGENET_C, IMAGENET_C_EXTRA, LEVELS_IMAGENET
-from nversion.corruptions.frost_textures import FILES, FOLDER, texture
+from nversion.corruptions.pixels.frost_textures import FILES, FOLDER, texture
 
 Pixels = NDArray[np.uint8]
 Reference = Callable[[float, Pixels, Mapping[str, Any]], Pixels]

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from nversion.corruptions import create
-from nversion.corruptions.fields import normal_fields, uniform_fields
 from nversion.corruptions.levels import at
+from nversion.corruptions.pixels.fields import normal_fields, uniform_fields
 
 Draws = Callable[[Mapping[str, Any], float, int], list[NDArray[Any]]]
 """(parameters, severity, side) to standard normal or uniform [0, 1) fields, one for each call."""

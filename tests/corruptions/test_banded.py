@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from nversion.corruptions import banded, splines
-from nversion.corruptions.runs import runs_of_equals
+from nversion.corruptions.pixels import banded, splines
+from nversion.corruptions.pixels.runs import runs_of_equals
 
 CPU = torch.device("cpu")
 

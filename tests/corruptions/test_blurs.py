@@ -6,8 +6,8 @@ import torch
 from scipy import ndimage, stats
 
 from nversion.corruptions import create
-from nversion.corruptions.fields import uniform_fields
 from nversion.corruptions.kinds import defocus
+from nversion.corruptions.pixels.fields import uniform_fields
 
 
 def noise_image(height, width):

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from nversion.corruptions import create
-from nversion.corruptions.bilinear import resample
+from nversion.corruptions.pixels.bilinear import resample
 
 LENS = {"time": 1.3, "size": 17.0, "eta": 4.0, "lens_scale": 9.0, "lighting_amount": 0.6, "softening": 1.0}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from nversion.corruptions import contours
+from nversion.corruptions.pixels import contours
 
 cv2 = pytest.importorskip("cv2")
 

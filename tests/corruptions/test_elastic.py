@@ -8,8 +8,8 @@ import torch
 from scipy import ndimage, stats
 
 from nversion.corruptions import create
-from nversion.corruptions.fields import uniform_fields
 from nversion.corruptions.kinds import elastic
+from nversion.corruptions.pixels.fields import uniform_fields
 
 
 def field(seed, stream, size):

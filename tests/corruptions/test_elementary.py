@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nversion.corruptions import elementary
+from nversion.corruptions.pixels import elementary
 
 
 def planes(low, high, count=40_001, seed=0):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from nversion.corruptions.fields import normal_fields, uniform_fields
+from nversion.corruptions.pixels.fields import normal_fields, uniform_fields
 
 CPU = torch.device("cpu")
 SEEDS = np.array([0, 1, 7, 2**32 - 1])

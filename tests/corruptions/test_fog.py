@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nversion.corruptions import create
-from nversion.corruptions.fields import uniform_fields
+from nversion.corruptions.pixels.fields import uniform_fields
 
 
 def cloud(seed, side, decay):

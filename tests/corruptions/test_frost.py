@@ -7,7 +7,8 @@ from PIL import Image
 from scipy import stats
 
 from nversion.core import UserError
-from nversion.corruptions import create, frost_textures
+from nversion.corruptions import create
+from nversion.corruptions.pixels import frost_textures
 
 
 @pytest.fixture

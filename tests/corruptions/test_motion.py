@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nversion.corruptions import motion
+from nversion.corruptions.pixels import motion
 
 
 def blurred(planes, radius, sigma, degrees):

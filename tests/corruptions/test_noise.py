@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from nversion.corruptions import create
-from nversion.corruptions.fields import normal_fields, uniform_fields
+from nversion.corruptions.pixels.fields import normal_fields, uniform_fields
 
 SEEDS = [{"seed": 7}, {"seed": 2**32 - 1}]
 

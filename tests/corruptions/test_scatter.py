@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 
 from nversion.corruptions import create
-from nversion.corruptions.base import column_vector, row_vector
 from nversion.corruptions.kinds.scatter import shader_noise
+from nversion.corruptions.pixels.columns import column_vector, row_vector
 
 
 def picture(height, width, seed=0):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from nversion.corruptions import smoothing
+from nversion.corruptions.pixels import smoothing
 
 
 @pytest.mark.parametrize(("mirrored", "mode"), [(True, "reflect"), (False, "nearest")])

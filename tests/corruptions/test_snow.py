@@ -8,9 +8,9 @@ import torch
 from scipy import ndimage, stats
 
 from nversion.corruptions import create
-from nversion.corruptions.fields import normal_fields
 from nversion.corruptions.kinds import snow
-from nversion.corruptions.motion import motion_blur
+from nversion.corruptions.pixels.fields import normal_fields
+from nversion.corruptions.pixels.motion import motion_blur
 
 
 def flakes(seed, angle, size, mean, deviation, zoom, least, radius, sigma):

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from nversion.corruptions import create
-from nversion.corruptions.fields import normal_fields
+from nversion.corruptions.pixels.fields import normal_fields
 
 WATER, MUD = np.array([175, 238, 238]), np.array([63, 42, 20])
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from nversion.core import LabelSpace, UserError, only_run
 from nversion.corruptions import CORRUPTIONS
-from nversion.corruptions.frost_textures import FILES
+from nversion.corruptions.pixels.frost_textures import FILES
 from nversion.data import Canonical, Condition, Tree, open_dataset, plan_tree, write_tree
 from nversion.data.arrays import Arrays
 from nversion.data.trees import TreePlan, check_disk, writers

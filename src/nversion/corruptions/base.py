@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -61,6 +61,10 @@ class Parameter:
         return f"{many} from {self.low:g} to {self.high:g}"
 
 
+SEED = Parameter(low=0, high=2**32 - 1, whole=True)
+"""Of a corruption that draws fields of random numbers from it."""
+
+
 @dataclass(frozen=True)
 class Corruption(ABC):
     """One corruption at one severity. Randomness lives in `sample_parameters`, pixels in `apply`.
@@ -80,7 +84,7 @@ class Corruption(ABC):
 
     severity: float
 
-    name: ClassVar[str]
+    name: ClassVar[str]  # under which the class is registered
     parameters: ClassVar[Mapping[str, Parameter]]
     lowest: ClassVar[float] = 0.0
     highest: ClassVar[float] = LARGEST_SEVERITY
@@ -204,7 +208,20 @@ class Corruption(ABC):
         return np.array(values)
 
 
-CORRUPTIONS: Registry[type[Corruption]] = Registry("corruption", "nversion.corruptions")
+class _Corruptions(Registry[type[Corruption]]):
+    """Registers classes, which get the name that they are registered under."""
+
+    def register(self, name: str) -> Callable[[type[Corruption]], type[Corruption]]:
+        file = super().register(name)
+
+        def named(kind: type[Corruption]) -> type[Corruption]:
+            kind.name = name
+            return file(kind)
+
+        return named
+
+
+CORRUPTIONS = _Corruptions("corruption", "nversion.corruptions")
 
 
 def create(name: str, severity: float) -> Corruption:
@@ -217,21 +234,6 @@ def create(name: str, severity: float) -> Corruption:
     Lines(severity=1.6)
     """
     return CORRUPTIONS[name](severity)
-
-
-def plane(values: NDArray[Any], like: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """One number for each sample, (n,) to (n, 1, 1), on the device of `like`."""
-    return torch.from_numpy(values).to(device=like.device, dtype=dtype).view(-1, 1, 1)
-
-
-def column_vector(values_nH: NDArray[Any], like: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """One number for each row, (n, H) to (n, H, 1), on the device of `like`."""
-    return torch.from_numpy(values_nH).to(device=like.device, dtype=dtype)[:, :, None]
-
-
-def row_vector(values_nW: NDArray[Any], like: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """One number for each column, (n, W) to (n, 1, W), on the device of `like`."""
-    return torch.from_numpy(values_nW).to(device=like.device, dtype=dtype)[:, None, :]
 
 
 def _kinds(things: Sequence[Any]) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 from nversion.corruptions.kinds.frost import Frost
 
 from .base import CORRUPTIONS
-from .frost_textures import FOLDER, texture_fingerprint
+from .pixels.frost_textures import FOLDER, texture_fingerprint
 
 
 def ingredients(name: str) -> str:

@@ -1,9 +1,56 @@
-"""Tables of ImageNet-C by level, read between levels, too."""
+"""Corruptions of ImageNet-C, whose settings stand in a table by level, with their variants of CIFAR-10-C."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from .base import CORRUPTIONS, Corruption, create
+
+
+class Levelled(Corruption):
+    """A corruption of ImageNet-C: levels 1 to 5, each with a row of `table`."""
+
+    lowest = 1.0
+    highest = 5.0
+    table: ClassVar[Sequence[Any]]
+
+    @property
+    def row(self) -> tuple[float, ...]:
+        """The settings of this severity."""
+        return at(self.table, self.severity)
+
+    @property
+    def value(self) -> float:
+        """The setting of this severity, where there is one a level."""
+        return value_at(self.table, self.severity)
+
+
+def cifar_variant(table: Sequence[Any], **settings: Any) -> Callable[[type[Levelled]], type[Levelled]]:
+    """Decorator: register NAME_cifar, the same corruption with the table of CIFAR-10-C, for 32 pixels.
+
+    Args:
+        table: one row a level.
+        settings: other class attributes that differ.
+
+    >>> import numpy as np
+    >>> create("contrast_cifar", 5).sample_parameters(np.random.default_rng(0), size=(8, 8))
+    {'factor': 0.15}
+    """
+
+    def register(kind: type[Levelled]) -> type[Levelled]:
+        attributes = {
+            "__doc__": f"`{kind.name}` with the table of CIFAR-10-C.",
+            "__module__": kind.__module__,
+            "__reduce__": lambda self: (create, (self.name, self.severity)),  # no name in its module
+            "table": table,
+            **settings,
+        }
+        CORRUPTIONS.register(f"{kind.name}_cifar")(type(f"{kind.__name__}Cifar", (kind,), attributes))
+        return kind
+
+    return register
 
 
 def at(table: Sequence[tuple[float, ...]], severity: float) -> tuple[float, ...]:

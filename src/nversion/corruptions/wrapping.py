@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nversion.core import UserError
 
-from .base import CORRUPTIONS, Columns, Corruption, Parameter
+from .base import CORRUPTIONS, SEED, Columns, Corruption, Parameter
 
 Factory = Callable[[float], Callable[..., Any]]
 """From a severity to a transform."""
@@ -39,9 +39,7 @@ class Wrapped(Corruption):
     Parameters: seed (whole, below 2³²), of all random numbers that the transform draws.
     """
 
-    parameters: ClassVar[Mapping[str, Parameter]] = MappingProxyType(
-        {"seed": Parameter(low=0, high=2**32 - 1, whole=True)}
-    )
+    parameters: ClassVar[Mapping[str, Parameter]] = MappingProxyType({"seed": SEED})
     factory: ClassVar[Factory]
 
     def __post_init__(self) -> None:

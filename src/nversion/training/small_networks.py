@@ -148,6 +148,51 @@ def deit(num_classes: int) -> nn.Module:
     return network
 
 
+@SMALL_NETWORKS.register("convmixer")
+def convmixer(num_classes: int) -> nn.Module:
+    """ConvMixer: 64 patches, width 48, 4 blocks of 5×5 convolutions; 1.1 million MACs."""
+    from timm.models.convmixer import ConvMixer
+
+    network: nn.Module = ConvMixer(dim=48, depth=4, kernel_size=5, patch_size=4, num_classes=num_classes)
+    return network
+
+
+@SMALL_NETWORKS.register("densenet")
+def densenet(num_classes: int) -> nn.Module:
+    """DenseNet: three blocks of 3 layers, 12 channels a layer; 0.9 million MACs."""
+    from torchvision.models import DenseNet
+
+    network: nn.Module = DenseNet(
+        growth_rate=12, block_config=(3, 3, 3), num_init_features=16, num_classes=num_classes
+    )
+    return network
+
+
+@SMALL_NETWORKS.register("mixer")
+def mixer(num_classes: int) -> nn.Module:
+    """MLP-Mixer: 64 patches, width 48, 4 blocks; 3.2 million MACs."""
+    from timm.models.mlp_mixer import MlpMixer
+
+    network: nn.Module = MlpMixer(
+        img_size=INPUT_SIZE,
+        patch_size=4,
+        embed_dim=48,
+        num_blocks=4,
+        mlp_ratio=(0.5, 2.0),
+        num_classes=num_classes,
+    )
+    return network
+
+
+@SMALL_NETWORKS.register("shufflenet")
+def shufflenet(num_classes: int) -> nn.Module:
+    """ShuffleNetV2: four blocks, 16 to 96 channels; 0.3 million MACs."""
+    from torchvision.models import ShuffleNetV2
+
+    network: nn.Module = ShuffleNetV2([1, 2, 1], [16, 32, 48, 64, 96], num_classes=num_classes)
+    return network
+
+
 def _resnext(num_classes: int, *, cardinality: int, group_width: int, layers: tuple[int, ...]) -> nn.Module:
     # An eighth of ResNeXt50's channels, a quarter of its groups, half their width, all of its blocks: the
     # ratios between the paper's three variants stay. At 16, 8, 4 and 2 pixels, dropout 0.2.

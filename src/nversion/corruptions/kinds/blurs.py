@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.gaussian import LARGEST_SIGMA, blur
-from nversion.corruptions.levels import value_at
-from nversion.corruptions.runs import runs_of_equals
+from nversion.corruptions.base import CORRUPTIONS, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.gaussian import LARGEST_SIGMA, blur
+from nversion.corruptions.pixels.runs import runs_of_equals
 
 
+@cifar_variant((0.4, 0.6, 0.7, 0.8, 1.0))
 @CORRUPTIONS.register("gaussian_blur")
-class GaussianBlur(Corruption):
+class GaussianBlur(Levelled):
     """Every pixel becomes a Gaussian mean of its neighbourhood (Hendrycks & Dietterich 2019, extra).
 
     Weights `exp(−d²/(2·sigma²))` per axis, d up to 4 sigma, edge pixels repeated beyond the image; cut to a
@@ -29,27 +30,12 @@ class GaussianBlur(Corruption):
     {'sigma': 2.5}
     """
 
-    name: ClassVar[str] = "gaussian_blur"
     parameters: ClassVar[Mapping[str, Parameter]] = {"sigma": Parameter(low=0.0, high=LARGEST_SIGMA)}
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    sigmas: ClassVar[tuple[float, ...]] = (1.0, 2.0, 3.0, 4.0, 6.0)
+    table = (1.0, 2.0, 3.0, 4.0, 6.0)
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        return {"sigma": value_at(self.sigmas, self.severity)}
+        return {"sigma": self.value}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         for (sigma,), run in runs_of_equals(columns["sigma"]):
             blur(images_n3HW[run], sigma, out_n3HW[run])
-
-
-@CORRUPTIONS.register("gaussian_blur_cifar")
-class GaussianBlurCifar(GaussianBlur):
-    """`gaussian_blur` with the table of CIFAR-10-C.
-
-    >>> GaussianBlurCifar(5).sample_parameters(np.random.default_rng(0), size=(32, 32))
-    {'sigma': 1.0}
-    """
-
-    name: ClassVar[str] = "gaussian_blur_cifar"
-    sigmas: ClassVar[tuple[float, ...]] = (0.4, 0.6, 0.7, 0.8, 1.0)

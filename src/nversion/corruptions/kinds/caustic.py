@@ -11,21 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.added import add_planes
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    plane,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.bilinear import resample
-from nversion.corruptions.cosine import in_turns
-from nversion.corruptions.elementary import cosine_of_turns_, power_, sine_of_turns_
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.added import add_planes
+from nversion.corruptions.pixels.bilinear import resample
+from nversion.corruptions.pixels.columns import column_vector, plane, row_vector
+from nversion.corruptions.pixels.cosine import in_turns
+from nversion.corruptions.pixels.elementary import cosine_of_turns_, power_, sine_of_turns_
+from nversion.corruptions.pixels.scratch import scratch
 
 STEPS = 5
 NEARLY_FLAT = 0.999  # a lens whose normal is closer than this to the line of sight does not refract
@@ -51,7 +43,6 @@ class CausticNoise(Corruption):
     102.0
     """
 
-    name: ClassVar[str] = "caustic_noise"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "time": Parameter(),
         "size": Parameter(low=1e-3),
@@ -93,7 +84,6 @@ class CausticRefraction(Corruption):
     56.0
     """
 
-    name: ClassVar[str] = "caustic_refraction"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "time": Parameter(),
         "size": Parameter(low=1e-3),

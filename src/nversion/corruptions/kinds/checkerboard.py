@@ -12,18 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nversion.core import UserError
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    plane,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.seeded import legacy_random
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.columns import column_vector, plane, row_vector
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.seeded import legacy_random
 
 GREY = 128
 
@@ -48,12 +40,11 @@ class CheckerboardCutout(Corruption):
     0.4
     """
 
-    name: ClassVar[str] = "checkerboard_cutout"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "angle": Parameter(),
         "scales": Parameter(low=1.0, shape=(2,)),
         "fraction": Parameter(),
-        "seed": Parameter(low=0, high=2**32 - 1, whole=True),
+        "seed": SEED,
     }
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nversion.corruptions.banded import Band, filtered, first_precision, into_planes, whole
 from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.splines import mirrored, spline_taps, spline_weights
+from nversion.corruptions.pixels.banded import Band, filtered, first_precision, into_planes, whole
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.splines import mirrored, spline_taps, spline_weights
 
 TO_ONE = 2.0**-32  # two passes of weights of 2^16
 
@@ -40,7 +40,6 @@ class ChromaticAbberation(Corruption):
     [11.2, 11.2, 11.2]
     """
 
-    name: ClassVar[str] = "chromatic_abberation"
     parameters: ClassVar[Mapping[str, Parameter]] = {"rgb_shifts": Parameter(shape=(3, 2))}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
@@ -119,7 +118,6 @@ class TransverseChromaticAbberation(Corruption):
     [1.0, 1.1, 1.2]
     """
 
-    name: ClassVar[str] = "transverse_chromatic_abberation"
     parameters: ClassVar[Mapping[str, Parameter]] = {"scales": Parameter(low=1.0, high=1e3, shape=(3,))}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from scipy import sparse, special
 from torch import Tensor
 
 from nversion.core import spans
-from nversion.corruptions.banded import Band, side_by_side
 from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
-from nversion.corruptions.runs import runs_of_equals
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.splines import coefficient_taps, mirrored, spline_weights
+from nversion.corruptions.pixels.banded import Band, side_by_side
+from nversion.corruptions.pixels.runs import runs_of_equals
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.splines import coefficient_taps, mirrored, spline_weights
 
 NUM_TURNS = 21
 # Bits behind the point: of the weights of the two passes to the coefficients, between the passes, of these,
@@ -60,7 +60,6 @@ class CircularMotionBlur(Corruption):
     {'amount': 6.0}
     """
 
-    name: ClassVar[str] = "circular_motion_blur"
     parameters: ClassVar[Mapping[str, Parameter]] = {"amount": Parameter()}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:

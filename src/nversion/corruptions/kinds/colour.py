@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, plane, severity_share
-from nversion.corruptions.cutting import cut_and_wrap, cut_to_bytes
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.columns import plane
+from nversion.corruptions.pixels.cutting import cut_and_wrap, cut_to_bytes
+from nversion.corruptions.pixels.scratch import scratch
 
 LUMA = (2126.0, 7152.0, 722.0)  # ITU-R BT.709, in 10 000ths
 WHITE = 10_000 * 255.0
@@ -40,7 +41,6 @@ class BleachBypass(Corruption):
     {'amount': 0.5}
     """
 
-    name: ClassVar[str] = "bleach_bypass"
     parameters: ClassVar[Mapping[str, Parameter]] = {"amount": Parameter()}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
@@ -81,7 +81,6 @@ class Technicolor(Corruption):
     {'amount': 0.5}
     """
 
-    name: ClassVar[str] = "technicolor"
     parameters: ClassVar[Mapping[str, Parameter]] = {"amount": Parameter()}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
@@ -127,7 +126,6 @@ class Pseudocolor(Corruption):
     0.25
     """
 
-    name: ClassVar[str] = "pseudocolor"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "smoothness": Parameter(),
         **{f"color{k}": Parameter(low=0, high=255, whole=True, shape=(3,)) for k in range(5)},
@@ -186,7 +184,6 @@ class ColorBalance(Corruption):
     {'factor': 1.4}
     """
 
-    name: ClassVar[str] = "color_balance"
     parameters: ClassVar[Mapping[str, Parameter]] = {"factor": Parameter()}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.banded import Band, first_precision, into_planes
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.levels import at
-from nversion.corruptions.runs import runs_of_equals
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.splines import mirrored
+from nversion.corruptions.base import CORRUPTIONS, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.banded import Band, first_precision, into_planes
+from nversion.corruptions.pixels.runs import runs_of_equals
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.splines import mirrored
 
 # The reference's discs of up to this radius lie in a table of 17 × 17 and are smoothed by 3 × 3, larger ones
 # in one of their own width, by 5 × 5.
@@ -24,8 +24,10 @@ SMALL_RADIUS = 8
 ONE = 1 << 15  # weights sum to a little more, which keeps sums over bytes below 2^24: exact in float32
 
 
+# The three smallest discs are one pixel, smoothed.
+@cifar_variant(((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)), whole_radius=False)
 @CORRUPTIONS.register("defocus_blur")
-class DefocusBlur(Corruption):
+class DefocusBlur(Levelled):
     """Every pixel becomes the mean of a disc about it (Hendrycks & Dietterich 2019).
 
     The disc `dx² + dy² ≤ radius²`, its sum 1, is smoothed by a Gaussian of `alias_blur` over 3 × 3 pixels
@@ -43,18 +45,15 @@ class DefocusBlur(Corruption):
     {'radius': 8, 'alias_blur': 0.5}
     """
 
-    name: ClassVar[str] = "defocus_blur"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "radius": Parameter(low=0.0, high=50.0),
         "alias_blur": Parameter(low=1e-2, high=50.0),
     }
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    discs: ClassVar[tuple[tuple[float, ...], ...]] = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))
+    table = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))
     whole_radius: ClassVar[bool] = True
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        radius, alias_blur = at(self.discs, self.severity)
+        radius, alias_blur = self.row
         return {"radius": int(radius + 0.5) if self.whole_radius else radius, "alias_blur": alias_blur}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
@@ -62,25 +61,6 @@ class DefocusBlur(Corruption):
         for (radius, alias_blur), run in runs_of_equals(columns["radius"], columns["alias_blur"]):
             planes_pHW, out_pHW = (of[run].view(-1, height, width) for of in (images_n3HW, out_n3HW))
             _filter(planes_pHW, radius, alias_blur, out_pHW)
-
-
-@CORRUPTIONS.register("defocus_blur_cifar")
-class DefocusBlurCifar(DefocusBlur):
-    """`defocus_blur` with the table of CIFAR-10-C, whose smallest three discs are one pixel, smoothed.
-
-    >>> DefocusBlurCifar(5).sample_parameters(np.random.default_rng(0), size=(32, 32))
-    {'radius': 1.5, 'alias_blur': 0.1}
-    """
-
-    name: ClassVar[str] = "defocus_blur_cifar"
-    discs: ClassVar[tuple[tuple[float, ...], ...]] = (
-        (0.3, 0.4),
-        (0.4, 0.5),
-        (0.5, 0.6),
-        (1, 0.2),
-        (1.5, 0.1),
-    )
-    whole_radius: ClassVar[bool] = False
 
 
 def _filter(planes_pHW: Tensor, radius: float, alias_blur: float, out_pHW: Tensor) -> None:

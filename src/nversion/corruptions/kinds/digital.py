@@ -12,17 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.cutting import LOST_DIGITS, cut_to_bytes
-from nversion.corruptions.levels import value_at, whole_at
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant, whole_at
+from nversion.corruptions.pixels.cutting import LOST_DIGITS, cut_to_bytes
+from nversion.corruptions.pixels.scratch import scratch
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+@cifar_variant((0.75, 0.5, 0.4, 0.3, 0.15))
 @CORRUPTIONS.register("contrast")
-class Contrast(Corruption):
+class Contrast(Levelled):
     """Every channel shrinks towards its mean (Hendrycks & Dietterich 2019).
 
     A byte becomes clip(mean + factor·(byte − mean), 0, 255), cut; the mean is that of its channel.
@@ -36,14 +37,11 @@ class Contrast(Corruption):
     {'factor': 0.05}
     """
 
-    name: ClassVar[str] = "contrast"
     parameters: ClassVar[Mapping[str, Parameter]] = {"factor": Parameter(low=0.0, high=1e3)}
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    factors: ClassVar[tuple[float, ...]] = (0.4, 0.3, 0.2, 0.1, 0.05)
+    table = (0.4, 0.3, 0.2, 0.1, 0.05)
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        return {"factor": value_at(self.factors, self.severity)}
+        return {"factor": self.value}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         height, width = images_n3HW.shape[2:]
@@ -56,20 +54,9 @@ class Contrast(Corruption):
         cut_to_bytes(bytes_n3HW, out_n3HW)
 
 
-@CORRUPTIONS.register("contrast_cifar")
-class ContrastCifar(Contrast):
-    """`contrast` by the table of CIFAR-10-C: factor 0.75, 0.5, 0.4, 0.3, 0.15.
-
-    >>> ContrastCifar(5).sample_parameters(np.random.default_rng(0), size=(8, 8))
-    {'factor': 0.15}
-    """
-
-    name: ClassVar[str] = "contrast_cifar"
-    factors: ClassVar[tuple[float, ...]] = (0.75, 0.5, 0.4, 0.3, 0.15)
-
-
+@cifar_variant((0.95, 0.9, 0.85, 0.75, 0.65))
 @CORRUPTIONS.register("pixelate")
-class Pixelate(Corruption):
+class Pixelate(Levelled):
     """Large pixels: made smaller by averaging boxes, then larger by repeating (Hendrycks & Dietterich 2019).
 
     H×W shrinks to max(int(share·H), 1)×max(int(share·W), 1) by Pillow's BOX filter. Growing with that filter
@@ -84,14 +71,11 @@ class Pixelate(Corruption):
     {'share': 0.25}
     """
 
-    name: ClassVar[str] = "pixelate"
     parameters: ClassVar[Mapping[str, Parameter]] = {"share": Parameter(low=0.0, high=1.0)}
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    shares: ClassVar[tuple[float, ...]] = (0.6, 0.5, 0.4, 0.3, 0.25)
+    table = (0.6, 0.5, 0.4, 0.3, 0.25)
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        return {"share": value_at(self.shares, self.severity)}
+        return {"share": self.value}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         from PIL.Image import Resampling
@@ -115,20 +99,9 @@ def _nearest(length: int, small: int) -> NDArray[np.intp]:
     return ((np.arange(length) + 0.5) * (small / length)).astype(np.intp)
 
 
-@CORRUPTIONS.register("pixelate_cifar")
-class PixelateCifar(Pixelate):
-    """`pixelate` by the table of CIFAR-10-C: share 0.95, 0.9, 0.85, 0.75, 0.65.
-
-    >>> PixelateCifar(5).sample_parameters(np.random.default_rng(0), size=(8, 8))
-    {'share': 0.65}
-    """
-
-    name: ClassVar[str] = "pixelate_cifar"
-    shares: ClassVar[tuple[float, ...]] = (0.95, 0.9, 0.85, 0.75, 0.65)
-
-
+@cifar_variant((80, 65, 58, 50, 40))
 @CORRUPTIONS.register("jpeg_compression")
-class JpegCompression(Corruption):
+class JpegCompression(Levelled):
     """Blocks and halos of a JPEG file of low quality (Hendrycks & Dietterich 2019).
 
     Written and read by Pillow, colour at half the resolution: libjpeg-turbo's arithmetic is of whole numbers.
@@ -141,14 +114,11 @@ class JpegCompression(Corruption):
     {'quality': 22}
     """
 
-    name: ClassVar[str] = "jpeg_compression"
     parameters: ClassVar[Mapping[str, Parameter]] = {"quality": Parameter(low=1, high=100, whole=True)}
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    qualities: ClassVar[tuple[int, ...]] = (25, 18, 15, 10, 7)
+    table = (25, 18, 15, 10, 7)
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        return {"quality": whole_at(self.qualities, self.severity)}
+        return {"quality": whole_at(self.table, self.severity)}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         from PIL import Image
@@ -163,18 +133,6 @@ class JpegCompression(Corruption):
             read = Image.frombytes("RGB", picture.size, file.getvalue(), "jpeg", "RGB", "")
             _write_planes(read, result_3HW)
         out_n3HW.copy_(result_n3HW)
-
-
-@CORRUPTIONS.register("jpeg_compression_cifar")
-class JpegCompressionCifar(JpegCompression):
-    """`jpeg_compression` by the table of CIFAR-10-C: quality 80, 65, 58, 50, 40.
-
-    >>> JpegCompressionCifar(5).sample_parameters(np.random.default_rng(0), size=(8, 8))
-    {'quality': 40}
-    """
-
-    name: ClassVar[str] = "jpeg_compression_cifar"
-    qualities: ClassVar[tuple[int, ...]] = (80, 65, 58, 50, 40)
 
 
 def _pictures(images_n3HW: Tensor) -> Iterator[Image]:

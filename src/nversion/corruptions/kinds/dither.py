@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.pixels.scratch import scratch
 
 # What a pixel carries on, in 16ths of its error: in the first row, in the last, in those between, and in an
 # image's only row. Each number is a carry of its own, cut to a byte.
@@ -44,7 +44,6 @@ class ColorDither(Corruption):
     {'levels': 9}
     """
 
-    name: ClassVar[str] = "color_dither"
     parameters: ClassVar[Mapping[str, Parameter]] = {"levels": Parameter(low=2, high=256, whole=True)}
     highest: ClassVar[float] = 12.99
 

@@ -10,18 +10,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, column_vector, row_vector
-from nversion.corruptions.fields import BITS, uniform_fields
-from nversion.corruptions.levels import at
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.smoothing import VALUE_BITS, smoothed
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.columns import column_vector, row_vector
+from nversion.corruptions.pixels.fields import BITS, uniform_fields
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.smoothing import VALUE_BITS, smoothed
 
 ONE = 1 << 20  # a pixel, where places are whole numbers
 TRUNCATE = 3.0  # the smoothing's reach, in sigmas
 
 
+@cifar_variant(
+    (
+        (32 * 0.0, 32 * 0.0, 32 * 0.08),
+        (32 * 0.05, 32 * 0.2, 32 * 0.07),
+        (32 * 0.08, 32 * 0.06, 32 * 0.06),
+        (32 * 0.1, 32 * 0.04, 32 * 0.05),
+        (32 * 0.1, 32 * 0.03, 32 * 0.03),
+    ),
+    side=32,
+)
 @CORRUPTIONS.register("elastic_transform")
-class ElasticTransform(Corruption):
+class ElasticTransform(Levelled):
     """A random affine map, then shifts by a smooth random field (Hendrycks & Dietterich 2019).
 
     The affine map takes three points of the image, `centre ± square` with square a third of the shorter
@@ -45,15 +56,12 @@ class ElasticTransform(Corruption):
     True
     """
 
-    name: ClassVar[str] = "elastic_transform"
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "shift": Parameter(shape=(3, 2)),
-        "seed": Parameter(low=0, high=2**32 - 1, whole=True),
+        "seed": SEED,
     }
     # alpha, sigma and greatest shift, in pixels at the side beside them; they follow the shorter side.
-    table: ClassVar[tuple[tuple[float, float, float], ...]] = (
+    table = (
         (244 * 2, 244 * 0.7, 244 * 0.1),
         (244 * 2, 244 * 0.08, 244 * 0.2),
         (244 * 0.05, 244 * 0.01, 244 * 0.02),
@@ -63,7 +71,7 @@ class ElasticTransform(Corruption):
     side: ClassVar[int] = 224
 
     def _lengths(self, height: int, width: int) -> tuple[float, ...]:
-        return tuple(length * min(height, width) / self.side for length in at(self.table, self.severity))
+        return tuple(length * min(height, width) / self.side for length in self.row)
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
         greatest = self._lengths(height, width)[2]
@@ -98,21 +106,6 @@ class ElasticTransform(Corruption):
         moved = scratch("moved", (3, num_samples, height, width), torch.float32, device)
         _read(tilted, row, column, moved)
         out_n3HW.copy_(moved.clamp_(0.0, 255.0).transpose(0, 1))
-
-
-@CORRUPTIONS.register("elastic_transform_cifar")
-class ElasticTransformCifar(ElasticTransform):
-    """`elastic_transform` with the lengths of CIFAR-10-C, for 32 pixels; at severity 1 it only tilts."""
-
-    name: ClassVar[str] = "elastic_transform_cifar"
-    table: ClassVar[tuple[tuple[float, float, float], ...]] = (
-        (32 * 0.0, 32 * 0.0, 32 * 0.08),
-        (32 * 0.05, 32 * 0.2, 32 * 0.07),
-        (32 * 0.08, 32 * 0.06, 32 * 0.06),
-        (32 * 0.1, 32 * 0.04, 32 * 0.05),
-        (32 * 0.1, 32 * 0.03, 32 * 0.03),
-    )
-    side: ClassVar[int] = 32
 
 
 def _affine_places(shift_n32: NDArray[np.float64], like: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,13 +18,14 @@ from nversion.corruptions.base import (
     CORRUPTIONS,
     PIXELS_PER_CHUNK_CPU,
     PIXELS_PER_CHUNK_GPU,
+    SEED,
     Columns,
     Corruption,
     Parameter,
     severity_share,
 )
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.seeded import legacy_random
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.seeded import legacy_random
 
 
 @CORRUPTIONS.register("fish_eye")
@@ -50,9 +51,8 @@ class FishEye(Corruption):
     0.01
     """
 
-    name: ClassVar[str] = "fish_eye"
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "seed": Parameter(low=0, high=2**32 - 1, whole=True),
+        "seed": SEED,
         "density": Parameter(low=0.0, high=1e3),
         "eta": Parameter(low=1.0),
         "radius": Parameter(low=1e-3),

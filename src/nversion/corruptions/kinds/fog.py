@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nversion.core import chunk_length, spans
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.fields import uniform_fields
-from nversion.corruptions.levels import at
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.fields import uniform_fields
+from nversion.corruptions.pixels.scratch import scratch
 
 SMALLEST_MAP = 4  # the next power of two of 3 channels: what the reference's current fork makes of a pixel
 MAP_POINTS_PER_PIXEL = 4  # of a chunk, where it has more than one image
 FIRST_SPREAD = 100.0
 
 
+@cifar_variant(((0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75)))
 @CORRUPTIONS.register("fog")
-class Fog(Corruption):
+class Fog(Levelled):
     """A bright fractal cloud over an image that keeps its greatest value (Hendrycks & Dietterich 2019).
 
     `255·(value/255 + thickness·cloud)·m/(m + thickness)`, cut to [0, 255] and to whole numbers; m is the
@@ -41,11 +42,8 @@ class Fog(Corruption):
     ['seed']
     """
 
-    name: ClassVar[str] = "fog"
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    parameters: ClassVar[Mapping[str, Parameter]] = {"seed": Parameter(low=0, high=2**32 - 1, whole=True)}
-    table: ClassVar[tuple[tuple[float, float], ...]] = (
+    parameters: ClassVar[Mapping[str, Parameter]] = {"seed": SEED}
+    table = (
         (1.5, 2.0),
         (2.0, 2.0),
         (2.5, 1.7),
@@ -65,7 +63,7 @@ class Fog(Corruption):
             self._cover(images_n3HW[start:stop], columns["seed"][start:stop], side, out_n3HW[start:stop])
 
     def _cover(self, images_n3HW: Tensor, seed_n: NDArray[np.int64], side: int, out_n3HW: Tensor) -> None:
-        thickness, decay = at(self.table, self.severity)
+        thickness, decay = self.row
         cloud_nHW = _cloud(seed_n, side, tuple(images_n3HW.shape[2:]), decay, images_n3HW.device)
         value = scratch("value", tuple(images_n3HW.shape), torch.float64, images_n3HW.device)
         level = torch.tensor(255.0, dtype=torch.float64, device=value.device)
@@ -74,20 +72,6 @@ class Fog(Corruption):
         value.mul_(most_n111).div_(most_n111 + thickness).clamp_(0.0, 1.0).mul_(level)
         whole = scratch("whole", tuple(value.shape), torch.int32, value.device)
         out_n3HW.copy_(whole.copy_(value))  # floating point to int32 truncates on every device
-
-
-@CORRUPTIONS.register("fog_cifar")
-class FogCifar(Fog):
-    """`fog` with the thickness and decay of CIFAR-10-C."""
-
-    name: ClassVar[str] = "fog_cifar"
-    table: ClassVar[tuple[tuple[float, float], ...]] = (
-        (0.2, 3.0),
-        (0.5, 3.0),
-        (0.75, 2.5),
-        (1.0, 2.0),
-        (1.5, 1.75),
-    )
 
 
 def steps(side: int) -> Iterator[tuple[int, slice]]:

@@ -10,14 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.frost_textures import FILES, texture
-from nversion.corruptions.levels import at
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.frost_textures import FILES, texture
+from nversion.corruptions.pixels.scratch import scratch
 
 
+# Every fifth pixel: the reference reduces the pictures to a fifth bilinearly, at places that fall on pixels.
+@cifar_variant(((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)), step=5)
 @CORRUPTIONS.register("frost")
-class Frost(Corruption):
+class Frost(Levelled):
     """A part of a picture of frost is added to the dimmed image (Hendrycks & Dietterich 2019).
 
     `kept·image + share·picture`, cut to 255 and to a whole number. The picture is one of five, drawn by
@@ -38,16 +40,13 @@ class Frost(Corruption):
     ['idx', 'x_start', 'y_start']
     """
 
-    name: ClassVar[str] = "frost"
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "idx": Parameter(low=0, high=len(FILES) - 1, whole=True),
         "x_start": Parameter(low=0.0, high=1.0),
         "y_start": Parameter(low=0.0, high=1.0),
     }
     # kept, share
-    table: ClassVar[tuple[tuple[float, float], ...]] = (
+    table = (
         (1.0, 0.4),
         (0.8, 0.6),
         (0.7, 0.7),
@@ -65,7 +64,7 @@ class Frost(Corruption):
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         height, width = images_n3HW.shape[2:]
-        kept, share = at(self.table, self.severity)
+        kept, share = self.row
         parts = np.empty(images_n3HW.shape, dtype=np.uint8)
         starts = zip(columns["idx"], columns["x_start"], columns["y_start"], strict=True)
         for part_3HW, (index, row, column) in zip(parts, starts, strict=True):
@@ -76,24 +75,6 @@ class Frost(Corruption):
         image, frost = (scratch(name, shape, torch.float64, device) for name in ("image", "frost"))
         image.copy_(images_n3HW).mul_(kept).add_(frost.copy_(torch.from_numpy(parts)).mul_(share))
         out_n3HW.copy_(image.clamp_(max=255.0))
-
-
-@CORRUPTIONS.register("frost_cifar")
-class FrostCifar(Frost):
-    """`frost` with the table of CIFAR-10-C, and every fifth pixel of the pictures.
-
-    The reference asks for a bilinear reduction to a fifth, whose places fall on pixels, so none is averaged.
-    """
-
-    name: ClassVar[str] = "frost_cifar"
-    table: ClassVar[tuple[tuple[float, float], ...]] = (
-        (1.0, 0.2),
-        (1.0, 0.3),
-        (0.9, 0.4),
-        (0.85, 0.4),
-        (0.75, 0.45),
-    )
-    step: ClassVar[int] = 5
 
 
 def _cut(

@@ -10,15 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, plane
-from nversion.corruptions.fields import uniform_fields
-from nversion.corruptions.gaussian import LARGEST_SIGMA, blur
-from nversion.corruptions.levels import at
-from nversion.corruptions.runs import runs_of_equals
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.columns import plane
+from nversion.corruptions.pixels.fields import uniform_fields
+from nversion.corruptions.pixels.gaussian import LARGEST_SIGMA, blur
+from nversion.corruptions.pixels.runs import runs_of_equals
 
 
+@cifar_variant(((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)))
 @CORRUPTIONS.register("glass_blur")
-class GlassBlur(Corruption):
+class GlassBlur(Levelled):
     """Blurred, each pixel replaced by one nearby, blurred again (Hendrycks & Dietterich 2019).
 
     Between two blurs of `gaussian_blur`, each cut to bytes, `iterations` times: for each row from H −
@@ -39,16 +41,13 @@ class GlassBlur(Corruption):
     (1, 2, 3)
     """
 
-    name: ClassVar[str] = "glass_blur"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "sigma": Parameter(low=0.0, high=LARGEST_SIGMA),
         "max_delta": Parameter(low=1, high=1000, whole=True),
         "iterations": Parameter(low=0, high=20, whole=True),
-        "seed": Parameter(low=0, high=2**32 - 1, whole=True),
+        "seed": SEED,
     }
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    panes: ClassVar[tuple[tuple[float, ...], ...]] = (
+    table = (
         (0.7, 1, 2),
         (0.9, 2, 1),
         (1, 2, 3),
@@ -57,7 +56,7 @@ class GlassBlur(Corruption):
     )
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        sigma, max_delta, iterations = at(self.panes, self.severity)
+        sigma, max_delta, iterations = self.row
         return {
             "sigma": sigma,
             "max_delta": int(max_delta + 0.5),
@@ -72,24 +71,6 @@ class GlassBlur(Corruption):
             blur(images_n3HW[run], sigma, out_r3HW)
             _shuffle_(out_r3HW, columns["seed"][run], int(iterations), int(max_delta))
             blur(out_r3HW, sigma, out_r3HW)
-
-
-@CORRUPTIONS.register("glass_blur_cifar")
-class GlassBlurCifar(GlassBlur):
-    """`glass_blur` with the table of CIFAR-10-C.
-
-    >>> GlassBlurCifar(5).sample_parameters(np.random.default_rng(0), size=(32, 32))["sigma"]
-    0.4
-    """
-
-    name: ClassVar[str] = "glass_blur_cifar"
-    panes: ClassVar[tuple[tuple[float, ...], ...]] = (
-        (0.05, 1, 1),
-        (0.25, 1, 1),
-        (0.4, 1, 1),
-        (0.25, 1, 2),
-        (0.4, 1, 2),
-    )
 
 
 def _shuffle_(images_n3HW: Tensor, seeds_n: NDArray[np.int64], iterations: int, max_delta: int) -> None:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, plane, severity_share
-from nversion.corruptions.cutting import LOST_DIGITS, cut_to_bytes
-from nversion.corruptions.levels import at, value_at
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.columns import plane
+from nversion.corruptions.pixels.cutting import LOST_DIGITS, cut_to_bytes
+from nversion.corruptions.pixels.scratch import scratch
 
 
 @CORRUPTIONS.register("hue_shift")
@@ -37,7 +38,6 @@ class HueShift(Corruption):
     {'amount': 0.2}
     """
 
-    name: ClassVar[str] = "hue_shift"
     parameters: ClassVar[Mapping[str, Parameter]] = {"amount": Parameter()}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
@@ -83,8 +83,9 @@ def _write_hue(images_n3HW: Tensor, spread: Tensor, part: Tensor, hue: Tensor) -
     hue.copy_(difference).div_(part).add_(part.copy_(sector))
 
 
+@cifar_variant((0.05, 0.1, 0.15, 0.2, 0.3))
 @CORRUPTIONS.register("brightness")
-class Brightness(Corruption):
+class Brightness(Levelled):
     """The value V of every pixel grows, hue and saturation stay (Hendrycks & Dietterich 2019).
 
     A channel becomes channel·V'/V, cut to a byte, V' = min(V + 255·shift, 255); black becomes the grey V'.
@@ -98,14 +99,11 @@ class Brightness(Corruption):
     {'shift': 0.2}
     """
 
-    name: ClassVar[str] = "brightness"
     parameters: ClassVar[Mapping[str, Parameter]] = {"shift": Parameter(low=-1.0, high=1.0)}
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    shifts: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.3, 0.4, 0.5)
+    table = (0.1, 0.2, 0.3, 0.4, 0.5)
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        return {"shift": value_at(self.shifts, self.severity)}
+        return {"shift": self.value}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         value, black, target = _planes(images_n3HW, torch.float32, "value", "black", "target")
@@ -118,20 +116,9 @@ class Brightness(Corruption):
         cut_to_bytes(bytes_n3HW, out_n3HW)
 
 
-@CORRUPTIONS.register("brightness_cifar")
-class BrightnessCifar(Brightness):
-    """`brightness` by the table of CIFAR-10-C: shift 0.05, 0.1, 0.15, 0.2, 0.3.
-
-    >>> BrightnessCifar(5).sample_parameters(np.random.default_rng(0), size=(8, 8))
-    {'shift': 0.3}
-    """
-
-    name: ClassVar[str] = "brightness_cifar"
-    shifts: ClassVar[tuple[float, ...]] = (0.05, 0.1, 0.15, 0.2, 0.3)
-
-
+@cifar_variant(((0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2)))
 @CORRUPTIONS.register("saturate")
-class Saturate(Corruption):
+class Saturate(Levelled):
     """Colours fade or glow: saturation times a factor plus a shift (Hendrycks & Dietterich 2019).
 
     With s' = clip(factor·δ/V + shift, 0, 1) a channel becomes V − s'·V·(V − channel)/δ, cut to a byte.
@@ -148,14 +135,11 @@ class Saturate(Corruption):
     {'factor': 5.0, 'shift': 0.1}
     """
 
-    name: ClassVar[str] = "saturate"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "factor": Parameter(low=-1e3, high=1e3),
         "shift": Parameter(low=-1.0, high=1.0),
     }
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    table: ClassVar[tuple[tuple[float, float], ...]] = (
+    table = (
         (0.3, 0.0),
         (0.1, 0.0),
         (2.0, 0.0),
@@ -164,7 +148,7 @@ class Saturate(Corruption):
     )
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        factor, shift = at(self.table, self.severity)
+        factor, shift = self.row
         return {"factor": factor, "shift": shift}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
@@ -184,24 +168,6 @@ class Saturate(Corruption):
                 away.add_(grey)
             torch.sub(value, away.mul_(gain), out=away).add_(LOST_DIGITS)
             cut_to_bytes(away, out_n3HW[:, channel])
-
-
-@CORRUPTIONS.register("saturate_cifar")
-class SaturateCifar(Saturate):
-    """`saturate` by the table of CIFAR-10-C: (0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2).
-
-    >>> SaturateCifar(3).sample_parameters(np.random.default_rng(0), size=(8, 8))
-    {'factor': 1.5, 'shift': 0.0}
-    """
-
-    name: ClassVar[str] = "saturate_cifar"
-    table: ClassVar[tuple[tuple[float, float], ...]] = (
-        (0.3, 0.0),
-        (0.1, 0.0),
-        (1.5, 0.0),
-        (2.0, 0.1),
-        (2.5, 0.2),
-    )
 
 
 def _planes(images_n3HW: Tensor, dtype: torch.dtype, *names: str) -> Iterator[Tensor]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nversion.core import spans
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.seeded import legacy_random
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.seeded import legacy_random
 
 GREY = 128.0
 BORDER = 2  # spare pixels around the canvas: a line's neighbours need no test whether they are inside
@@ -40,13 +40,12 @@ class Lines(Corruption):
     0.16
     """
 
-    name: ClassVar[str] = "lines"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "length": Parameter(low=0.0, high=1e3),
         "density": Parameter(low=0.0, high=1e3),
         "angle": Parameter(),
         "angle_variation": Parameter(),
-        "seed": Parameter(low=0, high=2**32 - 1, whole=True),
+        "seed": SEED,
     }
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:

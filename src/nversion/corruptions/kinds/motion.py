@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.levels import at
-from nversion.corruptions.motion import motion_blur
-from nversion.corruptions.runs import runs_of_equals
+from nversion.corruptions.base import CORRUPTIONS, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.motion import motion_blur
+from nversion.corruptions.pixels.runs import runs_of_equals
 
 
+@cifar_variant(((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)))
 @CORRUPTIONS.register("motion_blur")
-class MotionBlur(Corruption):
+class MotionBlur(Levelled):
     """Pixels are smeared along one direction, with weights that fade (Hendrycks & Dietterich 2019).
 
     ImageMagick's motion blur: a pixel becomes the mean of those `ceil(i·sin angle − 1/2)` rows and
@@ -31,32 +32,17 @@ class MotionBlur(Corruption):
     ['angle', 'radius', 'sigma']
     """
 
-    name: ClassVar[str] = "motion_blur"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "radius": Parameter(low=0, high=200, whole=True),
         "sigma": Parameter(low=1e-2, high=1e3),
         "angle": Parameter(),
     }
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    streaks: ClassVar[tuple[tuple[float, ...], ...]] = ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))
+    table = ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        radius, sigma = at(self.streaks, self.severity)
+        radius, sigma = self.row
         return {"radius": int(radius + 0.5), "sigma": sigma, "angle": rng.uniform(-45.0, 45.0)}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         for (radius, sigma), run in runs_of_equals(columns["radius"], columns["sigma"]):
             motion_blur(images_n3HW[run], radius, sigma, columns["angle"][run], out_n3HW[run])
-
-
-@CORRUPTIONS.register("motion_blur_cifar")
-class MotionBlurCifar(MotionBlur):
-    """`motion_blur` with the table of CIFAR-10-C.
-
-    >>> MotionBlurCifar(4).sample_parameters(np.random.default_rng(0), size=(32, 32))["radius"]
-    8
-    """
-
-    name: ClassVar[str] = "motion_blur_cifar"
-    streaks: ClassVar[tuple[tuple[float, ...], ...]] = ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5))

@@ -13,22 +13,20 @@ from numpy.typing import NDArray
 from scipy.stats import poisson
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.fields import BITS, normal_fields, uniform_fields
-from nversion.corruptions.levels import value_at
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.fields import BITS, normal_fields, uniform_fields
+from nversion.corruptions.pixels.scratch import scratch
 
 
-class _Noise(Corruption):
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    parameters: ClassVar[Mapping[str, Parameter]] = {"seed": Parameter(low=0, high=2**32 - 1, whole=True)}
-    table: ClassVar[tuple[float, ...]]
+class _Noise(Levelled):
+    parameters: ClassVar[Mapping[str, Parameter]] = {"seed": SEED}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
         return {"seed": int(rng.integers(0, 2**32))}
 
 
+@cifar_variant((0.04, 0.06, 0.08, 0.09, 0.10))
 @CORRUPTIONS.register("gaussian_noise")
 class GaussianNoise(_Noise):
     """Normal noise on every value (Hendrycks & Dietterich 2019).
@@ -44,23 +42,15 @@ class GaussianNoise(_Noise):
     ['seed']
     """
 
-    name: ClassVar[str] = "gaussian_noise"
-    table: ClassVar[tuple[float, ...]] = (0.08, 0.12, 0.18, 0.26, 0.38)
+    table = (0.08, 0.12, 0.18, 0.26, 0.38)
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         noise = normal_fields(columns["seed"], 0, tuple(images_n3HW.shape[1:]), images_n3HW.device)
-        noise.mul_(255.0 * value_at(self.table, self.severity)).add_(images_n3HW)
+        noise.mul_(255.0 * self.value).add_(images_n3HW)
         out_n3HW.copy_(noise.clamp_(0.0, 255.0))
 
 
-@CORRUPTIONS.register("gaussian_noise_cifar")
-class GaussianNoiseCifar(GaussianNoise):
-    """`gaussian_noise` with the deviations of CIFAR-10-C."""
-
-    name: ClassVar[str] = "gaussian_noise_cifar"
-    table: ClassVar[tuple[float, ...]] = (0.04, 0.06, 0.08, 0.09, 0.10)
-
-
+@cifar_variant((0.06, 0.1, 0.12, 0.16, 0.2))
 @CORRUPTIONS.register("speckle_noise")
 class SpeckleNoise(_Noise):
     """Normal noise in proportion to the value (Hendrycks & Dietterich 2019).
@@ -77,23 +67,15 @@ class SpeckleNoise(_Noise):
     0
     """
 
-    name: ClassVar[str] = "speckle_noise"
-    table: ClassVar[tuple[float, ...]] = (0.15, 0.2, 0.35, 0.45, 0.6)
+    table = (0.15, 0.2, 0.35, 0.45, 0.6)
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         noise = normal_fields(columns["seed"], 0, tuple(images_n3HW.shape[1:]), images_n3HW.device)
-        noise.mul_(value_at(self.table, self.severity)).mul_(images_n3HW).add_(images_n3HW)
+        noise.mul_(self.value).mul_(images_n3HW).add_(images_n3HW)
         out_n3HW.copy_(noise.clamp_(0.0, 255.0))
 
 
-@CORRUPTIONS.register("speckle_noise_cifar")
-class SpeckleNoiseCifar(SpeckleNoise):
-    """`speckle_noise` with the deviations of CIFAR-10-C."""
-
-    name: ClassVar[str] = "speckle_noise_cifar"
-    table: ClassVar[tuple[float, ...]] = (0.06, 0.1, 0.12, 0.16, 0.2)
-
-
+@cifar_variant((0.01, 0.02, 0.03, 0.05, 0.07))
 @CORRUPTIONS.register("impulse_noise")
 class ImpulseNoise(_Noise):
     """A share of the values becomes 0 or 255, salt and pepper in each channel (Hendrycks & Dietterich 2019).
@@ -110,27 +92,19 @@ class ImpulseNoise(_Noise):
     [0, 128, 255]
     """
 
-    name: ClassVar[str] = "impulse_noise"
-    table: ClassVar[tuple[float, ...]] = (0.03, 0.06, 0.09, 0.17, 0.27)
+    table = (0.03, 0.06, 0.09, 0.17, 0.27)
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         shape = tuple(images_n3HW.shape[1:])
         # The largest value of the field's grid that the share does not exceed: as float32 it is exact.
-        share = math.floor(value_at(self.table, self.severity) * 2**BITS) / 2**BITS
+        share = math.floor(self.value * 2**BITS) / 2**BITS
         flipped = uniform_fields(columns["seed"], 0, shape, images_n3HW.device) <= share
         salted = uniform_fields(columns["seed"], 1, shape, images_n3HW.device) <= 0.5
         out_n3HW.copy_(images_n3HW).masked_fill_(flipped, 0)
         out_n3HW.masked_fill_(salted.logical_and_(flipped), 255)
 
 
-@CORRUPTIONS.register("impulse_noise_cifar")
-class ImpulseNoiseCifar(ImpulseNoise):
-    """`impulse_noise` with the shares of CIFAR-10-C."""
-
-    name: ClassVar[str] = "impulse_noise_cifar"
-    table: ClassVar[tuple[float, ...]] = (0.01, 0.02, 0.03, 0.05, 0.07)
-
-
+@cifar_variant((500.0, 250.0, 100.0, 75.0, 50.0))
 @CORRUPTIONS.register("shot_noise")
 class ShotNoise(_Noise):
     """The light of each value is counted in photons, few of them (Hendrycks & Dietterich 2019).
@@ -149,14 +123,11 @@ class ShotNoise(_Noise):
     [0, 85, 170, 255]
     """
 
-    name: ClassVar[str] = "shot_noise"
-    table: ClassVar[tuple[float, ...]] = (60.0, 25.0, 12.0, 5.0, 3.0)
+    table = (60.0, 25.0, 12.0, 5.0, 3.0)
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
         device = images_n3HW.device
-        limits, guide, results = (
-            torch.from_numpy(table).to(device) for table in _poisson(value_at(self.table, self.severity))
-        )
+        limits, guide, results = (torch.from_numpy(table).to(device) for table in _poisson(self.value))
         field = uniform_fields(columns["seed"], 0, tuple(images_n3HW.shape[1:]), device)
         place, first_bits = (
             scratch(name, tuple(field.shape), torch.int32, device) for name in ("place", "first bits")
@@ -169,14 +140,6 @@ class ShotNoise(_Noise):
         counts = _counts(limits, values, field.reshape(-1)[undecided].mul_(2.0 ** (BITS - GUIDE_BITS)))
         guided.index_copy_(0, undecided, results.index_select(0, counts))
         out_n3HW.copy_(guided.view(field.shape))
-
-
-@CORRUPTIONS.register("shot_noise_cifar")
-class ShotNoiseCifar(ShotNoise):
-    """`shot_noise` with the photons of CIFAR-10-C."""
-
-    name: ClassVar[str] = "shot_noise_cifar"
-    table: ClassVar[tuple[float, ...]] = (500.0, 250.0, 100.0, 75.0, 50.0)
 
 
 GUIDE_BITS = 12  # of the field decide nearly every count

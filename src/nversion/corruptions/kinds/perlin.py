@@ -12,18 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    plane,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.seeded import legacy_random
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.columns import column_vector, plane, row_vector
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.seeded import legacy_random
 
 PERIOD = 256  # lattice points along an axis until the gradients repeat
 FAR = 4096.0  # added to coordinates, so that those of images are positive
@@ -52,11 +44,10 @@ class PerlinNoise(Corruption):
     ((0.03125, 0.0), (0.0, 0.03125))
     """
 
-    name: ClassVar[str] = "perlin_noise"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "m": Parameter(shape=(2, 2)),
         "turbulence": Parameter(low=0.0, high=1024.0),
-        "seed": Parameter(low=0, high=2**32 - 1, whole=True),
+        "seed": SEED,
         "gain": Parameter(),
         "bias": Parameter(),
         "alpha": Parameter(),

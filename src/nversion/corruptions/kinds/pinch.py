@@ -13,8 +13,8 @@ from torch import Tensor
 
 from nversion.core import UserError
 from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
-from nversion.corruptions.bilinear import resample
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.pixels.bilinear import resample
+from nversion.corruptions.pixels.scratch import scratch
 from nversion.corruptions.severities import SMALL_IMAGE
 
 
@@ -41,7 +41,6 @@ class PinchAndTwirl(Corruption):
     3
     """
 
-    name: ClassVar[str] = "pinch_and_twirl"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "num_per_axis": Parameter(low=1, high=1e3, whole=True),
         "angles": Parameter(shape=(None, None)),

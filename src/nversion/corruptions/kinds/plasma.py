@@ -11,18 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    plane,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.cosine import cosine_of_turns_, in_turns, scaled_cosine
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.columns import column_vector, plane, row_vector
+from nversion.corruptions.pixels.cosine import cosine_of_turns_, in_turns, scaled_cosine
+from nversion.corruptions.pixels.scratch import scratch
 
 
 @CORRUPTIONS.register("plasma_noise")
@@ -46,7 +38,6 @@ class PlasmaNoise(Corruption):
     ['intensity', 'iterations', 'scale', 'sharpness', 'time']
     """
 
-    name: ClassVar[str] = "plasma_noise"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "time": Parameter(),
         "iterations": Parameter(low=1, high=8, whole=True),

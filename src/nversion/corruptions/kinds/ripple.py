@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.pixels.scratch import scratch
 
 
 @CORRUPTIONS.register("ripple")
@@ -33,7 +33,6 @@ class Ripple(Corruption):
     (5.0, 5.0)
     """
 
-    name: ClassVar[str] = "ripple"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "amplitudes": Parameter(shape=(2,)),
         "wavelengths": Parameter(low=1e-3, shape=(2,)),

@@ -11,18 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    plane,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.bilinear import resample
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.bilinear import resample
+from nversion.corruptions.pixels.columns import column_vector, plane, row_vector
+from nversion.corruptions.pixels.scratch import scratch
 
 GAIN = 43758.5453
 Place = Callable[[NDArray[np.float64]], Tensor]
@@ -46,7 +38,6 @@ class Scatter(Corruption):
     4.0
     """
 
-    name: ClassVar[str] = "scatter"
     parameters: ClassVar[Mapping[str, Parameter]] = {"seed": Parameter(), "radius": Parameter(low=0.0)}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:

@@ -11,15 +11,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.fields import normal_fields
-from nversion.corruptions.levels import at
-from nversion.corruptions.motion import motion_blur
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.fields import normal_fields
+from nversion.corruptions.pixels.motion import motion_blur
+from nversion.corruptions.pixels.scratch import scratch
 
 
+@cifar_variant(
+    (
+        (0.1, 0.2, 1.0, 0.6, 8.0, 3.0, 0.95),
+        (0.1, 0.2, 1.0, 0.5, 10.0, 4.0, 0.9),
+        (0.15, 0.3, 1.75, 0.55, 10.0, 4.0, 0.9),
+        (0.25, 0.3, 2.25, 0.6, 12.0, 6.0, 0.85),
+        (0.3, 0.3, 1.25, 0.65, 14.0, 12.0, 0.8),
+    )
+)
 @CORRUPTIONS.register("snow")
-class Snow(Corruption):
+class Snow(Levelled):
     """Streaks of snow from both sides over a bleached image (Hendrycks & Dietterich 2019).
 
     The flakes are a field of normals, `mean + deviation·normal`, zoomed: the middle 1/zoom of it, bilinear,
@@ -40,15 +49,12 @@ class Snow(Corruption):
     True
     """
 
-    name: ClassVar[str] = "snow"
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "seed": Parameter(low=0, high=2**32 - 1, whole=True),
+        "seed": SEED,
         "angle": Parameter(low=-360.0, high=360.0),
     }
     # mean, deviation, zoom, least, radius, sigma, kept
-    table: ClassVar[tuple[tuple[float, ...], ...]] = (
+    table = (
         (0.1, 0.3, 3.0, 0.5, 10.0, 4.0, 0.8),
         (0.2, 0.3, 2.0, 0.5, 12.0, 4.0, 0.7),
         (0.55, 0.3, 4.0, 0.9, 12.0, 8.0, 0.7),
@@ -60,7 +66,7 @@ class Snow(Corruption):
         return {"seed": int(rng.integers(0, 2**32)), "angle": rng.uniform(-135.0, -45.0)}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
-        mean, deviation, zoom, least, radius, sigma, kept = at(self.table, self.severity)
+        mean, deviation, zoom, least, radius, sigma, kept = self.row
         num_samples, _, height, width = images_n3HW.shape
         device = images_n3HW.device
         shape = (crop_length(height, zoom), crop_length(width, zoom))
@@ -81,20 +87,6 @@ class Snow(Corruption):
         torch.maximum(value, bright, out=pale).mul_(1.0 - kept)
         value.mul_(kept).add_(pale).add_(blown.int().add_(blown.flip(2, 3)))
         out_n3HW.copy_(value.clamp_(0.0, 255.0))
-
-
-@CORRUPTIONS.register("snow_cifar")
-class SnowCifar(Snow):
-    """`snow` with the table of CIFAR-10-C."""
-
-    name: ClassVar[str] = "snow_cifar"
-    table: ClassVar[tuple[tuple[float, ...], ...]] = (
-        (0.1, 0.2, 1.0, 0.6, 8.0, 3.0, 0.95),
-        (0.1, 0.2, 1.0, 0.5, 10.0, 4.0, 0.9),
-        (0.15, 0.3, 1.75, 0.55, 10.0, 4.0, 0.9),
-        (0.25, 0.3, 2.25, 0.6, 12.0, 6.0, 0.85),
-        (0.3, 0.3, 1.25, 0.65, 14.0, 12.0, 0.8),
-    )
 
 
 def crop_length(length: int, zoom: float) -> int:

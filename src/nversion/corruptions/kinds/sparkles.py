@@ -10,26 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    plane,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.elementary import arctangent2_, power_
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.seeded import legacy_random
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.columns import column_vector, plane, row_vector
+from nversion.corruptions.pixels.elementary import arctangent2_, power_
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.seeded import legacy_random
 
 NUM_STARS = 5
 WHITE = (255, 255, 255)
 COMMON: Mapping[str, Parameter] = {
     "color": Parameter(low=0.0, high=255.0, shape=(3,)),
     "randomness": Parameter(),
-    "seed": Parameter(low=0, high=2**32 - 1, whole=True),
+    "seed": SEED,
 }
 RAYS_LOW, RAYS_HIGH = 1, 10_000
 
@@ -56,7 +48,6 @@ class Sparkles(Corruption):
     (4.0, 4.0, 4.0, 4.0, 4.0)
     """
 
-    name: ClassVar[str] = "sparkles"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "centers": Parameter(shape=(NUM_STARS, 2)),
         "radii": Parameter(low=0.0, shape=(NUM_STARS,)),
@@ -106,7 +97,6 @@ class InverseSparkles(Corruption):
     74.0
     """
 
-    name: ClassVar[str] = "inverse_sparkles"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "center": Parameter(shape=(2,)),
         "radius": Parameter(low=0.0),

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.contours import distances, edges, equalized, mean_3, windows
-from nversion.corruptions.fields import normal_fields
-from nversion.corruptions.levels import at
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.smoothing import VALUE_BITS, smoothed
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Parameter
+from nversion.corruptions.levels import Levelled, at, cifar_variant
+from nversion.corruptions.pixels.contours import distances, edges, equalized, mean_3, windows
+from nversion.corruptions.pixels.fields import normal_fields
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.smoothing import VALUE_BITS, smoothed
 
 TRUNCATE = 4.0  # the smoothing's reach, in sigmas
 FIELD_BITS = 20  # of the liquid, which stays below 2^3
@@ -23,8 +23,17 @@ FARTHEST = 20  # pixels from an edge at which water looks the same
 RELIEF = (((-1, -1), -2), ((-1, 0), -1), ((0, -1), -1), ((0, 0), 1), ((0, 1), 1), ((1, 0), 1), ((1, 1), 2))
 
 
+@cifar_variant(
+    (
+        (0.62, 0.1, 0.7, 0.7, 0.5),
+        (0.65, 0.1, 0.8, 0.7, 0.5),
+        (0.65, 0.3, 1.0, 0.69, 0.5),
+        (0.65, 0.1, 0.7, 0.69, 0.6),
+        (0.65, 0.1, 0.5, 0.68, 0.6),
+    )
+)
 @CORRUPTIONS.register("spatter")
-class Spatter(Corruption):
+class Spatter(Levelled):
     """Water (severities below 3.5) or mud on the lens (Hendrycks & Dietterich 2019, extra).
 
     The liquid is a field of normals, `mean + deviation·normal`, smoothed by a Gaussian of `sigma` pixels, and
@@ -49,12 +58,9 @@ class Spatter(Corruption):
     [62, 41, 19]
     """
 
-    name: ClassVar[str] = "spatter"
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    parameters: ClassVar[Mapping[str, Parameter]] = {"seed": Parameter(low=0, high=2**32 - 1, whole=True)}
+    parameters: ClassVar[Mapping[str, Parameter]] = {"seed": SEED}
     # mean, deviation, sigma, least, strength
-    table: ClassVar[tuple[tuple[float, ...], ...]] = (
+    table = (
         (0.65, 0.3, 4.0, 0.69, 0.6),
         (0.65, 0.3, 3.0, 0.68, 0.6),
         (0.65, 0.3, 2.0, 0.68, 0.5),
@@ -87,20 +93,6 @@ class Spatter(Corruption):
         for channel, level in enumerate(MUD if muddy else WATER):
             value[:, channel].add_(torch.mul(cover_nHW, level, out=part_nHW))
         out_n3HW.copy_(value.clamp_(0.0, 255.0))
-
-
-@CORRUPTIONS.register("spatter_cifar")
-class SpatterCifar(Spatter):
-    """`spatter` with the table of CIFAR-10-C."""
-
-    name: ClassVar[str] = "spatter_cifar"
-    table: ClassVar[tuple[tuple[float, ...], ...]] = (
-        (0.62, 0.1, 0.7, 0.7, 0.5),
-        (0.65, 0.1, 0.8, 0.7, 0.5),
-        (0.65, 0.3, 1.0, 0.69, 0.5),
-        (0.65, 0.1, 0.7, 0.69, 0.6),
-        (0.65, 0.1, 0.5, 0.68, 0.6),
-    )
 
 
 def _refraction(liquid_nHW: Tensor) -> Tensor:

@@ -13,16 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.seeded import legacy_random
+from nversion.corruptions.base import CORRUPTIONS, SEED, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.seeded import legacy_random
 
 Power = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """The amplitude at a squared frequency, in cycles per shorter side."""
 
 KEPT_PIXELS = 1 << 18  # spectra of larger images are made anew each time: 16 bytes a pixel
 TURN = 4096  # parts of the circle whose sine and cosine are looked up
-SEED = Parameter(low=0, high=2**32 - 1, whole=True)
 
 
 def _blue(square_frequency: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,7 +80,6 @@ class BlueNoise(_SpectralNoise):
     39.2
     """
 
-    name: ClassVar[str] = "blue_noise"
     power: ClassVar[Power] = staticmethod(_blue)
     most: ClassVar[float] = 196.0
 
@@ -101,7 +99,6 @@ class BrownishNoise(_SpectralNoise):
     16.0
     """
 
-    name: ClassVar[str] = "brownish_noise"
     power: ClassVar[Power] = staticmethod(_brownish)
     most: ClassVar[float] = 64.0
 
@@ -121,7 +118,6 @@ class BlueNoiseSample(Corruption):
     -1.0
     """
 
-    name: ClassVar[str] = "blue_noise_sample"
     parameters: ClassVar[Mapping[str, Parameter]] = {"seed": SEED, "threshold": Parameter()}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:

@@ -11,17 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.bilinear import resample
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.bilinear import resample
+from nversion.corruptions.pixels.columns import column_vector, row_vector
+from nversion.corruptions.pixels.scratch import scratch
 
 
 @CORRUPTIONS.register("perspective_no_bars")
@@ -44,7 +37,6 @@ class PerspectiveNoBars(Corruption):
     (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
     """
 
-    name: ClassVar[str] = "perspective_no_bars"
     parameters: ClassVar[Mapping[str, Parameter]] = {"perspective_params": Parameter(shape=(8,))}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
@@ -83,7 +75,6 @@ class QuadrilateralNoBars(Corruption):
     ((0.0, 0.0), (0.0, 6.0), (8.0, 6.0), (8.0, 0.0))
     """
 
-    name: ClassVar[str] = "quadrilateral_no_bars"
     parameters: ClassVar[Mapping[str, Parameter]] = {"points": Parameter(shape=(4, 2))}
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:

@@ -10,18 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nversion.corruptions.added import add_planes
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    plane,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.added import add_planes
+from nversion.corruptions.pixels.columns import column_vector, plane, row_vector
+from nversion.corruptions.pixels.scratch import scratch
 
 NEIGHBOURS = (-1, 0, 1)
 
@@ -45,7 +37,6 @@ class VoronoiNoise(Corruption):
     51.0
     """
 
-    name: ClassVar[str] = "voronoi_noise"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "seed": Parameter(),
         "density": Parameter(low=0.0),

@@ -10,19 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    plane,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.bilinear import resample
-from nversion.corruptions.cosine import cosine_of_turns_, in_turns, scaled_cosine
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.bilinear import resample
+from nversion.corruptions.pixels.columns import column_vector, plane, row_vector
+from nversion.corruptions.pixels.cosine import cosine_of_turns_, in_turns, scaled_cosine
+from nversion.corruptions.pixels.scratch import scratch
 
 
 @CORRUPTIONS.register("water_drop")
@@ -44,7 +36,6 @@ class WaterDrop(Corruption):
     112
     """
 
-    name: ClassVar[str] = "water_drop"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "center": Parameter(shape=(2,)),
         "radius": Parameter(low=0.0),

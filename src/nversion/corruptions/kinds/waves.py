@@ -10,19 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nversion.corruptions.added import add_planes
-from nversion.corruptions.base import (
-    CORRUPTIONS,
-    Columns,
-    Corruption,
-    Parameter,
-    column_vector,
-    plane,
-    row_vector,
-    severity_share,
-)
-from nversion.corruptions.elementary import arctangent2_, sine_of_turns_
-from nversion.corruptions.scratch import scratch
+from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter, severity_share
+from nversion.corruptions.pixels.added import add_planes
+from nversion.corruptions.pixels.columns import column_vector, plane, row_vector
+from nversion.corruptions.pixels.elementary import arctangent2_, sine_of_turns_
+from nversion.corruptions.pixels.scratch import scratch
 
 
 @CORRUPTIONS.register("single_frequency_greyscale")
@@ -40,7 +32,6 @@ class SingleFrequencyGreyscale(Corruption):
     19.6
     """
 
-    name: ClassVar[str] = "single_frequency_greyscale"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "freq": Parameter(shape=(2,)),
         "phase": Parameter(),
@@ -93,7 +84,6 @@ class CocentricSineWaves(Corruption):
     (64.0, 64.0, 64.0)
     """
 
-    name: ClassVar[str] = "cocentric_sine_waves"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "offset": Parameter(shape=(2,)),
         "freq": Parameter(low=-1e3, high=1e3),

@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nversion.corruptions.banded import WEIGHT_BITS, Band, first_precision, into_planes, side_by_side
-from nversion.corruptions.base import CORRUPTIONS, Columns, Corruption, Parameter
-from nversion.corruptions.levels import at
-from nversion.corruptions.runs import runs_of_equals
-from nversion.corruptions.scratch import scratch
-from nversion.corruptions.splines import spline_taps
+from nversion.corruptions.base import CORRUPTIONS, Columns, Parameter
+from nversion.corruptions.levels import Levelled, cifar_variant
+from nversion.corruptions.pixels.banded import WEIGHT_BITS, Band, first_precision, into_planes, side_by_side
+from nversion.corruptions.pixels.runs import runs_of_equals
+from nversion.corruptions.pixels.scratch import scratch
+from nversion.corruptions.pixels.splines import spline_taps
 
 KEPT_SIDE = 1024  # pixels: up to this side the weights of a layer are kept, in at most 150 kB
 
 
+@cifar_variant(((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)))
 @CORRUPTIONS.register("zoom_blur")
-class ZoomBlur(Corruption):
+class ZoomBlur(Levelled):
     """The image is averaged with enlargements of its middle (Hendrycks & Dietterich 2019).
 
     For each factor z = 1, 1 + step, … below stop the middle `c = ceil(H/z)` rows become round(c·z), row i
@@ -41,14 +42,11 @@ class ZoomBlur(Corruption):
     {'stop': 1.21, 'step': 0.02}
     """
 
-    name: ClassVar[str] = "zoom_blur"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "stop": Parameter(low=1.0, high=10.0),
         "step": Parameter(low=0.005, high=10.0),
     }
-    lowest: ClassVar[float] = 1.0
-    highest: ClassVar[float] = 5.0
-    ranges: ClassVar[tuple[tuple[float, ...], ...]] = (
+    table = (
         (1.11, 0.01),
         (1.16, 0.01),
         (1.21, 0.02),
@@ -57,7 +55,7 @@ class ZoomBlur(Corruption):
     )
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
-        stop, step = at(self.ranges, self.severity)
+        stop, step = self.row
         return {"stop": stop, "step": step}
 
     def _render(self, images_n3HW: Tensor, columns: Columns, out_n3HW: Tensor) -> None:
@@ -65,24 +63,6 @@ class ZoomBlur(Corruption):
         for (stop, step), run in runs_of_equals(columns["stop"], columns["step"]):
             planes_pHW, out_pHW = (of[run].view(-1, height, width) for of in (images_n3HW, out_n3HW))
             _average(planes_pHW, np.arange(1, stop, step).tolist(), out_pHW)
-
-
-@CORRUPTIONS.register("zoom_blur_cifar")
-class ZoomBlurCifar(ZoomBlur):
-    """`zoom_blur` with the table of CIFAR-10-C.
-
-    >>> ZoomBlurCifar(2).sample_parameters(np.random.default_rng(0), size=(32, 32))
-    {'stop': 1.11, 'step': 0.01}
-    """
-
-    name: ClassVar[str] = "zoom_blur_cifar"
-    ranges: ClassVar[tuple[tuple[float, ...], ...]] = (
-        (1.06, 0.01),
-        (1.11, 0.01),
-        (1.16, 0.01),
-        (1.21, 0.01),
-        (1.26, 0.01),
-    )
 
 
 def _average(planes_pHW: Tensor, factors: list[float], out_pHW: Tensor) -> None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base import plane
+from .columns import plane
 
 # Odd polynomial for sin(2πd), |d| ≤ 1/4, of smallest greatest error (linear programme on 4000 points): the
 # error of the polynomial is 4e-9, in float32 arithmetic 2e-7.

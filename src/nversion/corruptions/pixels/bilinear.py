@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import plane
+from .columns import plane
 from .scratch import scratch
 
 # Three channels ride in one 64-bit integer: 21 bits each hold 255 times a weight of 2^13.

@@ -1,0 +1,1 @@
+"""Arithmetic on pixels that corruptions share: the same bytes on every device and in every batch."""
