@@ -27,9 +27,7 @@ def stores(small, folder):
     return {
         name: content
         for name, content in small.files(folder / "runs" / "small").items()
-        if name.startswith(("predictions", "attributions", "representations"))
-        and ".set-aside-" not in name
-        and not name.endswith("cost.json")
+        if name.startswith(("predictions", "attributions", "representations")) and ".set-aside-" not in name
     }
 
 

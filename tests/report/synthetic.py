@@ -111,7 +111,6 @@ def write_study(folder: Path, shape: Shape = Shape()) -> Path:
     if shape.extra:
         manifest["settings"]["report"] = {"ensembles": shown, "suspects": 24}
         manifest["attribution_passes"] = {"saliency": 1, "integrated_gradients-10": 10, "grad_cam": 1}
-        manifest["attribution_seconds"] = {"saliency": 0.02, "integrated_gradients-10": 0.19}
     facts = {"study_hash": manifest["study_hash"]}
     for name, table in tables.items():
         write_table(folder, name, table, facts)

@@ -1,6 +1,5 @@
 """The store of Gram matrices: identity, targets, work that is done once, and what it cost."""
 
-import json
 from collections import Counter
 
 import pytest
@@ -11,7 +10,7 @@ from nversion.core import UserError
 from nversion.models import Classifier
 from nversion.predictions import grams as attributions
 from nversion.predictions import run as run_models
-from nversion.predictions.grams import GramWriter, attribution_costs, metric_name
+from nversion.predictions.grams import GramWriter, metric_name
 from nversion.study.plan import open_study
 from nversion.study.spec import AttributionTable
 
@@ -156,39 +155,6 @@ def test_steps_are_announced_as_they_come(study):
     announced = grams.num_steps()
     fill(study, grams)
     assert len(steps) == announced > 0
-
-
-def test_costs_add_up_over_runs_and_belong_to_no_identity(study):
-    root = study.folder / "attributions"
-    assert attribution_costs(root) == {}
-    first = fill(study, writer(study, targets=["label"]))
-    costs = json.loads((root / "cost.json").read_text())
-    assert costs["saliency"]["maps"] == 2 * 8 * 4  # conditions, images, models
-    assert attribution_costs(root)["saliency"] == pytest.approx(costs["saliency"]["seconds"] / 64)
-    fill(study, writer(study, targets=["label"], normalise=["l2"], methods=["saliency", "grad_cam"]))
-    again = json.loads((root / "cost.json").read_text())
-    assert (again["saliency"]["maps"], again["grad_cam"]["maps"]) == (128, 64)
-    assert again["saliency"]["seconds"] > costs["saliency"]["seconds"]
-    (root / "cost.json").unlink()
-    assert all(array.complete for array in writer(study, targets=["label"]).arrays.values())
-    assert first.arrays.keys() == writer(study, targets=["label"]).arrays.keys()
-
-
-def test_targets_of_one_class_cost_one_map():
-    targets = {
-        "predicted": torch.tensor([[0, 1, 2]]),
-        "label": torch.tensor([[0, 2, 1]]),
-        "ensemble": torch.tensor([[0, 2, 0]]),
-    }
-    assert attributions._num_maps(targets) == 1 + 2 + 3
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"saliency": {"maps": 1}}', '{"saliency": 3}'])
-def test_unreadable_costs_are_counted_anew(tmp_path, content):
-    (tmp_path / "cost.json").write_text(content)
-    assert attribution_costs(tmp_path) == {}
-    attributions._add_costs(tmp_path, {"saliency": (3.0, 2)})
-    assert attribution_costs(tmp_path) == {"saliency": 1.5}
 
 
 def test_a_method_that_cannot_explain_a_model_is_told_before_anything_runs(study):

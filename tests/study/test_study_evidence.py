@@ -618,7 +618,6 @@ def test_methods_agree_as_far_as_their_scores_of_pairs_correlate(rich):
 def test_the_manifest_tells_what_maps_cost(rich):
     manifest = json.loads((rich.folder / "manifest.json").read_text())
     assert manifest["attribution_passes"] == {"saliency": 1, "input_x_gradient": 1}
-    assert all(0 < manifest["attribution_seconds"][method] < 10 for method in manifest["attribution_passes"])
 
 
 def test_maps_of_unreadable_images_alone_have_no_diversity(rich):

@@ -52,9 +52,7 @@ def stores(small, folder):
     """The files of all stores but the clock's readings."""
     of_stores = ("predictions", "attributions", "representations")
     files = small.files(folder / "out").items()
-    return {
-        name: content for name, content in files if name.startswith(of_stores) and "cost.json" not in name
-    }
+    return {name: content for name, content in files if name.startswith(of_stores)}
 
 
 def same_tables(one, other, names=None):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -22,7 +20,6 @@ from nversion.core import (
     fingerprint,
     generator,
     spans,
-    write_text,
 )
 from nversion.core.tables import Seed, Table
 from nversion.data import Canonical, Condition, Dataset
@@ -33,7 +30,6 @@ from .engine import RenderedBatch
 from .logits import Inference, as_float, describe_condition, made_with
 
 MAPS_BYTES = 256 << 20  # of all models' maps at a time; a constant, so that sub-batches never differ
-COSTS = "cost.json"  # under the root of all Grams: what making maps took so far
 
 
 class AttributionTable(Table):
@@ -61,41 +57,6 @@ def split_metric_name(metric: str) -> tuple[str, str, str]:
     """
     method, target, normalise = metric.removeprefix("attribution_").rsplit("_", 2)
     return method, target, normalise
-
-
-def attribution_costs(root: Path) -> dict[str, float]:
-    """Seconds for one map of one image by one model, by method, over all runs that made Grams there.
-
-    It is the mean over the models of the pool and over whatever machines the runs had; the Gram
-    products and the forward passes that find the targets are not in it.
-
-    Args:
-        root: the folder that was given to `GramWriter`.
-
-    Returns:
-        Nothing for methods whose Grams were all made before costs were kept.
-    """
-    return {method: cost["seconds"] / cost["maps"] for method, cost in _read_costs(root).items()}
-
-
-def _read_costs(root: Path) -> dict[str, dict[str, float]]:
-    try:
-        costs = json.loads((root / COSTS).read_text())
-        return {
-            method: {"seconds": float(cost["seconds"]), "maps": int(cost["maps"])}
-            for method, cost in costs.items()
-            if cost["maps"] > 0
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # a clock's reading, not a result: without it the count starts anew
-
-
-def _add_costs(root: Path, taken: Mapping[str, tuple[float, int]]) -> None:
-    costs = _read_costs(root)
-    for method, (seconds, num_maps) in taken.items():
-        before = costs.get(method, {"seconds": 0.0, "maps": 0})
-        costs[method] = {"seconds": before["seconds"] + seconds, "maps": before["maps"] + num_maps}
-    write_text(root / COSTS, json.dumps(costs, indent=1, sort_keys=True) + "\n")
 
 
 def attributed_samples(dataset: Dataset, spec: AttributionTable) -> NDArray[np.int64]:
@@ -138,7 +99,6 @@ class GramWriter:
         on_step: Callable[[str], None] = lambda _: None,
         pass_bytes: int = PASS_BYTES,
     ) -> None:
-        self.root = root
         self.pass_bytes = pass_bytes
         self.classifiers = list(classifiers)
         self.spec = spec
@@ -231,15 +191,12 @@ class GramWriter:
             (images_n3HW[start:stop], self._targets(images_n3HW[start:stop], labels_n[start:stop]))
             for start, stop in spans(len(rows_n), self.map_length)
         ]
-        taken: dict[str, tuple[float, int]] = {}
         for method in self.methods:
             if not self._lacks(rendered.condition, method, rendered.batch):
                 continue
-            grams, seconds, num_maps = [], 0.0, 0
+            grams = []
             for images, targets in pieces:
-                maps, seconds_of_piece = self._maps(images, targets, method)
-                seconds += seconds_of_piece
-                num_maps += _num_maps(targets)
+                maps = self._maps(images, targets, method)
                 grams.append(
                     {
                         metric_name(method.name, target, normalise): gram(maps[target], normalise).cpu()
@@ -247,7 +204,6 @@ class GramWriter:
                         for normalise in self.spec.normalise
                     }
                 )
-            taken[method.name] = seconds, num_maps
             for key in self._keys[rendered.condition.name, method.name]:
                 array = self.arrays[key]
                 if array.lacks(rendered.batch):
@@ -255,7 +211,6 @@ class GramWriter:
                     gram_nMM[~rendered.readable_N[rows_n]] = torch.nan
                     array.write(rendered.batch, gram_nMM.numpy())
                     array.finish()
-        _add_costs(self.root, taken)
 
     def finish(self) -> None:
         """Join what is complete; for arrays whose last part was written just before a kill."""
@@ -294,15 +249,11 @@ class GramWriter:
         }
         return {target: known[target] for target in self.spec.targets}
 
-    def _maps(
-        self, images_n3HW: Tensor, targets: Mapping[str, Tensor], method: Method
-    ) -> tuple[dict[str, Tensor], float]:
-        """maps_Mn3HW by target, and the seconds that they took."""
+    def _maps(self, images_n3HW: Tensor, targets: Mapping[str, Tensor], method: Method) -> dict[str, Tensor]:
+        """maps_Mn3HW by target."""
         shape = (len(self.classifiers), *images_n3HW.shape)
         maps = {target: torch.empty(shape, device=self.device) for target in targets}
-        seconds = 0.0
         for model, classifier in enumerate(self.classifiers):
-            started = self._clock()
             found = attribute_targets(
                 classifier,
                 images_n3HW,
@@ -311,19 +262,7 @@ class GramWriter:
                 self.spec.absolute,
                 pass_bytes=self.pass_bytes,
             )
-            seconds += self._clock() - started
             for target, maps_n3HW in found.items():
                 maps[target][model] = maps_n3HW
             self.on_step(classifier.name)
-        return maps, seconds
-
-    def _clock(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # kernels run after the call that starts them
-        return time.perf_counter()
-
-
-def _num_maps(targets: Mapping[str, Tensor]) -> int:
-    """Maps that are made for targets_Mn by name: targets that name one class share a map."""
-    sorted_TMn = torch.stack(list(targets.values())).sort(dim=0).values
-    return int(sorted_TMn[0].numel() + (sorted_TMn[1:] != sorted_TMn[:-1]).sum())
+        return maps

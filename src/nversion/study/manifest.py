@@ -69,7 +69,6 @@ def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], secon
         "logits": facts["logits"],
         "near_ties": facts["near_ties"],
         "attribution_passes": facts["attribution_passes"],
-        "attribution_seconds": facts["attribution_seconds"],
         "unreadable": facts["unreadable"],
         "seconds": round(seconds, 1),
     }

@@ -58,7 +58,7 @@ from nversion.evaluation.suspects import (
 )
 from nversion.evaluation.trends import correlations
 from nversion.predictions import ConditionPredictions
-from nversion.predictions.grams import attribution_costs, metric_name
+from nversion.predictions.grams import metric_name
 from nversion.reliability import Methodologies
 from nversion.selection.rival import rival_table
 from nversion.selection.select import Selection
@@ -151,7 +151,6 @@ def write_tables(
         "changed_top1": sum(_changed(stores).values()),
         "logits": _places_of_logits(study, stores),
         "near_ties": near_ties,
-        "attribution_seconds": attribution_costs(study.folder / "attributions"),
         "attribution_passes": {method: find_method(method).passes for method in methods},
     }
 

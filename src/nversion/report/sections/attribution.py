@@ -73,32 +73,13 @@ def agreement_tables(study: Study, agreement: pl.DataFrame) -> list[Grid]:
 
 
 def cost_table(study: Study) -> Grid | None:
-    """What each method costs; None where the manifest does not say."""
-    passes = study.manifest.get("attribution_passes") or {}
-    seconds = study.manifest.get("attribution_seconds") or {}
-    methods = list(passes or seconds)  # the clock's readings hold methods of earlier runs, too
-    if not methods:
+    """Passes of each method; None where the manifest does not say."""
+    passes = study.manifest.get("attribution_passes")
+    if not passes:
         return None
-    base = seconds.get("saliency")
-    rows = []
-    for method in methods:
-        took = seconds.get(method)
-        rows.append(
-            Row(
-                method_label(method),
-                [
-                    Cell(f"{passes[method]:,}" if method in passes else "unknown"),
-                    Cell("not timed" if took is None else f"{1000 * took:,.1f}"),
-                    Cell("—" if took is None or not base else f"{took / base:.1f}"),
-                ],
-            )
-        )
     return Grid(
-        "What a method costs",
-        ["Passes forward and backward", "Milliseconds an image and model", "Times saliency"],
-        rows,
+        "Cost of each method",
+        ["Passes forward and backward"],
+        [Row(method_label(method), [Cell(f"{count:,}")]) for method, count in passes.items()],
         corner="Method",
-        notes=[
-            "Times are of this run on this machine, all models together; compare them only with each other."
-        ],
     )
