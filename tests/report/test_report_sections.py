@@ -39,7 +39,7 @@ from nversion.report.sections.paired import comparison_table
 from nversion.report.sections.robustness import robustness_tables
 from nversion.report.sections.voting import coverage_tables, vote_tables
 from nversion.selection.front import FRONT
-from nversion.study import schemas as written
+from nversion.evaluation import schemas as written
 
 Build = Callable[..., Study]
 NAMED = {"settings": {"report": {"ensembles": [["b", "a"], ["nobody"]]}}}
