@@ -1,14 +1,31 @@
 """N-version deep learning: measure, choose and train ensembles that do not fail together.
 
-Sub-packages load when first used: `nversion.corruptions.create("lines", severity=1.6)`.
+`dir(nversion)` is the catalogue. Names and sub-packages load when they are first used.
+
+>>> import numpy as np
+>>> import nversion as nv
+>>> rng = np.random.default_rng(0)
+>>> predictions = nv.Predictions.from_arrays(rng.normal(size=(3, 100, 10)), rng.integers(0, 10, 100))
+>>> nv.corrupt(np.zeros((32, 32, 3), np.uint8), "lines", severity=1.6).shape
+(32, 32, 3)
 """
 
 from importlib import import_module
 from importlib.metadata import version
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .core import UserError
+    from .corruptions import corrupt
+    from .predictions import Predictions
 
 __version__ = version("nversion")
 
+_HOMES = {
+    "Predictions": "predictions",
+    "UserError": "core",
+    "corrupt": "corruptions",
+}
 _PACKAGES = (
     "attribution",
     "core",
@@ -30,12 +47,16 @@ _PACKAGES = (
     "training",
 )
 
+__all__ = ["Predictions", "UserError", "corrupt"]
 
-def __getattr__(name: str) -> ModuleType:
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"nversion.{_HOMES[name]}"), name)
     if name in _PACKAGES:
         return import_module(f"nversion.{name}")
     raise AttributeError(f"module 'nversion' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*_PACKAGES, "__version__"]
+    return [*_HOMES, *_PACKAGES, "__version__"]

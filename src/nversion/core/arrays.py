@@ -49,7 +49,7 @@ def as_array(values: Any, what: str) -> NDArray[Any]:
         raise _no_array(what, reason_of(error)) from error
     if isinstance(array, np.ma.MaskedArray):
         if np.ma.is_masked(array):
-            raise _no_array(what, f"a masked array with {int(np.ma.count_masked(array))} masked values")
+            raise _no_array(what, f"a masked array with {int(np.ma.getmaskarray(array).sum())} masked values")
         array = array.data
     if array.dtype.kind not in "biuf":
         raise _no_array(what, f"an array of {_KINDS.get(array.dtype.kind, str(array.dtype))}")

@@ -1,7 +1,7 @@
 """Image corruptions: one interface, a module for each family, pixels of image and parameters alone."""
 
 from . import kinds
-from .base import CORRUPTIONS, Corruption, Parameter, create
+from .base import CORRUPTIONS, Corruption, Parameter, corrupt, create
 from .groups import grouped, shown_levels
 from .ingredients import ingredients
 from .picture import picture
@@ -36,6 +36,7 @@ __all__ = [
     "Corruption",
     "Parameter",
     "contact_sheet",
+    "corrupt",
     "create",
     "grouped",
     "ingredients",

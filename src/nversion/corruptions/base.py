@@ -14,6 +14,8 @@ from torch import Tensor
 
 from nversion.core import Registry, UserError, chunk_length, did_you_mean, spans
 
+from .calling import corrupted
+
 # About 50 thousand pixels keep a corruption's planes in a core's second-level cache (one 224×224 image, 49 of
 # 32×32); a GPU wants more work per launch. The bytes of a sample do not depend on either number.
 PIXELS_PER_CHUNK_CPU = 50_176
@@ -162,6 +164,37 @@ class Corruption(ABC):
                 self._render(images_N3HW[start:stop].contiguous(), chunk, corrupted_N3HW[start:stop])
         return corrupted_N3HW
 
+    def __call__(
+        self, images: Any, *targets: Any, seed: int = 0, ids: str | Sequence[str] | None = None
+    ) -> Any:
+        """Corrupt one image or several; what comes back has the kind, shape, dtype and device of `images`.
+
+        Kinds: NumPy arrays (H, W, 3) or (N, H, W, 3); tensors (3, H, W) or (N, 3, H, W), on any device;
+        PIL images in RGB; lists of these. Values: uint8, or floats in [0, 1], which are rounded to 256
+        levels. No gradient flows. As a transform of torchvision (`v2.Compose`) it returns further inputs,
+        such as the label, unchanged.
+
+        Each image has draws of its own, a function of the corruption, the severity, the seed and the image's
+        id. Without ids that is a digest of its pixels, so that an image is corrupted in one way whatever
+        the batch, order, worker and kind, and `corruption(images)[i]` is `corruption(images[i])`.
+
+        Args:
+            targets: returned after the images, unchanged.
+            seed: another seed, other draws.
+            ids: one for each image; those of a data set give what a study renders with this seed.
+
+        Raises:
+            UserError: images of another kind, shape or range, or not one id for each.
+
+        >>> import nversion
+        >>> fog = nversion.corruptions.create("fog", 3)
+        >>> images_NHW3 = np.zeros((2, 32, 32, 3), np.uint8)
+        >>> fog(images_NHW3).shape, bool((fog(images_NHW3)[1] == fog(images_NHW3[1])).all())
+        ((2, 32, 32, 3), True)
+        """
+        found = corrupted(self, images, seed, ids)
+        return (found, *targets) if targets else found
+
     @abstractmethod
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> dict[str, Any]:
         """The parameters of one image, drawn from `rng`."""
@@ -234,6 +267,29 @@ def create(name: str, severity: float) -> Corruption:
     Lines(severity=1.6)
     """
     return CORRUPTIONS[name](severity)
+
+
+def corrupt(
+    images: Any, name: str, severity: float, *, seed: int = 0, ids: str | Sequence[str] | None = None
+) -> Any:
+    """Images under the corruption `name` at `severity`; see `Corruption.__call__`.
+
+    Args:
+        images: NumPy (N, H, W, 3) or (H, W, 3), tensors (N, 3, H, W) or (3, H, W), PIL, or a list; uint8 or
+            floats in [0, 1].
+        name: as in `nversion corruptions ls`.
+        severity: its range depends on the corruption.
+        seed: of what is drawn.
+        ids: of the images; None: what is drawn depends on each image's content.
+
+    Raises:
+        UserError: an unknown name, a severity out of range, or images of another kind.
+
+    >>> import nversion as nv
+    >>> nv.corrupt(np.full((8, 8, 3), 100, np.uint8), "brightness", severity=3)[0, 0].tolist()
+    [176, 176, 176]
+    """
+    return create(name, severity)(images, seed=seed, ids=ids)
 
 
 def _kinds(things: Sequence[Any]) -> str:
