@@ -12,12 +12,7 @@
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .core import UserError
-    from .corruptions import corrupt
-    from .predictions import Predictions
+from typing import Any
 
 __version__ = version("nversion")
 
@@ -47,7 +42,7 @@ _PACKAGES = (
     "training",
 )
 
-__all__ = ["Predictions", "UserError", "corrupt"]
+__all__ = list(_HOMES)  # type checkers read the names in __init__.pyi
 
 
 def __getattr__(name: str) -> Any:
