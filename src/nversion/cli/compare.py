@@ -30,21 +30,21 @@ def compare(
     a: Annotated[
         str, typer.Argument(metavar="A", help="A model, or members joined by + or commas, in any order.")
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with: a model or members.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The model or members to compare A with.")],
     condition: Annotated[
         list[str] | None,
         typer.Option(
             "--condition",
             metavar="PATTERN",
-            help="Conditions or corruptions, as a shell pattern; may be repeated. Left out: all.",
+            help="Shell pattern of the conditions or corruptions to compare under; repeatable. Default: all.",
         ),
     ] = None,
-    consensus: Annotated[str, typer.Option("--consensus", help="How ensembles decide.")] = "average",
+    consensus: Annotated[str, typer.Option("--consensus", help="Consensus rule of ensembles.")] = "average",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare two models or ensembles on the same images under each condition.
 
-    No model runs: everything comes from the logits that the study left.
+    No model runs: the comparison reads the stored logits of the study.
     """
     from nversion.evaluation.compare import compare
     from nversion.study.stored import open_stored
@@ -86,7 +86,7 @@ def _print(comparison: Comparison, reporter: ConsoleReporter) -> None:
             which = "" if len(where) == num else f": {', '.join(where)}"
             reporter.say(f"After correction {name} is more accurate under {len(where)} of {num}{which}")
     if left := num - sum(map(len, better)):
-        reporter.say(f"After correction {left} of {num} do not tell A and B apart at 5 %")
+        reporter.say(f"After correction A and B do not differ at 5 % under {left} of {num}")
 
 
 def _line(row: dict[str, Any]) -> dict[str, str]:

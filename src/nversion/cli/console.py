@@ -31,7 +31,7 @@ console = Console(highlight=False)
 
 
 class ConsoleReporter:
-    """Says what a long command does: bars on a terminal, elsewhere a line a minute."""
+    """Shows the progress of a long command: bars on a terminal, one line per minute elsewhere."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -95,9 +95,9 @@ class Work:
 
 
 class Minutes:
-    """A line a minute to the stream of errors, where that is no terminal.
+    """Writes a line per minute to standard error where that is no terminal.
 
-    A thread of its own writes it: a step may take longer than a minute.
+    A thread writes it, since a step may take longer than a minute.
 
     Args:
         line: what to write; nothing where it is empty.
@@ -128,11 +128,11 @@ class Minutes:
 
 
 @contextmanager
-def damage_told(*, on_errors: bool = False) -> Iterator[list[str]]:
-    """A list for the names of damaged files that the block moves away; told when it ends, in whatever way.
+def damage_printed(*, on_errors: bool = False) -> Iterator[list[str]]:
+    """Yield a list for names of damaged files that the block sets aside, and print them when it ends.
 
     Args:
-        on_errors: tell on standard error, where standard output is for programs.
+        on_errors: print to standard error, where standard output is for programs.
     """
     set_aside: list[str] = []
     try:
@@ -149,12 +149,12 @@ PIPE_WIDTH = 400  # columns of a table that no terminal breaks
 
 
 def next_command(command: str) -> None:
-    """The last line of every command."""
+    """Print the last line of a command: what to run next."""
     console.print(f"Next: {command}", soft_wrap=True, markup=False)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """A list as a table, or as one JSON array for programs; a pipe gets its lines unbroken."""
+    """Print rows as a table, or as one JSON array; lines of a pipe are not wrapped."""
     if as_json:
         print(json.dumps(list(rows), indent=1))
         return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nversion.severity_search.search import Calibrated
 
 app = typer.Typer(
-    help="List corruptions, look at them, calibrate them, write corrupted data sets.", no_args_is_help=True
+    help="List and draw corruptions, search for severities, write corrupted data sets.", no_args_is_help=True
 )
 
 ROWS_OF_A_SHEET = 10  # where all are drawn, so that none is too tall to look at
@@ -78,28 +78,31 @@ def _in_words(row: dict[str, Any]) -> dict[str, Any]:
     )
 )
 def show(
-    name: Annotated[str | None, typer.Argument(help="One corruption; all when left out.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Corruption to draw. Default: all.")] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="One group, as `corruptions ls` names them.")
+        str | None, typer.Option("--group", help="Group to draw, a name that `corruptions ls` prints.")
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="Your image; a drawn one when left out.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Image to corrupt. Default: a drawn picture.")] = None,
     size: Annotated[
         int | None,
         typer.Option(
-            min=1, max=4096, help="Side of the canonical image in pixels; 224, or 32 of CIFAR-10-C's tables."
+            min=1,
+            max=4096,
+            help="Side of the canonical image in pixels. Default: 224, 32 for CIFAR-10-C.",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the corruption's random choices.")
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the corruption's random parameters.")
     ] = 0,
     tile: Annotated[
-        int | None, typer.Option(min=8, max=4096, help="Side at which it is drawn, when not its own.")
+        int | None,
+        typer.Option(min=8, max=4096, help="Side of a tile in pixels. Default: the image's side."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The PNG or JPEG to write.")] = Path("corruptions.png"),
+    out: Annotated[Path, typer.Option(help="PNG or JPEG file to write.")] = Path("corruptions.png"),
 ) -> None:
     """Write contact sheets: a row for each corruption, columns of five published levels.
 
-    Without a corruption or a group there is a file for each group, two where it is large, named after --out.
+    Without a corruption or a group, write one file per group (two for a large group), named after --out.
     """
     from nversion.core import whole_file
     from nversion.corruptions import CORRUPTIONS, contact_sheet, shown_levels
@@ -125,7 +128,11 @@ def show(
 
 
 def _asked(name: str | None, group: str | None) -> dict[str, list[str]]:
-    """Names of corruptions by sheet; unknown ones are told before any image is read."""
+    """Names of corruptions by sheet.
+
+    Raises:
+        UserError: a name is unknown, before any image is read.
+    """
     from nversion.core import did_you_mean, spans
     from nversion.corruptions import CORRUPTIONS, grouped
 
@@ -181,10 +188,10 @@ def apply(
     spec: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE.toml", help="A study file, or one with its tables data, canonical and conditions."
+            metavar="FILE.toml", help="Study file, or a file with its tables data, canonical and conditions."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="TREE", help="The folder to write.")],
+    out: Annotated[Path, typer.Option("--out", metavar="TREE", help="Folder to write.")],
     layout: Annotated[
         str,
         typer.Option(
@@ -193,23 +200,23 @@ def apply(
             "png: the same without loss; cifar-c: one .npy a corruption, without loss.",
         ),
     ] = "imagenet-c",
-    quality: Annotated[int, typer.Option("--quality", help="Of JPEG, 1 to 100.")] = 85,
+    quality: Annotated[int, typer.Option("--quality", help="JPEG quality, 1 to 100.")] = 85,
     as_released: Annotated[
         bool,
         typer.Option(
             "--as-released",
-            help="Through JPEG of quality 85, as ImageNet-C was released, in the lossless layouts, too.",
+            help="Compress images as ImageNet-C was released (JPEG of quality 85), in every layout.",
         ),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; one a core when left out.")
+        int | None, typer.Option("--workers", help="Number of worker processes. Default: one per core.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and stop.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Write without asking for confirmation.")] = False,
 ) -> None:
-    """Write data sets under their corruptions to disk, as the published benchmarks are laid out.
+    """Write corrupted data sets to disk in the layout of a published benchmark.
 
-    Interrupted, it resumes and ends in the same bytes. Studies read such trees back as conditions.
+    Run the same command to resume after an interruption. Studies read such trees as conditions.
     """
     from nversion.core import usable_cores
     from nversion.data.trees import check_disk, check_workers, plan_tree, write_tree
@@ -274,24 +281,26 @@ def calibrate(
     spec: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE.toml", help="A study file, or one with its tables data, canonical and models."
+            metavar="FILE.toml", help="Study file, or a file with its tables data, canonical and models."
         ),
     ],
-    model: Annotated[str, typer.Option("--model", help="The reference, a model of the file.")],
+    model: Annotated[str, typer.Option("--model", help="Name of the reference model in the file.")],
     drop: Annotated[
         list[float],
-        typer.Option("--drop", help="What it may cost: a fraction of all images, against clean; repeatable."),
+        typer.Option("--drop", help="Drop in accuracy from clean images, as a fraction; repeatable."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="SEVERITIES.toml", help="The file to write.")],
+    out: Annotated[Path, typer.Option("--out", metavar="SEVERITIES.toml", help="File to write.")],
     corruption: Annotated[
         list[str] | None,
-        typer.Option("--corruption", help="Repeatable; left out: those of the file, or all that there are."),
+        typer.Option("--corruption", help="Corruption to search; repeatable. Default: the file's, or all."),
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", help="Where the file has several.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Data set, where the file has several.")] = None,
     count: Annotated[
-        int | None, typer.Option("--count", help="A seeded part of so many images; all when left out.")
+        int | None, typer.Option("--count", help="Size of a random part of the images. Default: all images.")
     ] = None,
-    part_seed: Annotated[int, typer.Option("--part-seed", min=0, max=LARGEST_SEED, help="Of that part.")] = 0,
+    part_seed: Annotated[
+        int, typer.Option("--part-seed", min=0, max=LARGEST_SEED, help="Seed of the part.")
+    ] = 0,
 ) -> None:
     """Find the severity of each corruption that costs a reference model a given accuracy.
 

@@ -16,12 +16,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where models, tables and the report go.")] = Path(
+    folder: Annotated[Path, typer.Option(help="Folder for models, tables and the report.")] = Path(
         "nversion-demo"
     ),
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the training.")] = 0,
 ) -> None:
-    """Train small classifiers of many families on digits, study their ensembles, write the report."""
+    """Train small classifiers on handwritten digits, evaluate their ensembles and write the report."""
     import numpy as np
     import torch
 

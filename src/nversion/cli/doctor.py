@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Say what this machine offers: device, memory, caches, packages."""
+    """Print what this machine offers: device, memory, caches, packages."""
     print_rows(findings(), as_json=as_json)
     if not as_json:
         next_command("nversion demo")

@@ -45,7 +45,7 @@ def end_well(command: Callable[[], object], *, debug: bool) -> NoReturn:
         if code == INTERRUPTED:
             number = signals[0] if signals else signal.SIGINT
             code = 128 + number
-            _tell("interrupted: what is finished is kept; run the same command to go on")
+            _print("interrupted: what is finished is kept; run the same command to go on")
     sys.exit(_flushed(code))
 
 
@@ -59,7 +59,7 @@ def _code_of(command: Callable[[], object]) -> int | str | None:
 
 
 def _fail(error: Exception) -> int:
-    """Tell a mistake or a failure of the machine; raise again what is neither."""
+    """Print a user's mistake or a failure of the machine; raise every other error again."""
     from nversion.core.machine import machine_error
 
     if isinstance(error, UserError):
@@ -74,7 +74,7 @@ def _fail(error: Exception) -> int:
         reason = machine_error(error)
     if reason is None:
         raise error
-    _tell(f"error: {reason}")
+    _print(f"error: {reason}")
     return REFUSED
 
 
@@ -102,14 +102,14 @@ def _refuse_output(error: OSError) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return CLOSED_PIPE
-    _tell(
+    _print(
         f"error: expected an output that takes what is printed, found {error.strerror!r}; "
         "send the output elsewhere and run again: what is finished is kept"
     )
     return REFUSED
 
 
-def _tell(sentence: str) -> None:
+def _print(sentence: str) -> None:
     with suppress(OSError):
         print(sentence, file=sys.stderr)
 

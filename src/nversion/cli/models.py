@@ -12,15 +12,15 @@ from nversion.core import UserError
 
 from .console import examples, next_command, print_rows
 
-app = typer.Typer(help="List models and look at one.", no_args_is_help=True)
+app = typer.Typer(help="List models and show the card of one.", no_args_is_help=True)
 
 
 @app.command(epilog=examples('nversion models ls "*resnet50*"', 'nversion models ls "timm:vit*" --json'))
 def ls(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern on names.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="Shell pattern of names.")] = "*",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models that a study can name, with whether pretrained weights exist."""
+    """List the models that a study can name, and their pretrained weights."""
     from dataclasses import asdict
 
     from nversion.models import list_models
@@ -49,12 +49,12 @@ def ls(
     )
 )
 def show(
-    source: Annotated[str, typer.Argument(help="timm:NAME, torchvision:NAME, python:FILE.py:FUNCTION …")],
+    source: Annotated[str, typer.Argument(help="timm:NAME, torchvision:NAME, python:FILE.py:FUNCTION, …")],
     pretrained: Annotated[bool, typer.Option(help="Load pretrained weights.")] = True,
-    name: Annotated[str | None, typer.Option(help="Its name; a python: function may ask for it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name that is passed to a python: function.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A further setting, as under [[models]] of a study."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting of [[models]] in a study file; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

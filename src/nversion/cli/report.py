@@ -18,8 +18,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A finished study.")],
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a finished study.")],
+    open_it: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
 ) -> None:
     """Draw the figures and write report.html from a study's tables."""
     from nversion.report import build_report

@@ -37,12 +37,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def select(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A finished study.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a finished study.")],
     size: Annotated[
         int | None,
-        typer.Option("--size", help="Members of the ensemble; every size of the study if left out."),
+        typer.Option("--size", help="Number of members. Default: every size of the study."),
     ] = None,
-    consensus: Annotated[str, typer.Option("--consensus", help="How the ensembles decide.")] = "average",
+    consensus: Annotated[str, typer.Option("--consensus", help="Consensus rule.")] = "average",
     unseen: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,34 +53,36 @@ def select(
         ),
     ] = None,
     criterion: Annotated[
-        str, typer.Option("--criterion", help="worst or mean accuracy over the seen conditions.")
+        str, typer.Option("--criterion", help="Accuracy to maximise over the seen conditions: worst or mean.")
     ] = "worst",
     max_params: Annotated[
-        float | None, typer.Option("--max-params", min=0, help="Parameters of all members together.")
+        float | None,
+        typer.Option("--max-params", min=0, help="Limit on the parameters of all members together."),
     ] = None,
     max_macs: Annotated[
-        float | None, typer.Option("--max-macs", min=0, help="MACs an image of all members together.")
+        float | None,
+        typer.Option("--max-macs", min=0, help="Limit on the MACs per image of all members together."),
     ] = None,
     cost: Annotated[
-        str, typer.Option("--cost", help="params or macs, of the Pareto front of cost and accuracy.")
+        str, typer.Option("--cost", help="Cost of the Pareto front of cost and accuracy: params or macs.")
     ] = "params",
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of the two halves of the images.")
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of the two halves of the images.")
     ] = 0,
     splits: Annotated[
         int,
-        typer.Option("--splits", min=0, max=10_000, help="Other halves on which the choice is repeated."),
+        typer.Option("--splits", min=0, max=10_000, help="Number of random halves to repeat the choice on."),
     ] = 100,
     save: Annotated[
         str | None,
-        typer.Option("--save", metavar="NAME", help="Keep the result as FOLDER/selections/NAME.json."),
+        typer.Option("--save", metavar="NAME", help="Write the result to FOLDER/selections/NAME.json."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Choose an ensemble or a single model on one half of the images; report it on the rest.
+    """Choose an ensemble or a single model on one half of the images and evaluate it on the other half.
 
-    No model runs: everything comes from the logits that the study left. The study's own selection, which its
-    report shows, stays as its run made it; every call adds a line to FOLDER/selection-log.jsonl.
+    No model runs: the selection reads the stored logits. It does not change the selection that the report
+    shows; every call adds a line to FOLDER/selection-log.jsonl.
     """
     from nversion.selection.contenders import Request
     from nversion.study.choose import select
@@ -108,7 +110,7 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
     request = selection.request
     reporter.say(f"Chosen on: {', '.join(selection.seen)}; half of the images, seed {request.seed}")
     by_default = "" if request.unseen else " (the later half of the corruptions; --unseen names others)"
-    reporter.say(f"Without a say: {', '.join(selection.unseen)}{by_default}; the other half of the images")
+    reporter.say(f"Held out: {', '.join(selection.unseen)}{by_default}; the other half of the images")
     reporter.say(
         f"Rule: highest {request.criterion} accuracy over the conditions among "
         f"{selection.candidates:,} ensembles, consensus {request.consensus}, and "
@@ -124,7 +126,7 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
         row = selection.row(role, "held_out", scope, request.criterion)
         low, high = row["difference_low"], row["difference_high"]
         known = (
-            "[no interval: no image tells them apart]" if isnan(low) else f"[{_points(low)}, {_points(high)}]"
+            "[no interval: they agree on all images]" if isnan(low) else f"[{_points(low)}, {_points(high)}]"
         )
         differences.append(f"{_points(row['difference'])} {known} under {scope} conditions")
     reporter.say(
@@ -133,17 +135,16 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
         "(paired, 95 %: jackknife over blocks of images)"
     )
     reporter.say(
-        f"Optimism of the choice: {_points(selection.optimism)} points. From the half that chose it to the "
-        f"other it lost {100 * selection.drop:.1f}; the average ensemble, which nobody chose, "
-        f"{100 * selection.average_drop:.1f}"
+        f"Optimism of the choice: {_points(selection.optimism)} points. From the selection half to the held-out "
+        f"half it loses {100 * selection.drop:.1f}; the average ensemble loses {100 * selection.average_drop:.1f}"
     )
     reporter.say(
-        f"Hindsight would have given {_points(selection.regret_seen)} points under seen conditions, "
-        f"{_points(selection.regret_unseen)} under unseen ones"
+        f"The best ensemble in hindsight has {_points(selection.regret_seen)} points more under seen "
+        f"conditions, {_points(selection.regret_unseen)} under unseen ones"
     )
     unit = {"params": "parameters", "macs": "MACs"}[request.cost]
     reporter.say(
-        f"\nPareto front, drawn on the half that chose: {selection.front['is_single'].sum()} single models "
+        f"\nPareto front on the selection half: {selection.front['is_single'].sum()} single models "
         f"and {(~selection.front['is_single']).sum()} ensembles that beat all with no more {unit}\n"
     )
     print_rows([_front_line(row, request.cost) for row in selection.front.to_dicts()], as_json=False)
@@ -156,8 +157,8 @@ def _print_stability(selection: Selection, reporter: ConsoleReporter) -> None:
     if not found.num_splits:
         return
     reporter.say(
-        f"Stability: the same rule on {found.num_splits:,} other halves of the images. Gain on the half "
-        "without a say over the best single model of the choosing half, in points: median "
+        f"Stability: the same rule on {found.num_splits:,} other halves of the images. Gain on the held-out "
+        "half over the best single model of the selection half, in points: median "
         f"{_points(found.gain)}, {_points(found.gain_low)} to {_points(found.gain_high)} in nine of ten, "
         f"above 0 in {100 * found.above:.0f} %"
     )

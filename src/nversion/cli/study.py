@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Write, plan and run a study.", no_args_is_help=True)
 
-Spec = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
+Spec = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="Study file.")]
 Folder = Annotated[
-    Path | None, typer.Option("--folder", help="Where results go; runs/NAME here when left out.")
+    Path | None,
+    typer.Option("--folder", help="Folder for results. Default: runs/NAME of the study."),
 ]
 
 TEMPLATE = """\
-# A study: which ensembles of these models fail together least?
+# A study file. Question: which ensembles of these models fail together least?
 # Paths are relative to this file. Plan it with `nversion study plan`, run it with `nversion study run`.
 
 [study]
@@ -126,7 +127,7 @@ storage = "float16"
 
 @app.command(epilog=examples("nversion study new study.toml", "nversion study new road-signs.toml --force"))
 def new(
-    path: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The file to write.")],
+    path: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="File to write.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented study file to start from."""
@@ -147,7 +148,7 @@ def plan(
     folder: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Say what is cached, what will run, how long it takes and how much disk, and stop."""
+    """Print what is cached, what will run, how long it takes and the disk space it needs."""
     from dataclasses import asdict
 
     from nversion.core import only_run
@@ -170,9 +171,9 @@ def plan(
 def run(
     spec: Spec,
     folder: Folder = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Write tables only.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Skip figures and report.")] = False,
 ) -> None:
-    """Run what is missing, then write tables, figures and report.html. Interrupted, it resumes."""
+    """Run what is missing, then write tables, figures and report.html; resume after an interruption."""
     from nversion.report import build_report
     from nversion.study import run_study
 
@@ -194,7 +195,7 @@ def run(
 
 
 def _keep_copy(text: bytes, spec: Path, folder: Path) -> None:
-    """Keep the study file beside its results."""
+    """Copy the study file to the folder of its results."""
     from nversion.core import write_bytes
 
     copy = folder / "study.toml"

@@ -11,7 +11,7 @@ import typer
 from nversion.core.errors import UserError
 from nversion.core.members import ensemble_name
 
-from .console import ConsoleReporter, console, damage_told, examples, next_command, print_rows
+from .console import ConsoleReporter, console, damage_printed, examples, next_command, print_rows
 from .train import TrainingDisplay
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nversion.supernet.nas import SupernetSpec
 
 app = typer.Typer(
-    help="Train a supernet, search its subnets, take them out.",
+    help="Train a supernet, search its subnets, and extract them.",
     no_args_is_help=True,
     epilog=examples(
         "nversion supernet train recipes/supernet-digits.toml",
@@ -27,8 +27,10 @@ app = typer.Typer(
     ),
 )
 
-Spec = Annotated[Path, typer.Argument(metavar="SPEC.toml", help="The specification of the supernet.")]
-Folder = Annotated[Path | None, typer.Option(help="Of the supernet; runs/NAME here when left out.")]
+Spec = Annotated[Path, typer.Argument(metavar="SPEC.toml", help="Specification of the supernet.")]
+Folder = Annotated[
+    Path | None, typer.Option(help="Folder of the supernet. Default: runs/ and the file's stem.")
+]
 
 
 @app.command(
@@ -41,7 +43,7 @@ def show(
     spec: Spec,
     as_json: Annotated[bool, typer.Option("--json", help="Print the subnets as JSON.")] = False,
 ) -> None:
-    """The choices of a supernet, and the size of its named subnets; refuses what a training would refuse."""
+    """Print the search space of a supernet and the size of its named subnets; check its specification."""
     from nversion.supernet.nas import opened, read_spec, rehearse_supernet
 
     content = read_spec(spec)
@@ -70,11 +72,11 @@ def show(
     )
 )
 def train(spec: Spec, folder: Folder = None) -> None:
-    """Train by progressive shrinking and calibrate the named subnets. Interrupted, it resumes."""
+    """Train by progressive shrinking and calibrate the named subnets; resume after an interruption."""
     from nversion.supernet.nas import read_spec, train_supernet
 
     content, target = read_spec(spec), _folder(spec, folder)
-    with damage_told() as set_aside, TrainingDisplay() as display:
+    with damage_printed() as set_aside, TrainingDisplay() as display:
         trained = train_supernet(
             content,
             target,
@@ -97,11 +99,11 @@ def search(
     folder: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
-    """Look for subnets, or for ensembles of them, with NSGA-II. Interrupted, it resumes."""
+    """Search for subnets, or for ensembles of them, with NSGA-II; resume after an interruption."""
     from nversion.supernet.nas import read_spec, search_supernet
 
     content, target = read_spec(spec), _folder(spec, folder)
-    with damage_told(on_errors=as_json) as set_aside, ConsoleReporter() as reporter:
+    with damage_printed(on_errors=as_json) as set_aside, ConsoleReporter() as reporter:
         reporter.start("candidates", content.search.evaluations)
         found = search_supernet(
             content,
@@ -152,11 +154,11 @@ def search(
 )
 def extract(
     spec: Spec,
-    subnet: Annotated[str, typer.Argument(help="Its name, or its notation depth=…,width=…,expansion=….")],
+    subnet: Annotated[str, typer.Argument(help="Name of the subnet, or depth=…,width=…,expansion=….")],
     folder: Folder = None,
-    to: Annotated[Path | None, typer.Option(help="The file; SUBNET.safetensors when left out.")] = None,
+    to: Annotated[Path | None, typer.Option(help="File to write. Default: SUBNET.safetensors.")] = None,
 ) -> None:
-    """Write a subnet as a weights file of its own, which needs the supernet no longer."""
+    """Write a subnet to a weights file that does not need the supernet."""
     from nversion.models.stated import OWN_BUILDERS, absolute
     from nversion.supernet.files import save_subnet
     from nversion.supernet.nas import calibrated, read_spec, supernet_of

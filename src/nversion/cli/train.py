@@ -9,7 +9,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from .console import Minutes, console, damage_told, examples, next_command, print_rows
+from .console import Minutes, console, damage_printed, examples, next_command, print_rows
 
 if TYPE_CHECKING:
     from nversion.training import TrainedEnsemble, TrainingRecipe
@@ -25,17 +25,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The recipe file.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="Recipe file.")],
     folder: Annotated[
-        Path | None, typer.Option(help="Where results go; runs/NAME here when left out.")
+        Path | None, typer.Option(help="Folder for results. Default: runs/ and the file's stem.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="A variant; may be repeated. All if left out.")
+        list[str] | None, typer.Option(help="Variant to train; repeatable. Default: all.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and stop.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the plan and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Train ensembles as a recipe says. Interrupted, it resumes; what is finished is kept."""
+    """Train the ensembles of a recipe; resume after an interruption."""
     from nversion.training import open_data, read_recipe, train_recipe
 
     variants = _chosen(read_recipe(recipe), only)
@@ -47,7 +47,7 @@ def train(
             next_command(f"nversion train {recipe}" + (f" --folder {folder}" if folder else ""))
         return
     opened: dict[str, Any] = {}
-    with damage_told() as set_aside, TrainingDisplay() as display:
+    with damage_printed() as set_aside, TrainingDisplay() as display:
         for name, variant in variants.items():
             key = str(variant.data)
             if key not in opened:
