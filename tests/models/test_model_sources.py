@@ -467,7 +467,7 @@ def test_models_are_listed_with_their_weights():
     assert by_source["torchvision:resnet18"].pretrained == ("IMAGENET1K_V1",)
     assert "a1_in1k" in by_source["timm:resnet18"].pretrained
     assert all(listing.family == "CNN" for listing in by_source.values())
-    assert by_source["torchvision:resnet18"].training_data == ("imagenet-1k",)
+    assert by_source["torchvision:resnet18"].training_data == (("imagenet-1k",),)
     assert by_source["torchvision:resnet18"].teachers == ("",)
 
 

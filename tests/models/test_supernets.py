@@ -60,7 +60,7 @@ def write(path, seed=0):
         preprocessing=PREPROCESSING,
         label_space="tiny",
         args=ARGS,
-        lineage=Lineage(architecture="resnext_32_4l", training_data="noise", seed=seed),
+        lineage=Lineage(architecture="resnext_32_4l", training_data=("noise",), seed=seed),
     )
     read = read_supernet(path)
     for name, text in SUBNETS.items():
@@ -128,7 +128,7 @@ def test_the_file_gives_back_weights_space_and_facts(trained):
     read = read_supernet(folder / "supernet.safetensors")
     assert read is read_supernet(folder / "supernet.safetensors")
     assert read.network.space == supernet.space and read.preprocessing == PREPROCESSING
-    assert read.lineage == Lineage("resnext_32_4l", training_data="noise", seed=0)
+    assert read.lineage == Lineage("resnext_32_4l", training_data=("noise",), seed=0)
     for name, tensor in supernet.network.state_dict().items():
         assert torch.equal(read.network.network.state_dict()[name], tensor), name
     parsed = {name: supernet.space.parse(text) for name, text in SUBNETS.items()}
@@ -142,7 +142,7 @@ def test_cards_tell_size_and_descent(trained):
         cost = supernet.cost(supernet.space.parse(SUBNETS.get(name, "")), 32)
         assert (card.num_parameters, card.macs) == (cost.num_parameters, cost.macs)
         assert card.name == name and card.training == "supernet" and card.label_space.name == "tiny"
-        assert (card.architecture, card.training_data, card.seed) == ("resnext_32_4l subnet", "noise", 0)
+        assert (card.architecture, card.training_data, card.seed) == ("resnext_32_4l subnet", ("noise",), 0)
     assert len({card.initial_weights for card in cards.values()}) == 1
     assert cards["tiny"].initial_weights.startswith("supernet ")
     assert len({load(folder, name).fingerprint for name in cards}) == 3

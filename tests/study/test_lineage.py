@@ -19,9 +19,9 @@ def cards(**facts):
 
 
 POOL = cards(
-    net={"architecture": "resnet50", "training_data": "imagenet-1k", "seed": 1},
-    twin={"architecture": "resnet50", "training_data": "imagenet-21k + imagenet-1k", "seed": 1},
-    student={"architecture": "vit", "teacher": "resnet50", "training_data": "imagenet-21k"},
+    net={"architecture": "resnet50", "training_data": ("imagenet-1k",), "seed": 1},
+    twin={"architecture": "resnet50", "training_data": ("imagenet-21k", "imagenet-1k"), "seed": 1},
+    student={"architecture": "vit", "teacher": "resnet50", "training_data": ("imagenet-21k",)},
     pupil={"architecture": "levit", "teacher": "resnet50"},
     tuned={"architecture": "mixer", "initial_weights": "net"},
     stranger={},

@@ -214,5 +214,5 @@ def test_cards_name_network_teacher_data_and_seed(digits, tmp_path):
     cards = [load_classifier(spec, tmp_path).card for spec in pool_specs(tmp_path, names)]
     assert [card.architecture for card in cards] == ["shufflenet", "densenet", "shufflenet"]
     assert [card.teacher for card in cards] == ["", "", "densenet"]
-    assert {card.training_data for card in cards} == {"digits train half"}
+    assert {card.training_data for card in cards} == {("digits train half",)}
     assert {card.seed for card in cards} == {3}

@@ -72,7 +72,7 @@ def member(ensemble):
 def test_a_member_is_a_classifier_that_tells_its_descent(tmp_path):
     (ensemble,) = train_recipe(recipe(), tmp_path)
     card = member(ensemble).card
-    assert (card.training, card.training_data) == ("self-supervised", "digits-train[120 of 896, seed 0]")
+    assert (card.training, card.training_data) == ("self-supervised", ("digits-train[120 of 896, seed 0]",))
     assert re.fullmatch("dino backbone [0-9a-f]{12}, seed 7", card.initial_weights)
     diary = pl.read_parquet(next((tmp_path / "backbones").glob("*.parquet")))
     assert diary.filter(pl.col("metric") == "dino").height == 2

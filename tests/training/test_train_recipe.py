@@ -105,7 +105,7 @@ def test_members_are_classifiers_with_cards(tmp_path):
     (ensemble,) = train_recipe(recipe(loss={"name": "balanced"}), tmp_path)
     classifier = load_classifier({"source": f"file:{ensemble.members[0].path}"})
     assert classifier.card.training == "balanced"
-    assert classifier.card.training_data == "digits-train[200 of 896, seed 0]"
+    assert classifier.card.training_data == ("digits-train[200 of 896, seed 0]",)
     assert classifier.card.label_space.name == "digits"
     assert classifier(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 

@@ -78,7 +78,7 @@ def show(
         "architecture": card.architecture,
         "initial_weights": card.initial_weights,
         "teacher": card.teacher,
-        "training_data": card.training_data,
+        "training_data": list(card.training_data),
         "seed": card.seed,
         "parameters": card.num_parameters,
         "macs": card.macs,

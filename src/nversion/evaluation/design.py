@@ -33,7 +33,8 @@ CROSSED = ("architecture", "training")
 
 def stated(card: Card, fact: str) -> str:
     """What a card states of how its model came about; "" where that was guessed from a name or is unknown."""
-    value = str(getattr(card, fact))
+    value = getattr(card, fact)
+    value = " + ".join(value) if isinstance(value, tuple) else str(value)
     return value if getattr(card, f"{fact}_declared", True) else ""
 
 

@@ -41,9 +41,9 @@ class _Fact:
 def lineage_table(cards: Sequence[Card]) -> pl.DataFrame:
     """A row for each two models and each known thing that they share.
 
-    They share an equal value of one kind; of several training data sets (joined by " + ") each counts for
-    itself. A model also shares its teacher with the model that taught it (by name or by architecture), and
-    its initial weights with the model whose name they are.
+    They share an equal value of one kind; each training data set counts for itself. A model also shares its
+    teacher with the model that taught it (by name or by architecture), and its initial weights with the model
+    whose name they are.
     """
     rows = [
         {"model_a": cards[a].name, "model_b": cards[b].name, "kind": fact.kind, "value": fact.value}
@@ -90,9 +90,8 @@ def _facts(cards: Sequence[Card]) -> list[_Fact]:
 
 
 def _values(card: Card, kind: str) -> list[str]:
-    text: str = getattr(card, kind)
-    parts = text.split(" + ") if kind == "training_data" else [text]
-    return [part.strip() for part in parts if part.strip()]
+    value: str | tuple[str, ...] = getattr(card, kind)
+    return [value] if value and isinstance(value, str) else list(value)
 
 
 def _identities(card: Card, kind: str) -> tuple[str, ...]:

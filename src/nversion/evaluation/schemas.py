@@ -9,7 +9,7 @@ Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 MODELS: Schema = {
     "model": _S, "family": _S, "training": _S, "family_declared": pl.Boolean, "training_declared":
-    pl.Boolean, "architecture": _S, "initial_weights": _S, "teacher": _S, "training_data": _S, "params": _I,
+    pl.Boolean, "architecture": _S, "initial_weights": _S, "teacher": _S, "training_data": _L, "params": _I,
     "macs": _I, "condition": _S, "n": _I, "top1": _F, "top1_low": _F, "top1_high": _F, "top5": _F, "nll": _F,
     "brier": _F, "ece": _F, "ece_debiased": _F, "changed_top1": _I,
 }  # fmt: skip

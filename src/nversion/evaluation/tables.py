@@ -60,7 +60,7 @@ def models_table(
                     "architecture": card.architecture,
                     "initial_weights": card.initial_weights,
                     "teacher": card.teacher,
-                    "training_data": card.training_data,
+                    "training_data": list(card.training_data),
                     "params": card.num_parameters,
                     "macs": card.macs,
                     "condition": result.condition,

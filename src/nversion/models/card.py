@@ -15,14 +15,14 @@ class Lineage:
         architecture: of the network ("resnet50"); empty: unknown, as in all of these.
         initial_weights: the weights from which its training started.
         teacher: name or architecture of the model whose outputs it was trained to imitate.
-        training_data: what it was trained on; several data sets are joined by " + ", first to last.
+        training_data: names of the data sets that it was trained on, first to last.
         seed: of its training, or of random weights.
     """
 
     architecture: str = ""
     initial_weights: str = ""
     teacher: str = ""
-    training_data: str = ""
+    training_data: tuple[str, ...] = ()
     seed: int | None = None
 
 
@@ -64,5 +64,5 @@ class Card:
     architecture: str = ""
     initial_weights: str = ""
     teacher: str = ""
-    training_data: str = ""
+    training_data: tuple[str, ...] = ()
     seed: int | None = None

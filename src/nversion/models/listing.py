@@ -28,7 +28,7 @@ class Listing:
     source: str
     family: str
     pretrained: tuple[str, ...]
-    training_data: tuple[str, ...] = ()
+    training_data: tuple[tuple[str, ...], ...] = ()
     teachers: tuple[str, ...] = ()
 
 

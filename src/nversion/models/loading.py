@@ -82,13 +82,14 @@ def _common(
     architecture: str | None = None,
     initial_weights: str | None = None,
     teacher: str | None = None,
-    training_data: str | None = None,
+    training_data: str | list[str] | None = None,
     seed: int | None = None,
     outputs: Literal["logits", "probabilities"] = "logits",
     repeatable: bool = True,
 ) -> _Common:
-    lineage = Lineage(architecture or "", initial_weights or "", teacher or "", training_data or "", seed)
-    stated = {key: value for key, value in asdict(lineage).items() if value not in ("", None)}
+    data = (training_data,) if isinstance(training_data, str) else tuple(training_data or ())
+    lineage = Lineage(architecture or "", initial_weights or "", teacher or "", data, seed)
+    stated = {key: value for key, value in asdict(lineage).items() if value not in ("", (), None)}
     return _Common(name, family, training, label_space, preprocessing or {}, stated, outputs, repeatable)
 
 

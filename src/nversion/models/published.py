@@ -1,4 +1,4 @@
-"""The descent of published weights, as far as their names tell it for certain."""
+"""The descent of published weights, as far as their names state it."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def lineage_of_timm(architecture: str, tag: str) -> Lineage:
     >>> lineage_of_timm("levit_128", "fb_dist_in1k").teacher
     'regnety_160'
     >>> lineage_of_timm("convnext_tiny", "fb_in22k_ft_in1k").training_data
-    'imagenet-21k + imagenet-1k'
+    ('imagenet-21k', 'imagenet-1k')
     """
     data = dict.fromkeys(DATA[part] for part in tag.split("_") if part in DATA)
     full_name = f"{architecture}.{tag}"
     teacher = next((name for pattern, name in TEACHERS if re.fullmatch(pattern, full_name)), "")
-    return Lineage(architecture, teacher=teacher, training_data=" + ".join(data))
+    return Lineage(architecture, teacher=teacher, training_data=tuple(data))
 
 
 def lineage_of_torchvision(architecture: str, weights: str) -> Lineage:
     """What the name of torchvision's weights says ("IMAGENET1K_V2").
 
     >>> lineage_of_torchvision("vit_b_16", "IMAGENET1K_SWAG_E2E_V1").training_data
-    'instagram-3.6b + imagenet-1k'
+    ('instagram-3.6b', 'imagenet-1k')
     """
     if not weights.startswith("IMAGENET1K"):
         return Lineage(architecture)
-    first = DATA["swag"] + " + " if "SWAG" in weights else ""
-    return Lineage(architecture, training_data=first + DATA["in1k"])
+    first = (DATA["swag"],) if "SWAG" in weights else ()
+    return Lineage(architecture, training_data=(*first, DATA["in1k"]))

@@ -67,7 +67,7 @@ class StatedLineage(Table):
     architecture: Text = ""
     initial_weights: Text = ""
     teacher: Text = ""
-    training_data: Text = ""
+    training_data: tuple[Text, ...] = Field((), max_length=100)
     seed: int | None = None
 
 

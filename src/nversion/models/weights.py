@@ -71,18 +71,18 @@ def save_weights(
         preprocessing=preprocessing.to_dict(),
         label_space=label_space,
         training=_text(training),
-        lineage=StatedLineage(
-            **{k: _text(v) if isinstance(v, str) else v for k, v in asdict(lineage).items()}
-        ),
+        lineage=StatedLineage(**{key: _text(value) for key, value in asdict(lineage).items()}),
         elasticity=elasticity,
         subnet=subnet,
     )
     write_tensors(path, module.state_dict(), stated.model_dump(mode="json", exclude_defaults=True))
 
 
-def _text(text: str) -> str:
-    """As a description may hold it: what a long training was given must not fail at its end."""
-    return printable(text)[:LONGEST_TEXT]
+def _text(value: Any) -> Any:
+    """Texts as a description may hold them: a long training must not fail at its end."""
+    if isinstance(value, tuple):
+        return tuple(map(_text, value))
+    return printable(value)[:LONGEST_TEXT] if isinstance(value, str) else value
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], Stated | None]:

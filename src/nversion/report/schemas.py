@@ -244,7 +244,8 @@ EXTRA: dict[str, Schema] = {
 LATER_COLUMNS: dict[str, Schema] = {
     "conditions": _schema(text="stored"),
     "models": _schema(
-        text="architecture initial_weights teacher training_data",
+        text="architecture initial_weights teacher",
+        texts="training_data",
         real="brier ece_debiased",
         flag="family_declared training_declared",
     ),

@@ -210,7 +210,7 @@ def _train_member(task: _Task, progress: Progress | None) -> Trained:
         lineage=Lineage(
             _architecture(task.name),
             teacher=recipe.teacher or "",
-            training_data=TRAINING_DATA,
+            training_data=(TRAINING_DATA,),
             seed=task.seed,
         ),
     )

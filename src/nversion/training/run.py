@@ -370,7 +370,7 @@ def _write(
                 fact.architecture,
                 initial_weights=backbone.name if backbone else fact.table.weights or "",
                 teacher=" + ".join(str(t.get("name", t["source"])) for t in recipe.teacher),
-                training_data=data.train.name,
+                training_data=(data.train.name,),
                 seed=seed,
             ),
             num_classes=None if of_python else data.train.label_space.num_classes,

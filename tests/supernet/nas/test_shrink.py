@@ -85,7 +85,7 @@ def test_the_file_is_the_largest_subnet_as_weights_of_their_own(trained):
     path = trained / "supernet.safetensors"
     whole, largest = (load_classifier({"source": f"{kind}:{path}"}) for kind in ("file", "supernet"))
     assert torch.equal(whole(IMAGES), largest(IMAGES))
-    assert whole.card.training_data == "digits-train[128 of 896, seed 0]"
+    assert whole.card.training_data == ("digits-train[128 of 896, seed 0]",)
 
 
 def test_named_subnets_are_classifiers_of_their_own_size(trained):

@@ -325,7 +325,7 @@ class Shrinking:
             lineage=Lineage(
                 architecture,
                 initial_weights=table.weights or "",
-                training_data=data.train.name,
+                training_data=(data.train.name,),
                 seed=table.seed,
             ),
         )
