@@ -6,7 +6,7 @@ import functools
 import importlib
 import pkgutil
 
-from corruption_pages import corruption_pages
+from corruption_pages import corruption_pages, corruption_pictures
 from generated import Generated
 from repository_pages import repository_pages
 
@@ -14,7 +14,7 @@ from repository_pages import repository_pages
 @functools.cache
 def generated_pages() -> tuple[Generated, ...]:
     """All of them, in the order of the navigation."""
-    return (*repository_pages(), *corruption_pages(), *api_pages())
+    return (*repository_pages(), *corruption_pages(), *corruption_pictures(), *api_pages())
 
 
 def api_pages() -> list[Generated]:

@@ -13,13 +13,23 @@ SECTION = "Corruptions"
 
 
 def corruption_pages() -> list[Generated]:
-    """An overview, and for every corruption its page and its picture."""
-    pages = [Generated("corruptions/index.md", _overview(), "Overview", SECTION)]
-    for group, names in grouped().items():
-        for name in names:
-            pages.append(Generated(f"corruptions/{name}.md", _page(name, group), name, SECTION))
-            pages.append(Generated(f"corruptions/{name}.png", _picture(name, group)))
-    return pages
+    """An overview, and a page for every corruption."""
+    overview = Generated("corruptions/index.md", _overview(), "Overview", SECTION)
+    pages = [
+        Generated(f"corruptions/{name}.md", _page(name, group), name, SECTION)
+        for group, names in grouped().items()
+        for name in names
+    ]
+    return [overview, *pages]
+
+
+def corruption_pictures() -> list[Generated]:
+    """The picture of every corruption's page."""
+    return [
+        Generated(f"corruptions/{name}.png", _picture(name, group))
+        for group, names in grouped().items()
+        for name in names
+    ]
 
 
 def _overview() -> str:
@@ -77,9 +87,7 @@ def _page(name: str, group: str) -> str:
             "import nversion as nv",
             "",
             f"images = nv.corruptions.picture({side})[None]  # uint8 (N, 3, H, W)",
-            f'corruption = nv.corruptions.create("{name}", severity={shown_levels(name, side)[2]:g})',
-            f'parameters = [corruption.sample_parameters(nv.core.generator("a.jpg", 0), ({side}, {side}))]',
-            "corrupted = corruption.apply(images, parameters)",
+            f'corrupted = nv.corrupt(images, "{name}", severity={shown_levels(name, side)[2]:g}, seed=0)',
             "corrupted.shape, (corrupted.float() - images).abs().mean()",
             "```",
             "",

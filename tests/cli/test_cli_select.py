@@ -90,7 +90,7 @@ def test_it_prints_verdict_stability_table_and_the_next_command(folder, command)
         "nearest MACs",
         "Optimism of the choice",
         "--unseen names others",
-        "Pareto front, drawn on the half that chose",
+        "Pareto front on the selection half",
         "Next: nversion compare",
     ):
         assert text in out

@@ -7,6 +7,7 @@ import pytest
 
 from blocks import Session, blocks_of
 from commands import commands_of, fault_of
+from corruption_pages import corruption_pages
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -34,6 +35,13 @@ def test_python_blocks_run_in_order(page, tmp_path):
     for block in blocks(page, "python"):
         if "skip" not in block.options:
             session.run(block)
+
+
+@pytest.mark.parametrize("page", corruption_pages(), ids=lambda page: page.path)
+def test_examples_of_generated_pages_run(page, tmp_path):
+    session = Session(Path(page.path), tmp_path)
+    for block in blocks_of(page.content):
+        session.run(block)
 
 
 @pytest.mark.parametrize("page", pages_with("sh"), ids=page_id)

@@ -135,8 +135,9 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
         "(paired, 95 %: jackknife over blocks of images)"
     )
     reporter.say(
-        f"Optimism of the choice: {_points(selection.optimism)} points. From the selection half to the held-out "
-        f"half it loses {100 * selection.drop:.1f}; the average ensemble loses {100 * selection.average_drop:.1f}"
+        f"Optimism of the choice: {_points(selection.optimism)} points. From the selection half to the "
+        f"held-out half it loses {100 * selection.drop:.1f}; the average ensemble loses "
+        f"{100 * selection.average_drop:.1f}"
     )
     reporter.say(
         f"The best ensemble in hindsight has {_points(selection.regret_seen)} points more under seen "
