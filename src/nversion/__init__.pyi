@@ -20,7 +20,7 @@ from . import (
 )
 from .core import UserError
 from .corruptions import corrupt
-from .predictions import Predictions
+from .predictions import Predictions, predict
 
 __version__: str
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "evaluation",
     "losses",
     "models",
+    "predict",
     "predictions",
     "reliability",
     "report",

@@ -39,7 +39,7 @@ def corrupted(corruption: Corruption, images: Any, seed: int, ids: str | Sequenc
         each: list[Any] = [None] * len(images) if ids is None else _checked_ids(ids, len(images))
         found = (corrupted(corruption, one, seed, its) for one, its in zip(images, each, strict=True))
         return type(images)(found)
-    images_N3HW, restore = _as_bytes(images)
+    images_N3HW, restore = as_bytes(images)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise UserError(
             expected="a whole number as the seed", found=repr(seed), next_step="pass seed=0, 1, ..."
@@ -53,7 +53,7 @@ def corrupted(corruption: Corruption, images: Any, seed: int, ids: str | Sequenc
     return restore(corruption.apply(images_N3HW, parameters))
 
 
-def _as_bytes(images: Any) -> tuple[Tensor, Callable[[Tensor], Any]]:
+def as_bytes(images: Any) -> tuple[Tensor, Callable[[Tensor], Any]]:
     """The images as uint8 (N, 3, H, W), and what makes their own kind of corrupted ones."""
     if type(images).__module__.partition(".")[0] == "PIL":
         if getattr(images, "mode", "") != "RGB":

@@ -11,6 +11,7 @@ from .logits import (
     made_with,
     place,
 )
+from .predict import predict
 from .storage import StoredLogits, offsets_folder, read_back
 from .threads import torch_threads
 from .trial import trial
@@ -32,6 +33,7 @@ __all__ = [
     "made_with",
     "offsets_folder",
     "place",
+    "predict",
     "read_back",
     "run",
     "torch_threads",

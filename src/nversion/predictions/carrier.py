@@ -110,7 +110,7 @@ class Predictions(Mapping[str, ConditionPredictions]):
         conditions = [_condition(dataset, name) for name in of_conditions]
         num_classes = of_conditions[next(iter(of_conditions))][0].shape[1]
         labels_N = as_labels(labels_N, num_classes=num_classes)
-        ids = _ids(sample_ids, len(labels_N), dataset)
+        ids = sample_names(sample_ids, len(labels_N), dataset)
         further = _accepted(accepted, labels_N, num_classes)
         blocks_N = block_of_each_sample(ids, num_blocks)
         given_as = {
@@ -344,7 +344,12 @@ def _condition(dataset: str, name: Any) -> Condition:
     return Condition.named(dataset, name.removeprefix(f"{dataset}/"))
 
 
-def _ids(sample_ids: Sequence[str] | None, num_samples: int, dataset: str) -> tuple[str, ...]:
+def sample_names(sample_ids: Sequence[str] | None, num_samples: int, dataset: str) -> tuple[str, ...]:
+    """The given ids, each once; "0", "1", ... where there are none.
+
+    Raises:
+        UserError: another number of ids, one twice, or one that is not UTF-8.
+    """
     if sample_ids is None:
         return tuple(map(str, range(num_samples)))
     ids = tuple(str(one) for one in sample_ids)

@@ -91,15 +91,31 @@ def run(
         images_N3HW = torch.from_numpy(images).to(device)
         labels_N = torch.tensor(dataset.labels_N[start:stop], device=device)
         readable_N = torch.from_numpy(readable)
-        for condition in conditions:
-            takers = [consumer for consumer in consumers if consumer.needs(condition, batch)]
-            if takers:
-                corrupted_N3HW = condition.render(images_N3HW, ids)
-                rendered = RenderedBatch(batch, start, stop, condition, corrupted_N3HW, labels_N, readable_N)
-                for consumer in takers:
-                    consumer.consume(rendered)
-                    on_step()
+        hand_out(batch, start, images_N3HW, ids, labels_N, readable_N, conditions, consumers, on_step)
     return unreadable
+
+
+def hand_out(
+    batch: int,
+    start: int,
+    images_N3HW: Tensor,
+    ids: Sequence[str],
+    labels_N: Tensor,
+    readable_N: Tensor,
+    conditions: Sequence[Condition],
+    consumers: Sequence[Consumer],
+    on_step: Callable[[], None] = lambda: None,
+) -> None:
+    """Render one batch of images under each condition that some consumer lacks, and let these consume it."""
+    for condition in conditions:
+        takers = [consumer for consumer in consumers if consumer.needs(condition, batch)]
+        if takers:
+            corrupted_N3HW = condition.render(images_N3HW, ids)
+            stop = start + len(ids)
+            rendered = RenderedBatch(batch, start, stop, condition, corrupted_N3HW, labels_N, readable_N)
+            for consumer in takers:
+                consumer.consume(rendered)
+                on_step()
 
 
 def _decoded(

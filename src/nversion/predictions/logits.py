@@ -108,6 +108,15 @@ def autocast(inference: Inference, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=getattr(torch, amp or "bfloat16"), enabled=amp is not None)
 
 
+def run_classifier(
+    classifier: Classifier, images_N3HW: Tensor, inference: Inference, device: torch.device
+) -> Tensor:
+    """Logits (N, C) in float32 on the CPU; images as `as_float` gives them."""
+    with torch.inference_mode(), autocast(inference, device):
+        logits_NC: Tensor = classifier(images_N3HW)
+    return logits_NC.float().cpu()
+
+
 class LogitsWriter:
     """Consumer of rendered batches that fills one `PartedArray` for each (condition, classifier).
 
@@ -183,7 +192,7 @@ class LogitsWriter:
         for classifier in self.classifiers:
             key = rendered.condition.name, classifier.name
             if self._lacks(key, rendered.batch):
-                logits_NC = self._logits(classifier, images_N3HW)
+                logits_NC = run_classifier(classifier, images_N3HW, self.inference, self.device)
                 self._store(key, classifier, rendered, logits_NC)
                 self.on_step(classifier.name)
 
@@ -191,11 +200,6 @@ class LogitsWriter:
         """Join what is complete; for arrays whose last part was written just before a kill."""
         for array in self._all_arrays():
             array.finish()
-
-    def _logits(self, classifier: Classifier, images_N3HW: Tensor) -> Tensor:
-        with torch.inference_mode(), autocast(self.inference, self.device):
-            logits_NC: Tensor = classifier(images_N3HW)
-        return logits_NC.float().cpu()
 
     def _store(
         self, key: tuple[str, str], classifier: Classifier, rendered: RenderedBatch, logits_NC: Tensor
