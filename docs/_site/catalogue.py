@@ -1,4 +1,4 @@
-"""All generated pages: of the repository's files, of corruptions, and of the packages' public names."""
+"""All generated pages: of the repository's files, corruptions, nouns, and the packages' public names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import pkgutil
 
 from corruption_pages import corruption_pages, corruption_pictures
 from generated import Generated
+from noun_pages import noun_pages
 from repository_pages import repository_pages
 
 
 @functools.cache
 def generated_pages() -> tuple[Generated, ...]:
     """All of them, in the order of the navigation."""
-    return (*repository_pages(), *corruption_pages(), *corruption_pictures(), *api_pages())
+    return (*repository_pages(), *corruption_pages(), *corruption_pictures(), *noun_pages(), *api_pages())
 
 
 def api_pages() -> list[Generated]:

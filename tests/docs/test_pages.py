@@ -8,6 +8,7 @@ import pytest
 from blocks import Session, blocks_of
 from commands import commands_of, fault_of
 from corruption_pages import corruption_pages
+from noun_pages import noun_pages
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -97,3 +98,9 @@ def test_the_last_expression_is_shown(tmp_path):
 )
 def test_a_command_that_does_not_exist_is_found(command, says):
     assert says in fault_of(command.split())
+
+
+def test_every_noun_of_the_architecture_has_a_class_and_a_page():
+    titles = [page.title for page in noun_pages()]
+    assert len(titles) == len(set(page.path for page in noun_pages())) > 40
+    assert {"Predictions", "Corruption", "Ensembles"} <= set(titles)
