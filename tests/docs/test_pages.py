@@ -102,5 +102,5 @@ def test_a_command_that_does_not_exist_is_found(command, says):
 
 def test_every_noun_of_the_architecture_has_a_class_and_a_page():
     titles = [page.title for page in noun_pages()]
-    assert len(titles) == len(set(page.path for page in noun_pages())) > 40
+    assert len(titles) == len({page.path for page in noun_pages()}) > 40
     assert {"Predictions", "Corruption", "Ensembles"} <= set(titles)

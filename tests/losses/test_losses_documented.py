@@ -28,8 +28,8 @@ def test_settings_and_defaults_are_those_of_the_code(name):
     assert told == shown
 
 
-def test_every_need_is_told():
+def test_every_requirement_is_documented():
     for name, loss in LOSSES.items():
-        row = next(line for line in PAGE.split("## What they need")[1].splitlines() if f"`{name}`" in line)
+        row = next(line for line in PAGE.split("## Requirements")[1].splitlines() if f"`{name}`" in line)
         words = {"maps": "[maps]", "features": "activations", "teacher": "[[teacher]]"}
         assert all((words[need] in row) == (need in loss.needs) for need in words), name
