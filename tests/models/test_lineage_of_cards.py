@@ -140,7 +140,7 @@ def test_a_pool_shares_a_value_or_has_one_for_each_name():
         ),
         (
             {"seed": {"a": 1}},
-            r"expected `names = \[...\]` beside `seed`, found none; add the names, or give one value instead",
+            r"expected `names = \[...\]` next to `seed`, found none; add the names, or give one value",
         ),
     ],
 )

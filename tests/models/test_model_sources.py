@@ -425,7 +425,7 @@ def test_wrong_weights_files_are_named(tmp_path, capsys, name, write, message):
             {"num_classes": 6},
             r"expected shape \(6,.*\) of 'classifier\..*' in .*, found \(5,.*\); check `arch`",
         ),
-        ({"arch": None}, "expected the architecture of .*w.safetensors, found none; add `arch = "),
+        ({"arch": None}, "expected the architecture of .*w.safetensors, found none; add `arch`, written as"),
         (
             {"arch": "file:w.safetensors"},
             "an architecture for .*, found 'file:w.safetensors'; write `arch` as",

@@ -35,7 +35,7 @@ def test_the_name_stands_in_the_source():
         ([{"source": "timm:{name}", "names": ["a", "a"]}], "each model name once in a pool, found 'a'"),
         (
             [{"source": "timm:a", "names": ["a"]}],
-            "a source that depends on the name beside `names`, found 'timm:a'",
+            "a source that depends on the name, next to `names`, found 'timm:a'",
         ),
         (
             [{"source": "python:f.py:g", "names": ["a"], "name": "b"}],
@@ -44,7 +44,7 @@ def test_the_name_stands_in_the_source():
         ([{"source": "python:f.py:g", "names": ["a"], "families": {"b": "x"}}], "in `families`, found 'b'"),
         (
             [{"source": "timm:a", "families": {"a": "x"}}],
-            "expected `names = .* beside `families` or `trainings`",
+            "expected `names = .* next to `families` or `trainings`",
         ),
         (
             [{"source": "timm:{name}", "names": "a"}],

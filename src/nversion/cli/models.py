@@ -60,11 +60,12 @@ def show(
 ) -> None:
     """Build a model and show its card: family, parameters, MACs, preprocessing, fingerprint."""
     from nversion.models import load_classifier
+    from nversion.models.base import source_of
 
     spec: dict[str, object] = {"source": source, **_settings(settings or [])}
     if name is not None:
         spec["name"] = name
-    if source.startswith(("timm:", "torchvision:")):
+    if "pretrained" in source_of(source)[0].settings:
         spec.setdefault("pretrained", pretrained)
     classifier = load_classifier(spec, Path())
     card, preprocessing = classifier.card, classifier.preprocessing

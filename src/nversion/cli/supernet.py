@@ -159,7 +159,7 @@ def extract(
     to: Annotated[Path | None, typer.Option(help="File to write. Default: SUBNET.safetensors.")] = None,
 ) -> None:
     """Write a subnet to a weights file that does not need the supernet."""
-    from nversion.models.stated import OWN_BUILDERS, absolute
+    from nversion.models.stated import arch_settings
     from nversion.supernet.files import save_subnet
     from nversion.supernet.nas import calibrated, read_spec, supernet_of
 
@@ -168,9 +168,8 @@ def extract(
     path = to or Path(f"{name}.safetensors")
     save_subnet(path, supernet_of(content, target, spec.parent), name)
     typer.echo(f"Written: {path}")
-    arch = content.supernet.arch
-    own = arch.startswith("python:") and arch not in OWN_BUILDERS
-    code = f" --set 'arch={absolute(arch, spec.parent)}'" if own else ""
+    own = arch_settings(content.supernet.arch, content.supernet.args, spec.parent)
+    code = f" --set 'arch={own['arch']}'" if own else ""
     next_command(f"nversion models show file:{path}{code}")
 
 

@@ -1,11 +1,12 @@
 """Classifiers with their preprocessing and card, loaded by name from several sources."""
 
 from . import sources  # registers every source
+from .base import MODEL_SOURCES, Loaded, ModelSource
 from .card import Card, Lineage
 from .classifier import Classifier, make_classifier
 from .identity import fingerprint_of
 from .listing import Listing, list_models
-from .loading import MODEL_SOURCES, Loaded, check_label_space, default_name, expand_pool, load_classifier
+from .loading import check_label_space, default_name, expand_pool, load_classifier
 from .preprocessing import Preprocessing, read_preprocessing
 from .probe import eagerly
 from .weights import save_weights
@@ -17,6 +18,7 @@ __all__ = [
     "Lineage",
     "Listing",
     "Loaded",
+    "ModelSource",
     "Preprocessing",
     "check_label_space",
     "default_name",

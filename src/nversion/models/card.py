@@ -43,6 +43,7 @@ class Card:
             was guessed from a name ("CNN") or nobody says it ("other", "unspecified").
         outputs: of its module, "logits" or "probabilities"; the classifier gives logits either way.
         repeatable: False where its logits are known not to be a function of the image alone.
+        shares_weights: whether other classifiers hold the same weights in memory.
         notes: what was taken or chosen where that was not plain: "weights under prefix 'module.'".
         architecture, initial_weights, teacher, training_data, seed: see `Lineage`; empty or None is
             unknown. They describe and do not enter the fingerprint.
@@ -60,6 +61,7 @@ class Card:
     training_declared: bool = False
     outputs: str = "logits"
     repeatable: bool = True
+    shares_weights: bool = False
     notes: tuple[str, ...] = ()
     architecture: str = ""
     initial_weights: str = ""

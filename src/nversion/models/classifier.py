@@ -93,6 +93,7 @@ def make_classifier(
     guessed: Collection[str] = (),
     outputs: Literal["logits", "probabilities"] = "logits",
     repeatable: bool = True,
+    shares_weights: bool = False,
     notes: tuple[str, ...] = (),
 ) -> Classifier:
     """A classifier from a module: puts it in eval mode, fingerprints, runs it once, counts.
@@ -114,6 +115,7 @@ def make_classifier(
             `PROBABILITY_FLOOR`. Log-probabilities are logits.
         repeatable: whether its logits are said to be a function of the image alone; False is for
             classifiers that are known not to be (dropout, random crops), which a study marks.
+        shares_weights: whether other classifiers hold the same weights in memory.
         notes: what a user should know of what was loaded.
 
     Raises:
@@ -151,6 +153,7 @@ def make_classifier(
         training_declared="training" not in guessed and training != "unspecified",
         outputs=outputs,
         repeatable=repeatable,
+        shares_weights=shares_weights,
         notes=notes,
         **asdict(lineage or Lineage()),
     )

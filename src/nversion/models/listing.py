@@ -1,17 +1,15 @@
-"""Which pretrained architectures the libraries know."""
+"""The models that sources publish, for `nversion models ls`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
 
-from .card import Lineage
+from .base import MODEL_SOURCES
 from .families import guess_family
-from .published import lineage_of_timm, lineage_of_torchvision
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Listing:
 
 
 def list_models(pattern: str = "*") -> list[Listing]:
-    """Architectures of timm and torchvision whose name matches; without wildcards: contains `pattern`.
+    """Published models whose name matches; without wildcards: contains `pattern`.
 
     Raises:
         UserError: none matches.
@@ -60,30 +58,14 @@ def list_models(pattern: str = "*") -> list[Listing]:
 
 
 def _all_models() -> list[Listing]:
-    import timm
-    from torchvision import models
-
-    tags: dict[str, list[str]] = {}
-    for full_name in timm.list_pretrained():
-        name, _, tag = full_name.partition(".")
-        tags.setdefault(name, []).append(tag)
-    listings = [
-        _listing("timm", name, tuple(tags.get(name, ())), lineage_of_timm) for name in timm.list_models()
+    return [
+        Listing(
+            f"{prefix}:{reference}",
+            guess_family(reference),
+            tuple(weights),
+            tuple(lineage.training_data for lineage in weights.values()),
+            tuple(lineage.teacher for lineage in weights.values()),
+        )
+        for prefix, source in MODEL_SOURCES.items()
+        for reference, weights in source().published()
     ]
-    for name in models.list_models(module=models):
-        weights = tuple(choice.name for choice in models.get_model_weights(name))
-        listings.append(_listing("torchvision", name, weights, lineage_of_torchvision))
-    return listings
-
-
-def _listing(
-    source: str, name: str, weights: tuple[str, ...], lineage_of: Callable[[str, str], Lineage]
-) -> Listing:
-    lineages = [lineage_of(name, of_weights) for of_weights in weights]
-    return Listing(
-        f"{source}:{name}",
-        guess_family(name),
-        weights,
-        tuple(lineage.training_data for lineage in lineages),
-        tuple(lineage.teacher for lineage in lineages),
-    )

@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
-
-from nversion.core import LabelSpace, Registry, UserError, fingerprint
+from nversion.core import LabelSpace, UserError, fingerprint
 from nversion.core.settings import call_with_settings
 from nversion.core.values import Walk
 
+from .base import source_of
 from .card import Lineage
 from .classifier import Classifier, make_classifier
 from .families import guess_family
 from .preprocessing import Preprocessing, read_preprocessing
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a source gives.
-
-    Args:
-        module: with its weights.
-        preprocessing: that belongs to the weights; None: the settings must give it.
-        name: of the classifier, where the settings give none.
-        architecture: from which the family is guessed; None: from the name.
-        training: how it was trained.
-        training_guessed: from a name.
-        label_space: of its logits, where the source knows.
-        code: fingerprint of the user's code that built it.
-        lineage: from what it descends, as far as the source knows for certain.
-        notes: what a user should know of what was loaded.
-    """
-
-    module: nn.Module
-    preprocessing: Preprocessing | None
-    name: str
-    architecture: str | None = None
-    training: str = "unspecified"
-    training_guessed: bool = False
-    label_space: str | None = None
-    code: str = ""
-    lineage: Lineage = field(default_factory=Lineage)
-    notes: tuple[str, ...] = ()
-
-
-# A source takes `reference` (the text after the prefix), `name` (of the classifier, or None) and
-# `base` (the folder from which relative paths start); its other parameters are its settings, which
-# are annotated and keyword-only.
-MODEL_SOURCES: Registry[Callable[..., Loaded]] = Registry("model source", "nversion.models")
 
 
 @dataclass(frozen=True)
@@ -117,13 +80,7 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
     ('mobilenetv3_small_050', 'NAS', 24, 1000)
     """
     settings = dict(spec)
-    source = settings.pop("source", None)
-    if not isinstance(source, str) or not source.partition(":")[2]:
-        raise UserError(
-            expected="the `source` of a model, prefix:reference",
-            found="none" if source is None else repr(source),
-            next_step="write one such as 'timm:resnet50'; prefixes: " + ", ".join(MODEL_SOURCES),
-        )
+    opener, reference = source_of(source := settings.pop("source", None))
     for key in _OF_POOLS:
         if key in settings:
             raise UserError(
@@ -131,21 +88,19 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
                 found=f"the setting {key!r} of a pool",
                 next_step="expand the pool first, or write `name` instead",
             )
-    prefix, _, reference = source.partition(":")
-    opener = MODEL_SOURCES[prefix]
-    if "num_classes" in settings and "num_classes" not in inspect.signature(opener).parameters:
+    if "num_classes" in settings and "num_classes" not in opener.settings:
         raise UserError(
-            expected=f"no `num_classes` for a {prefix}: model",
+            expected=f"no `num_classes` for the model {source!r}",
             found=f"num_classes = {settings['num_classes']!r}",
             next_step="the model says itself how many classes there are; name them with `label_space`",
         )
     what = f"the model {settings.get('name', source)!r}"
     common = call_with_settings(_common, {key: settings[key] for key in _COMMON if key in settings}, what)
-    of_source = inspect.signature(opener).parameters
-    settings = {k: v for k, v in settings.items() if k not in _COMMON or (k in _LINEAGE and k in of_source)}
+    own = {*opener.settings} & {*_LINEAGE}
+    settings = {key: value for key, value in settings.items() if key not in _COMMON or key in own}
     arguments = Walk()(settings.get("args") or {})  # now: the builder may change them
     loaded = call_with_settings(
-        opener, settings, what, reference=reference, name=common.name, base=base or Path()
+        opener.load, settings, what, reference=reference, name=common.name, base=base or Path()
     )
     name = common.name or loaded.name
     guessed = {"family": common.family is None, "training": not common.training and loaded.training_guessed}
@@ -162,6 +117,7 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
         repeatable=common.repeatable,
         lineage=replace(loaded.lineage, **common.lineage),
         notes=loaded.notes,
+        shares_weights=opener.shares_weights,
         guessed=[fact for fact, is_guessed in guessed.items() if is_guessed],
     )
 
@@ -177,17 +133,16 @@ def _preprocessing(known: Preprocessing | None, settings: Mapping[str, Any], nam
     return read_preprocessing((known.to_dict() if known else {}) | dict(settings), f"the model {name!r}")
 
 
-def expand_pool(specs: Iterable[Mapping[str, Any]], base: Path | None = None) -> list[dict[str, Any]]:
+def expand_pool(specs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One table of settings per classifier.
 
     `names = [...]` makes one classifier of each name. "{name}" in the source is replaced by it
-    ("timm:{name}"); a python: source gets it as `name`. `families` and `trainings`, tables from name to
-    value, give `family` and `training` to single ones. `architecture`, `initial_weights`, `teacher`,
-    `training_data` and `seed` are either one value for all or such a table.
+    ("timm:{name}"); a source that builds by name (`python:`) needs none. `families` and `trainings`, tables
+    from name to value, give `family` and `training` to single ones. `architecture`, `initial_weights`,
+    `teacher`, `training_data` and `seed` are either one value for all or such a table.
 
     Args:
         specs: tables as the user wrote them.
-        base: kept for symmetry with `load_classifier`; no file is read.
 
     Raises:
         UserError: a name twice, a name in a table that is not in the pool, or a source that does
@@ -220,14 +175,8 @@ def default_name(spec: Mapping[str, Any]) -> str:
     """
     if spec.get("name"):
         return str(spec["name"])
-    prefix, _, reference = str(spec.get("source", "")).partition(":")
-    if prefix == "file":
-        return Path(reference).stem
-    if prefix == "python":
-        return reference.rpartition(":")[2]
-    if prefix == "supernet":
-        return reference.partition("#")[2] or "largest"
-    return reference.rpartition("/")[2]
+    source, reference = source_of(spec.get("source"))
+    return source.default_name(reference)
 
 
 def _expand(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -240,7 +189,7 @@ def _expand(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
         if pool.families or pool.trainings or lineages:
             tables = " or ".join(f"`{key}`" for key in lineages) or "`families` or `trainings`"
             raise UserError(
-                expected=f"`names = [...]` beside {tables}",
+                expected=f"`names = [...]` next to {tables}",
                 found="none",
                 next_step="add the names, or give one value instead of a table of them"
                 if lineages
@@ -252,9 +201,10 @@ def _expand(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise UserError(expected="at least one name in `names`", found="none", next_step="add one")
     if "name" in shared:
         raise UserError(expected="`name` or `names` of a model", found="both", next_step="remove one of them")
-    if "{name}" not in source and not source.startswith("python:"):
+    opener, _ = source_of(source)
+    if "{name}" not in source and not opener.takes_name:
         raise UserError(
-            expected="a source that depends on the name beside `names`",
+            expected="a source that depends on the name, next to `names`",
             found=repr(source),
             next_step='write "{name}" where the name belongs, such as "timm:{name}"',
         )

@@ -23,11 +23,11 @@ from torch.nn.modules.module import (
 
 from nversion.core import UserError
 from nversion.core.reasons import printable, shown
-from nversion.core.settings import resolve
 from nversion.core.tables import Table
 from nversion.core.toml import toml_value
 from nversion.supernet.elastic import Elasticity
 
+from .base import MODEL_SOURCES, source_of
 from .card import Lineage
 from .preprocessing import Preprocessing, read_preprocessing
 from .tensors import checked_facts
@@ -149,7 +149,7 @@ def check_architecture(stated: Stated, path: Path) -> None:
         wrong = [
             key for key, value in stated.args.items() if key not in known or type(value) is not known[key]
         ]
-    elif prefix in ("timm", "torchvision") and _NAME.fullmatch(name):
+    elif prefix in MODEL_SOURCES and MODEL_SOURCES[prefix].named_in_files and _NAME.fullmatch(name):
         wrong = [key for key in stated.args if _opens(key)]
     else:
         raise UserError(
@@ -176,14 +176,32 @@ def settings_of(stated: Stated) -> str:
     return ", ".join(f"{key} = {toml_value(value)}" for key, value in parts.items())
 
 
+def arch_settings(arch: str, args: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The settings `arch` and `args` that a source needs because its weights file may not choose them.
+
+    Args:
+        arch: the architecture that the weights were saved with.
+        args: its arguments.
+        base: the folder from which a relative path in it starts; the setting's starts from the root.
+
+    >>> arch_settings("timm:resnet18", {}, Path("/models"))
+    {}
+    >>> arch_settings("python:nets.py:build", {}, Path("/models"))
+    {'arch': 'python:/models/nets.py:build', 'args': {}}
+    """
+    source, _ = source_of(arch)
+    free = source.named_in_files or arch in OWN_BUILDERS
+    return {} if free else {"arch": absolute(arch, base), "args": dict(args)}
+
+
 def absolute(arch: str, base: Path) -> str:
-    """The architecture wherever the file that names it will lie.
+    """The architecture, with a relative path in it starting from the root.
 
     >>> absolute("python:nets.py:build", Path("/models")), absolute("timm:resnet18", Path("/models"))
     ('python:/models/nets.py:build', 'timm:resnet18')
     """
-    where, _, function = arch.removeprefix("python:").rpartition(":")
-    return f"python:{resolve(Path(where), base).resolve()}:{function}" if where.endswith(".py") else arch
+    source, reference = source_of(arch)
+    return f"{arch.partition(':')[0]}:{source.absolute(reference, base)}"
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from nversion.core.settings import call_with_settings
 from nversion.core.toml import toml_value
 from nversion.supernet.elastic import Elasticity, ElasticNetwork, extract
 
+from .base import Loaded, arch_forms, architecture_of, source_of
 from .card import Lineage
-from .loading import MODEL_SOURCES, Loaded
 from .preprocessing import Preprocessing
 from .state import load_state
 from .stated import (
@@ -159,7 +159,7 @@ def build_for(
             raise UserError(
                 expected=f"the architecture of {path}",
                 found="none",
-                next_step='add `arch = "timm:NAME"`, "torchvision:NAME" or "python:PATH.py:FUNCTION"',
+                next_step=f"add `arch`, written as {arch_forms()}",
             )
         return build_architecture(arch, num_classes, args, str(path), base, name)
     if num_classes is None:
@@ -187,7 +187,7 @@ def build_for(
 def _args_for(arch: str, args: Mapping[str, Any] | None, stated: Stated, path: Path) -> Mapping[str, Any]:
     if args is not None or not stated.args:
         return args or {}
-    if arch.startswith("python:"):
+    if not source_of(arch)[0].named_in_files:
         raise UserError(
             expected=f"`args` beside arch = {arch!r}: a file gives a function of yours no arguments",
             found=f"none; {path} was saved with args = {shown(toml_value(stated.args), 300)[1:-1]}",
@@ -219,7 +219,7 @@ def build_architecture(
     """An untrained network of another source.
 
     Args:
-        arch: "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION".
+        arch: of a source that builds ("timm:NAME").
         num_classes: of its output, unless None.
         args: further arguments of the architecture.
         what: the thing that it is for, as it reads in an error.
@@ -230,22 +230,10 @@ def build_architecture(
     Raises:
         UserError: no such source or architecture, or wrong arguments.
     """
-    prefix, _, reference = arch.partition(":")
-    if prefix not in ("timm", "torchvision", "python") or not reference:
-        raise UserError(
-            expected=f"an architecture for {what}",
-            found=repr(arch),
-            next_step='write `arch` as "timm:NAME", "torchvision:NAME" or "python:PATH.py:FUNCTION"',
-        )
-    settings: dict[str, Any] = {"args": dict(args or {}), "seed": seed}
-    if prefix == "python":
-        if num_classes is not None:
-            settings["args"]["num_classes"] = num_classes
-    else:
-        settings |= {"pretrained": False, "num_classes": num_classes}
+    source, reference = architecture_of(arch, what)
     return call_with_settings(
-        MODEL_SOURCES[prefix],
-        settings,
+        source.build,
+        {"args": dict(args or {}), "seed": seed, "num_classes": num_classes},
         f"the architecture {arch!r}",
         reference=reference,
         name=name,

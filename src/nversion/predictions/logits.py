@@ -83,13 +83,13 @@ def describe_condition(dataset: Dataset, canonical: Canonical, condition: Condit
 def place(classifiers: Sequence[Classifier], inference: Inference, device: torch.device) -> None:
     """Move classifiers to the device, in the memory format that they will run in.
 
-    Subnets of a supernet share its weights on the CPU; these keep their order: to sort them means to copy
-    them. That holds for each of them, also where its own weights are whole tensors: its logits must not
+    Weights that classifiers share on the CPU (subnets of a supernet) keep their order: to sort them means to
+    copy them. That holds for each of them, also where its own weights are whole tensors: its logits must not
     depend on which other classifiers run beside it.
     """
     for classifier in classifiers:
         classifier.to(device)
-        shared = device.type == "cpu" and classifier.card.source.startswith("supernet:")
+        shared = device.type == "cpu" and classifier.card.shares_weights
         if inference.channels_last and not shared:
             classifier.to(memory_format=torch.channels_last)
 

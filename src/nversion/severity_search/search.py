@@ -126,7 +126,7 @@ def open_reference(
         )
     data = data or next(iter(spec.data))
     _check_known("data set of the file", data, list(spec.data))
-    pool = {default_name(single): single for single in expand_pool(spec.models, base)}
+    pool = {default_name(single): single for single in expand_pool(spec.models)}
     _check_known("model of the file", model, list(pool))
     device = choose_device(spec.run.device)
     dataset = open_datasets(spec.model_copy(update={"data": {data: spec.data[data]}}), base)[data]

@@ -192,7 +192,7 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
     for condition in conditions:
         _check_name("condition", condition.name.removeprefix(f"{condition.dataset}/"))
     _check_patterns(spec, [c.name for c in conditions])
-    pool = expand_pool(spec.models, base)
+    pool = expand_pool(spec.models)
     if max(spec.ensembles.sizes) > len(pool):
         raise UserError(
             expected=f"ensembles of at most {len(pool)} members, the number of models",

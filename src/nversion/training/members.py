@@ -17,8 +17,9 @@ from nversion.core import UserError, did_you_mean, fingerprint
 from nversion.core.reasons import reason_of
 from nversion.losses.base import Needs
 from nversion.models import Preprocessing, make_classifier
+from nversion.models.base import architecture_of, classes_for
 from nversion.models.classifier import as_float32, check_initialised
-from nversion.models.sources.file import load_file
+from nversion.models.sources.file import FileSource
 from nversion.models.weights import build_architecture
 
 from .plain import forked_randomness
@@ -95,7 +96,9 @@ def build_members(
                 next_step="freeze less, or name another architecture",
             )
         modules.append(module)
-        facts.append(MemberFacts(name, table, _architecture(table), preprocessing, own, code, notes))
+        source, reference = architecture_of(table.arch, name)
+        architecture = source.architecture(reference, table.args)
+        facts.append(MemberFacts(name, table, architecture, preprocessing, own, code, notes))
     return modules, facts
 
 
@@ -174,10 +177,9 @@ def _built(
     table: MemberTable, recipe: TrainingRecipe, num_classes: int, base: Path, seed: int
 ) -> tuple[nn.Module, Preprocessing, str, tuple[str, ...]]:
     where = f"the member {table.name or table.arch!r}"
-    # A function of the user's takes what it takes; the libraries' architectures are told the classes.
-    classes = None if table.arch.startswith("python:") else num_classes
+    classes = classes_for(table.arch, num_classes)
     loaded = (
-        load_file(
+        FileSource().load(
             reference=table.weights,
             name=None,
             base=base,
@@ -210,9 +212,8 @@ def _trainable(module: nn.Module, where: str) -> nn.Module:
 
 def code_of(arch: str, args: Mapping[str, Any], base: Path) -> str:
     """The fingerprint of the user's code that builds an architecture; "" for that of libraries."""
-    if not arch.startswith("python:"):
-        return ""
-    return build_architecture(arch, None, args, repr(arch), base, None).code
+    source, reference = architecture_of(arch, "a training")
+    return source.code(reference, args, base)
 
 
 def preprocessing_of(own: Preprocessing | None, table: PreprocessingTable | None, size: int) -> Preprocessing:
@@ -221,24 +222,6 @@ def preprocessing_of(own: Preprocessing | None, table: PreprocessingTable | None
         table = table or PreprocessingTable()
         return Preprocessing(size, table.mean, table.std)
     return Preprocessing(size, own.mean, own.std, own.interpolation)
-
-
-def _architecture(table: MemberTable) -> str:
-    """What a card calls the network; one function of the user's may build many, told apart by a name.
-
-    >>> _architecture(MemberTable(arch="timm:resnet50"))
-    'resnet50'
-    >>> _architecture(MemberTable(arch="python:zoo.py:build", args={"name": "deit"}))
-    'deit'
-    >>> _architecture(MemberTable(arch="python:../nets/zoo.py:build"))
-    'zoo.build'
-    """
-    source, _, reference = table.arch.partition(":")
-    if source != "python":
-        return reference
-    where, _, function = reference.rpartition(":")
-    module = Path(where).stem if where.endswith(".py") else where
-    return str(table.args.get("name") or f"{module}.{function}")
 
 
 class Members(nn.Module):

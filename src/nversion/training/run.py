@@ -20,8 +20,9 @@ from nversion.corruptions.severities import SMALL_IMAGE
 from nversion.data import Canonical
 from nversion.losses import make_loss
 from nversion.models import Classifier, Lineage, save_weights
+from nversion.models.base import classes_for
 from nversion.models.state import copied_state, load_state
-from nversion.models.stated import OWN_BUILDERS, absolute
+from nversion.models.stated import arch_settings
 from nversion.predictions import torch_threads
 
 from .checkpoints import load_checkpoint, save_checkpoint
@@ -124,8 +125,7 @@ def study_tables(ensemble: TrainedEnsemble, recipe: TrainingRecipe, base: Path) 
         # What the recipe does not say the study guesses from the architecture.
         family = {"family": member.family} if member.family != "other" else {}
         table = names.get(member.name) or names[member.name.rpartition("-cycle")[0]]  # of a snapshot
-        own = table.arch.startswith("python:") and table.arch not in OWN_BUILDERS
-        code = {"arch": absolute(table.arch, base.resolve()), "args": table.args} if own else {}
+        code = arch_settings(table.arch, table.args, base.resolve())
         tables.append({"source": f"file:{member.path.name}", "name": name, **family, **code})
     return tables
 
@@ -357,7 +357,6 @@ def _write(
         module = modules[min(position, len(modules) - 1)]
         load_state(module, state)
         path = place / f"{fact.name}.safetensors"
-        of_python = fact.table.arch.startswith("python:")
         save_weights(
             path,
             module,
@@ -373,7 +372,7 @@ def _write(
                 training_data=(data.train.name,),
                 seed=seed,
             ),
-            num_classes=None if of_python else data.train.label_space.num_classes,
+            num_classes=classes_for(fact.table.arch, data.train.label_space.num_classes),
         )
         members.append(
             MemberSummary(

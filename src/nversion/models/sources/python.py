@@ -20,7 +20,7 @@ from nversion.core.reasons import reason_of
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.models.arguments import close_parameters
-from nversion.models.loading import MODEL_SOURCES, Loaded
+from nversion.models.base import MODEL_SOURCES, Loaded, ModelSource
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
 from nversion.models.untrained import seeded
 
@@ -28,68 +28,118 @@ _CODE = "__nversion_code__"  # an attribute of imported modules
 
 
 @MODEL_SOURCES.register("python")
-def load_python(
-    *, reference: str, name: str | None, base: Path, args: dict[str, Any] | None = None, seed: int = 0
-) -> Loaded:
-    """Call FUNCTION(name, **args), or FUNCTION(**args) where it takes no name.
+class PythonSource(ModelSource):
+    """Modules that the user's own code builds."""
 
-    **This runs the code of the file or module**, with all rights of the one who runs the study: use
-    only code that you trust.
+    form, builds_classes, takes_name = "PATH.py:FUNCTION", False, True
 
-    FUNCTION returns a module, or (module, preprocessing): a `Preprocessing` or a mapping with its
-    fields. The name is passed where FUNCTION has a positional parameter without default that is not
-    in `args`. The fingerprint of the classifier includes the bytes of the file that is named and of all
-    files that it imports from its folder or package (`nversion.core.imports`): a change there computes its
-    predictions again.
+    def load(
+        self,
+        *,
+        reference: str,
+        name: str | None,
+        base: Path,
+        args: dict[str, Any] | None = None,
+        seed: int = 0,
+    ) -> Loaded:
+        """Call FUNCTION(name, **args), or FUNCTION(**args) where it takes no name.
 
-    Args:
-        reference: "PATH.py:FUNCTION", the path from `base`, or "package.module:FUNCTION".
-        name: of the classifier, passed to FUNCTION.
-        base: the folder from which the path starts.
-        args: further arguments of FUNCTION.
-        seed: of torch's random numbers while FUNCTION runs.
+        **This runs the code of the file or module**, with all rights of the one who runs the study: use
+        only code that you trust.
 
-    Raises:
-        UserError: no such file, module or function, an error in it, or something else returned.
-    """
-    where, _, function_name = reference.rpartition(":")
-    if not where or not function_name.isidentifier():
-        raise UserError(
-            expected="a source python:PATH.py:FUNCTION or python:package.module:FUNCTION",
-            found=f"'python:{reference}'",
-            next_step="name the function that builds the model after the last colon",
-        )
-    arguments = dict(args or {})
-    with _importing(where, base) as module:
-        function = _function(module, function_name, where)
-        positional = [name] if _takes_name(function, arguments) else []
-        if positional == [None]:
+        FUNCTION returns a module, or (module, preprocessing): a `Preprocessing` or a mapping with its
+        fields. The name is passed where FUNCTION has a positional parameter without default that is not
+        in `args`. The fingerprint of the classifier includes the bytes of the file that is named and of all
+        files that it imports from its folder or package (`nversion.core.imports`): after a change there its
+        predictions are computed again.
+
+        Args:
+            reference: "PATH.py:FUNCTION", the path from `base`, or "package.module:FUNCTION".
+            name: of the classifier, passed to FUNCTION.
+            base: the folder from which the path starts.
+            args: further arguments of FUNCTION.
+            seed: of torch's random numbers while FUNCTION runs.
+
+        Raises:
+            UserError: no such file, module or function, an error in it, or something else returned.
+        """
+        where, _, function_name = reference.rpartition(":")
+        if not where or not function_name.isidentifier():
             raise UserError(
-                expected=f"a name for {function_name}(name) of {where}",
-                found="none",
-                next_step='add `name = "..."` or `names = [...]`',
+                expected="a source python:PATH.py:FUNCTION or python:package.module:FUNCTION",
+                found=f"'python:{reference}'",
+                next_step="name the function that builds the model after the last colon",
             )
-        call = f"{function_name}({', '.join(map(repr, positional))})"
-        try:
-            with seeded(seed):
-                built = function(*positional, **arguments)
-        except UserError:
-            raise
-        except Exception as error:
-            slip = close_parameters(error)
-            step = "correct the function or its arguments; --debug shows where it failed"
-            raise UserError(
-                expected=f"{call} of {where} to build a model",
-                found=reason_of(error, with_type=True),
-                next_step=slip[1] if slip and slip[0] in arguments else step,
-            ) from error
-    network, preprocessing = _unpack(built, call, where)
-    return Loaded(
-        network,
-        preprocessing,
-        name=name or function_name,
-        code=fingerprint([_code_of(module), function_name]),
-    )
+        arguments = dict(args or {})
+        with _importing(where, base) as module:
+            function = _function(module, function_name, where)
+            positional = [name] if _takes_name(function, arguments) else []
+            if positional == [None]:
+                raise UserError(
+                    expected=f"a name for {function_name}(name) of {where}",
+                    found="none",
+                    next_step='add `name = "..."` or `names = [...]`',
+                )
+            call = f"{function_name}({', '.join(map(repr, positional))})"
+            try:
+                with seeded(seed):
+                    built = function(*positional, **arguments)
+            except UserError:
+                raise
+            except Exception as error:
+                slip = close_parameters(error)
+                step = "correct the function or its arguments; --debug shows where it failed"
+                raise UserError(
+                    expected=f"{call} of {where} to build a model",
+                    found=reason_of(error, with_type=True),
+                    next_step=slip[1] if slip and slip[0] in arguments else step,
+                ) from error
+        network, preprocessing = _unpack(built, call, where)
+        return Loaded(
+            network,
+            preprocessing,
+            name=name or function_name,
+            code=fingerprint([_code_of(module), function_name]),
+        )
+
+    def build(
+        self,
+        *,
+        reference: str,
+        name: str | None,
+        base: Path,
+        num_classes: int | None,
+        args: dict[str, Any],
+        seed: int,
+    ) -> Loaded:
+        """What FUNCTION returns; `num_classes` is one of its arguments."""
+        arguments = args if num_classes is None else args | {"num_classes": num_classes}
+        return self.load(reference=reference, name=name, base=base, args=arguments, seed=seed)
+
+    def default_name(self, reference: str) -> str:
+        """The name of FUNCTION."""
+        return reference.rpartition(":")[2]
+
+    def architecture(self, reference: str, args: Mapping[str, Any]) -> str:
+        """The `name` in `args`, as one function may build many networks; or else "FILE.FUNCTION".
+
+        >>> PythonSource().architecture("../nets/zoo.py:build", {"name": "deit"})
+        'deit'
+        >>> PythonSource().architecture("../nets/zoo.py:build", {})
+        'zoo.build'
+        """
+        where, _, function = reference.rpartition(":")
+        module = Path(where).stem if where.endswith(".py") else where
+        return str(args.get("name") or f"{module}.{function}")
+
+    def absolute(self, reference: str, base: Path) -> str:
+        """The reference, its path starting from the root."""
+        where, _, function = reference.rpartition(":")
+        return f"{resolve(Path(where), base).resolve()}:{function}" if where.endswith(".py") else reference
+
+    def code(self, reference: str, args: Mapping[str, Any], base: Path) -> str:
+        """The fingerprint of the file of FUNCTION and of what it imports from beside it."""
+        return self.load(reference=reference, name=None, base=base, args=dict(args)).code
 
 
 def _code_of(module: ModuleType) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from nversion.core import UserError
 from nversion.core.registry import did_you_mean
 from nversion.models.arguments import NumClasses, building, refuse_settings, split_num_classes
+from nversion.models.base import MODEL_SOURCES, Loaded, ModelSource
 from nversion.models.card import Lineage
 from nversion.models.downloads import downloading
 from nversion.models.families import guess_training
-from nversion.models.loading import MODEL_SOURCES, Loaded
 from nversion.models.names import did_you_mean_model
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
 from nversion.models.published import lineage_of_timm
@@ -23,74 +23,111 @@ from nversion.models.untrained import seeded
 
 
 @MODEL_SOURCES.register("timm")
-def load_timm(
-    *,
-    reference: str,
-    name: str | None,
-    base: Path,
-    pretrained: bool = True,
-    num_classes: NumClasses | None = None,
-    args: dict[str, Any] | None = None,
-    size: Literal["train", "test"] = "test",
-    seed: int = 0,
-) -> Loaded:
-    """A model of timm; the preprocessing is the one recorded with the weights.
+class TimmSource(ModelSource):
+    """Architectures of timm."""
 
-    Args:
-        reference: a name of timm, with or without the weights' tag ("resnet50", "resnet50.a1_in1k").
-        name: not used: the architecture's name is the default.
-        base: not used.
-        pretrained: download the weights, or take them from the cache; False: random weights.
-        num_classes: of a model without pretrained weights; timm's own number if None.
-        args: further arguments of `timm.create_model`.
-        size: of the images: "test", the one at which the weights' authors evaluated them, which for about 300
-            of timm's weights is larger than that of their training, or "train". Networks of a fixed size
-            have one.
-        seed: of random weights.
+    named_in_files = True
 
-    Raises:
-        UserError: unknown name or tag, no weights, no connection, arguments that the architecture does not
-            take, or for which a part of pretrained weights would be missing or random.
-    """
-    import timm
+    def load(
+        self,
+        *,
+        reference: str,
+        name: str | None,
+        base: Path,
+        pretrained: bool = True,
+        num_classes: NumClasses | None = None,
+        args: dict[str, Any] | None = None,
+        size: Literal["train", "test"] = "test",
+        seed: int = 0,
+    ) -> Loaded:
+        """A model of timm; the preprocessing is the one recorded with the weights.
 
-    what = f"timm's {reference!r}"
-    refuse_settings(args or {}, ("pretrained", "seed", "size", "checkpoint_path"), what)
-    num_classes, arguments = split_num_classes(num_classes, args, what)
-    architecture, _, tag = reference.partition(".")
-    _check_name(reference, architecture, tag, pretrained)
-    if pretrained:
-        _check_head(timm.get_pretrained_cfg(reference), reference, num_classes)
-    if num_classes is not None:
-        arguments["num_classes"] = num_classes
-    with (
-        downloading(f"the weights of {what}", "set HF_HOME to it", from_hub=pretrained),
-        building(what, arguments),
-        seeded(seed),
-    ):
-        module: nn.Module = timm.create_model(reference, pretrained=pretrained, **arguments)
-    config: Any = module.pretrained_cfg
-    if pretrained:
-        _check_head(timm.models.PretrainedCfg(**config), reference, num_classes)
-        if arguments:
-            _check_loaded(module, reference, arguments, seed)
-    elif getattr(module, "num_classes", None) == 0:
-        raise UserError(
-            expected=f"a classifier in {what}",
-            found="a network without classes, as its default weights have none",
-            next_step="add `num_classes = ...`",
+        Args:
+            reference: a name of timm, with or without the weights' tag ("resnet50", "resnet50.a1_in1k").
+            name: not used: the architecture's name is the default.
+            base: not used.
+            pretrained: download the weights, or take them from the cache; False: random weights.
+            num_classes: of a model without pretrained weights; timm's own number if None.
+            args: further arguments of `timm.create_model`.
+            size: of the images: "test", the one at which the weights' authors evaluated them (larger than
+                that of their training for about 300 of timm's weights), or "train". Networks of a fixed size
+                have one.
+            seed: of random weights.
+
+        Raises:
+            UserError: unknown name or tag, no weights, no connection, arguments that the architecture does
+                not take, or for which a part of pretrained weights would be missing or random.
+        """
+        import timm
+
+        what = f"timm's {reference!r}"
+        refuse_settings(args or {}, ("pretrained", "seed", "size", "checkpoint_path"), what)
+        num_classes, arguments = split_num_classes(num_classes, args, what)
+        architecture, _, tag = reference.partition(".")
+        _check_name(reference, architecture, tag, pretrained)
+        if pretrained:
+            _check_head(timm.get_pretrained_cfg(reference), reference, num_classes)
+        if num_classes is not None:
+            arguments["num_classes"] = num_classes
+        with (
+            downloading(f"the weights of {what}", "set HF_HOME to it", from_hub=pretrained),
+            building(what, arguments),
+            seeded(seed),
+        ):
+            module: nn.Module = timm.create_model(reference, pretrained=pretrained, **arguments)
+        config: Any = module.pretrained_cfg
+        if pretrained:
+            _check_head(timm.models.PretrainedCfg(**config), reference, num_classes)
+            if arguments:
+                _check_loaded(module, reference, arguments, seed)
+        elif getattr(module, "num_classes", None) == 0:
+            raise UserError(
+                expected=f"a classifier in {what}",
+                found="a network without classes, as its default weights have none",
+                next_step="add `num_classes = ...`",
+            )
+        built, tag = _name_and_tag(module, reference)
+        preprocessing, note = _preprocessing(module, arguments, size, reference)
+        return Loaded(
+            module,
+            preprocessing,
+            name=reference,
+            training=guess_training(f"{architecture}.{tag}") if pretrained else "untrained",
+            training_guessed=pretrained,
+            lineage=lineage_of_timm(built, tag) if pretrained else Lineage(built, seed=seed),
+            notes=(note,) if note else (),
         )
-    built, tag = _name_and_tag(module, reference)
-    preprocessing, note = _preprocessing(module, arguments, size, reference)
-    return Loaded(
-        module,
-        preprocessing,
-        name=reference,
-        training=guess_training(f"{architecture}.{tag}") if pretrained else "untrained",
-        training_guessed=pretrained,
-        lineage=lineage_of_timm(built, tag) if pretrained else Lineage(built, seed=seed),
-        notes=(note,) if note else (),
-    )
+
+    def build(
+        self,
+        *,
+        reference: str,
+        name: str | None,
+        base: Path,
+        num_classes: NumClasses | None,
+        args: dict[str, Any],
+        seed: int,
+    ) -> Loaded:
+        """The architecture with random weights."""
+        return self.load(
+            reference=reference,
+            name=name,
+            base=base,
+            pretrained=False,
+            num_classes=num_classes,
+            args=args,
+            seed=seed,
+        )
+
+    def published(self) -> Iterable[tuple[str, Mapping[str, Lineage]]]:
+        """All architectures of timm."""
+        import timm
+
+        tags: dict[str, dict[str, Lineage]] = {}
+        for full_name in timm.list_pretrained():
+            name, _, tag = full_name.partition(".")
+            tags.setdefault(name, {})[tag] = lineage_of_timm(name, tag)
+        return [(name, tags.get(name, {})) for name in timm.list_models()]
 
 
 def _check_name(reference: str, architecture: str, tag: str, pretrained: bool) -> None:

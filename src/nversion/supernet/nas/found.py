@@ -9,7 +9,7 @@ from pathlib import Path
 from nversion.core import UserError, fingerprint, write_text
 from nversion.core.toml import to_toml
 from nversion.data import open_dataset
-from nversion.models.stated import OWN_BUILDERS, absolute
+from nversion.models.stated import arch_settings
 from nversion.supernet.elastic import Subnet
 from nversion.supernet.files import SupernetFile, known_subnets, statistics_of
 
@@ -78,10 +78,7 @@ def search_supernet(
     place = folder / f"search-{spec.search.size}"
     result = search(supernet, spec.search, examiner, shrinking.calibration, place, on_progress, moved)
     names = _named(result.front, supernet, shrinking.calibration, f"search-{spec.search.size}")
-    # A function of the user's: no file may choose it, so that the study names it.
-    arch = spec.supernet.arch
-    own = arch.startswith("python:") and arch not in OWN_BUILDERS
-    code = {"arch": absolute(arch, base.resolve()), "args": spec.supernet.args} if own else {}
+    code = arch_settings(spec.supernet.arch, spec.supernet.args, base.resolve())
     models = [
         {"source": f"supernet:{supernet.path.resolve().as_posix()}#{name}", "name": name, **code}
         for name in dict.fromkeys(name for ensemble in names for name in ensemble)

@@ -28,6 +28,7 @@ from nversion.core import (
 from nversion.core.settings import resolve
 from nversion.data import Canonical, Condition
 from nversion.models import Lineage, Preprocessing
+from nversion.models.base import classes_for
 from nversion.models.state import copied_state, load_state
 from nversion.models.tensors import read_tensors
 from nversion.models.weights import build_architecture, load_weights, read_weights
@@ -311,7 +312,6 @@ class Shrinking:
         self, supernet: ElasticNetwork, preprocessing: Preprocessing, architecture: str, record: Record
     ) -> None:
         table, data = self.spec.supernet, self.data
-        of_python = table.arch.startswith("python:")
         path = self.folder / SUPERNET
         save_supernet(
             path,
@@ -320,7 +320,7 @@ class Shrinking:
             arch=table.arch,
             preprocessing=preprocessing,
             label_space=data.train.label_space.name,
-            num_classes=None if of_python else data.train.label_space.num_classes,
+            num_classes=classes_for(table.arch, data.train.label_space.num_classes),
             args=table.args,
             lineage=Lineage(
                 architecture,
@@ -390,10 +390,9 @@ def build_supernet(
             have classes; or the weights do not fit.
     """
     table = spec.supernet
-    classes = None if table.arch.startswith("python:") else data.train.label_space.num_classes
-    built = build_architecture(
-        table.arch, classes, table.args, f"the supernet {table.name!r}", base, None, table.seed
-    )
+    what = f"the supernet {table.name!r}"
+    classes = classes_for(table.arch, data.train.label_space.num_classes)
+    built = build_architecture(table.arch, classes, table.args, what, base, None, table.seed)
     if table.weights is not None:
         path = resolve(Path(table.weights), base)
         content, _ = read_weights(path)
