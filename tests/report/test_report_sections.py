@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from nversion.evaluation import schemas as written
 from nversion.report import Study, all_figures, read_study
 from nversion.report.blocks import Cell, Grid, Words
 from nversion.report.contenders import contenders, mean_of_all, of
@@ -39,7 +40,6 @@ from nversion.report.sections.paired import comparison_table
 from nversion.report.sections.robustness import robustness_tables
 from nversion.report.sections.voting import coverage_tables, vote_tables
 from nversion.selection.front import FRONT
-from nversion.evaluation import schemas as written
 
 Build = Callable[..., Study]
 NAMED = {"settings": {"report": {"ensembles": [["b", "a"], ["nobody"]]}}}

@@ -31,7 +31,6 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 def findings() -> list[dict[str, Any]]:
     """One row a fact: what, value, and what it means where that is not plain."""
-    import os
     import shutil
     import sys
     from importlib.metadata import PackageNotFoundError, version
@@ -40,6 +39,7 @@ def findings() -> list[dict[str, Any]]:
     import torch
 
     import nversion
+    from nversion.core import memory_bytes, usable_cores
 
     rows: list[dict[str, Any]] = []
 
@@ -50,9 +50,9 @@ def findings() -> list[dict[str, Any]]:
     add("python", sys.version.split()[0])
     for package in ("torch", "torchvision", "timm", "captum", "polars", "altair"):
         add(package, version(package))
-    add("cpu cores", os.cpu_count(), f"{torch.get_num_threads()} threads in use by torch")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    add("memory", f"{memory / 2**30:.1f} GiB")
+    add("cpu cores", usable_cores(), f"{torch.get_num_threads()} threads in use by torch")
+    memory = memory_bytes()
+    add("memory", "unknown" if memory is None else f"{memory / 2**30:.1f} GiB")
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             facts = torch.cuda.get_device_properties(index)

@@ -2,7 +2,7 @@
 
 from .chunks import chunk_length, spans
 from .code import code_fingerprint
-from .cores import usable_cores
+from .cores import memory_bytes, usable_cores
 from .durations import duration
 from .errors import UserError
 from .files import remove_leftovers, whole_file, write_bytes, write_text
@@ -29,6 +29,7 @@ __all__ = [
     "fingerprint_file",
     "generator",
     "inside",
+    "memory_bytes",
     "move_aside",
     "only_run",
     "plain_name",

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use."""
+"""How many processor cores this process may use, and how much memory the machine has."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ def usable_cores(quota: Path = _QUOTA) -> int:
         return max(1, min(cores, math.ceil(int(granted) / int(period))))
     except (OSError, ValueError):  # no such file, or "max"
         return cores
+
+
+def memory_bytes() -> int | None:
+    """The machine's memory; None where the system has no way to ask (Windows)."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
