@@ -19,13 +19,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.timing import Row, median_seconds, side_by_side
+from nversion.core.randomness import forked_randomness
 from nversion.data import Canonical, Condition, Dataset, open_dataset
 from nversion.models import Preprocessing
 from nversion.predictions import Inference, RenderedBatch, as_float
 from nversion.predictions import run as run_inference
 from nversion.supernet.elastic import Elasticity, ElasticNetwork, Statistics, Subnet, extract
 from nversion.supernet.nas.table_ii import TABLE_II, named_in_table_ii
-from nversion.training.plain import forked_randomness
 from nversion.training.small_networks import resnet50 as small_resnet50
 
 BATCH, SIZE, NUM_SWITCHES = 16, 64, 50

@@ -22,6 +22,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
 from benchmarks.timing import Row, forget_peak, peak_kibibytes, side_by_side
+from nversion.core.randomness import forked_randomness
 from nversion.losses import make_loss
 from nversion.losses.consensus import predicted_logits
 from nversion.losses.correlation import curvature_in_logits
@@ -30,7 +31,6 @@ from nversion.training import TrainingRecipe, parse_recipe
 from nversion.training.images import InMemory
 from nversion.training.loop import StageRun, train_stage
 from nversion.training.members import Members
-from nversion.training.plain import forked_randomness
 from nversion.training.record import Record
 from nversion.training.small_networks import resnet
 from nversion.training.strategies import Stage

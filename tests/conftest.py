@@ -11,6 +11,7 @@ import os
 import shutil
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import hypothesis
 import pytest
@@ -50,6 +51,22 @@ def mutations() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def demo_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[torch.nn.Module, Any]]:
+    """The demo's untrained members with their preprocessing, by name."""
+    from nversion.study.demo import write_demo
+    from nversion.training import read_recipe
+    from nversion.training.members import build_members
+
+    recipe, _ = write_demo(tmp_path_factory.mktemp("demo"))
+    built = [build_members(variant, 10, 0, recipe.parent) for variant in read_recipe(recipe).values()]
+    return {
+        fact.name: (module.eval(), fact.preprocessing)
+        for modules, facts in built
+        for module, fact in zip(modules, facts, strict=True)
+    }
 
 
 @pytest.fixture(autouse=True, scope="session")

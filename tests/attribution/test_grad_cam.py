@@ -1,5 +1,7 @@
 """Grad-CAM: against class activation mapping by hand, captum, and tokens laid out by hand."""
 
+import copy
+
 import captum.attr
 import pytest
 import torch
@@ -8,7 +10,6 @@ from torch import Tensor, nn
 from nversion.attribution import attribute, class_activation, find_method, grad_cam_layer
 from nversion.core import UserError
 from nversion.models import Classifier, Preprocessing, expand_pool, load_classifier, make_classifier
-from nversion.training.digits_networks import ZOO, build
 
 NUM_CLASSES = 4
 
@@ -61,27 +62,27 @@ def test_on_the_image_it_is_the_bilinear_map_a_third_in_each_channel():
 CONVOLUTIONAL = {
     "resnet": "layer3",
     "resnext": "layer3",
-    "squeezenet": "8",
+    "squeezenet": "9",
     "mnasnet": "bn2",
     "mobilenetv3": "blocks",
     "densenet": "features",
     "shufflenet": "stage3",
     "regnet": "s3",
     "convnext": "stages.3.downsample.0",
-    "convmixer": "blocks",
+    "convmixer-0": "blocks",
 }
 TOKENS = {"mixer": "norm", "vit": "blocks.2.norm1"}
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_the_layer_is_found_in_every_network_for_digits(name):
+@pytest.mark.parametrize("name", CONVOLUTIONAL | TOKENS)
+def test_the_layer_is_found_in_every_network_of_the_demo(name, demo_networks):
     torch.manual_seed(1)
-    module, _ = build(name)
+    module = copy.deepcopy(demo_networks[name][0])
     for parameter in module.parameters():
         if not parameter.any():  # a head of zeros, before training, tells no class from another
             nn.init.normal_(parameter, std=0.1)
     model = classifier(module, 32)
-    layer = (CONVOLUTIONAL | TOKENS)[name.split("_")[0]]  # of its distilled and its other seeds, too
+    layer = (CONVOLUTIONAL | TOKENS)[name]
     assert grad_cam_layer(model) == layer
     if name in CONVOLUTIONAL:
         method = captum.attr.LayerGradCam(model, model.module.get_submodule(layer))

@@ -8,9 +8,8 @@ from torch import nn
 from nversion.core import UserError
 from nversion.models import Preprocessing, make_classifier
 from nversion.representations import layers_of, layers_of_pool
-from nversion.training.digits_networks import ZOO, build
 
-AUTOMATIC = {  # of the digits networks: how many, the first and the last
+AUTOMATIC = {  # of the demo: how many, the first and the last
     "resnet": (4, "layer1.0", "layer4.0"),
     "resnext": (4, "layer1.0", "layer4.0"),
     "squeezenet": (4, "3", "7"),
@@ -18,15 +17,11 @@ AUTOMATIC = {  # of the digits networks: how many, the first and the last
     "mobilenetv3": (6, "blocks.0.0", "blocks.3.0"),
     "densenet": (5, "features.denseblock1", "features.denseblock3"),
     "shufflenet": (6, "conv1", "conv5"),
-    "shufflenet_distilled": (6, "conv1", "conv5"),
     "regnet": (7, "stem", "s4.b1"),
     "convnext": (9, "stem", "stages.3.blocks.0"),
-    "convmixer": (5, "stem", "blocks.3.0"),
-    "convmixer_2": (5, "stem", "blocks.3.0"),
-    "convmixer_3": (5, "stem", "blocks.3.0"),
+    "convmixer-0": (5, "stem", "blocks.3.0"),
     "mixer": (4, "blocks.0", "blocks.3"),
     "vit": (3, "blocks.0", "blocks.2"),
-    "vit_distilled": (3, "blocks.0", "blocks.2"),
 }
 TORCHVISION = {
     "resnet50": (16, "layer1.0", "layer4.2"),
@@ -45,12 +40,9 @@ def untrained(name: str):
     return make_classifier(module, preprocessing, name=name, source="test")
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_every_digits_network_gives_its_blocks(name):
-    module, preprocessing = build(name)
-    found = layers_of(
-        make_classifier(module, Preprocessing(**preprocessing), name=name, source="t", label_space="t")
-    )
+@pytest.mark.parametrize("name", AUTOMATIC)
+def test_every_network_of_the_demo_gives_its_blocks(name, demo_networks):
+    found = layers_of(make_classifier(*demo_networks[name], name=name, source="t", label_space="t"))
     assert (len(found), found[0], found[-1]) == AUTOMATIC[name]
 
 

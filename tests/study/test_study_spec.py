@@ -4,7 +4,6 @@ import pytest
 
 from nversion.core import UserError
 from nversion.study import open_study, parse_spec, read_spec
-from nversion.study.demo import demo_study
 
 
 def answer(small, folder, **changes):
@@ -314,17 +313,6 @@ def test_one_severity_is_a_list_of_one(small):
 
 def test_sizes_are_asked_for_once_each_in_order(small):
     assert small.spec(ensembles={"sizes": [3, 2, 3]}).ensembles.sizes == [2, 3]
-
-
-def test_the_demos_file_is_a_study():
-    import tomllib
-
-    models = [
-        {"source": "file:models/a.safetensors", "name": "a", "preprocessing": {"mean": [0.5, 0.5, 0.5]}}
-    ]
-    spec = parse_spec(tomllib.loads(demo_study(models, baseline="a")), "demo")
-    assert spec.study.name == "demo"
-    assert spec.models == models
 
 
 def test_a_clean_and_a_corrupted_condition_of_each_data_set(small, inputs):

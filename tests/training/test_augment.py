@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from nversion.training.augment import augmented, crop_boxes
+from nversion.training.augment import augmented, crop_boxes, shift
 from nversion.training.recipe import AugmentTable
 
 
@@ -48,3 +48,10 @@ def test_equal_keys_draw_equal_images_and_others_do_not():
     settings = AugmentTable()
     first, again, other = (augmented(images(), settings, (key,)) for key in ("a", "a", "b"))
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_a_shift_moves_each_image_by_its_own_pixels_and_repeats_the_border():
+    images_2133 = torch.arange(9, dtype=torch.uint8).reshape(1, 1, 3, 3).repeat(2, 1, 1, 1)
+    moved = shift(images_2133, torch.tensor([1, 0]), torch.tensor([0, -1]))
+    assert moved[0, 0].tolist() == [[0, 1, 2], [0, 1, 2], [3, 4, 5]]
+    assert moved[1, 0].tolist() == [[1, 2, 2], [4, 5, 5], [7, 8, 8]]

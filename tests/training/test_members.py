@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from nversion.core import UserError
+from nversion.core.randomness import forked_randomness
 from nversion.losses import TrainingBatch, make_loss, total
 from nversion.models import Preprocessing
 from nversion.training.members import Members, attribution_maps, classifier_input
-from nversion.training.plain import forked_randomness
 from nversion.training.recipe import MapsTable
 
 PREPROCESSING = Preprocessing(8, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))

@@ -21,7 +21,7 @@ def macs(name, num_classes=43):
 def test_the_docstring_tells_the_cost_of_one_image(name):
     told = float(re.search(r"([\d.]+) million MACs", SMALL_NETWORKS[name].__doc__)[1]) * 1e6
     assert macs(name) == pytest.approx(told, rel=0.02)
-    assert 2e6 < macs(name) < 6e6
+    assert macs(name) < 6e6
 
 
 @pytest.mark.parametrize("name", sorted(SMALL_NETWORKS))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from nversion.core.randomness import forked_randomness
 from nversion.losses import TrainingBatch, make_loss, total
 from nversion.models import Preprocessing
 from nversion.training.augment import augmented
 from nversion.training.members import Members
-from nversion.training.plain import forked_randomness
 from nversion.training.recipe import AugmentTable, MapsTable
 from nversion.training.small_networks import resnet
 

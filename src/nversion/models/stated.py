@@ -33,7 +33,6 @@ from .preprocessing import Preprocessing, read_preprocessing
 from .tensors import checked_facts
 
 OWN_BUILDERS: dict[str, dict[str, type]] = {
-    "python:nversion.training.digits_networks:build": {"name": str},
     "python:nversion.training.small_networks:build": {"name": str, "num_classes": int},
     "python:nversion.training.resnet_32:resnet50": {"num_classes": int},
 }

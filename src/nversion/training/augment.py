@@ -72,3 +72,22 @@ def augmented(
     shape = [count, 3, size or height, size or width]
     grid = F.affine_grid(torch.from_numpy(theta).to(images.device, images.dtype), shape, align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def shift(images_N3HW: Tensor, down_N: Tensor, right_N: Tensor) -> Tensor:
+    """Every image moved by its own whole number of pixels; the border pixels are repeated.
+
+    >>> image_1311 = torch.tensor([1, 2, 3]).reshape(1, 1, 1, 3)
+    >>> shift(image_1311, torch.tensor([0]), torch.tensor([1])).flatten().tolist()
+    [1, 1, 2]
+    """
+    num_images, num_channels, height, width = images_N3HW.shape
+    device = images_N3HW.device
+    rows_NH = (torch.arange(height, device=device) - down_N[:, None]).clamp(0, height - 1)
+    columns_NW = (torch.arange(width, device=device) - right_N[:, None]).clamp(0, width - 1)
+    return images_N3HW[
+        torch.arange(num_images, device=device)[:, None, None, None],
+        torch.arange(num_channels, device=device)[:, None, None],
+        rows_NH[:, None, :, None],
+        columns_NW[:, None, None, :],
+    ]

@@ -13,8 +13,7 @@ from torch import Tensor
 from nversion.core import generator, spans
 from nversion.data import Canonical, Dataset
 
-from .augment import augmented, crop_boxes
-from .plain import shift
+from .augment import augmented, crop_boxes, shift
 from .recipe import AugmentTable
 
 BYTES_IN_MEMORY = 4 << 30

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nversion.core import UserError, did_you_mean, fingerprint
+from nversion.core.randomness import forked_randomness
 from nversion.core.reasons import reason_of
 from nversion.losses.base import Needs
 from nversion.models import Preprocessing, make_classifier
@@ -22,7 +23,6 @@ from nversion.models.classifier import as_float32, check_initialised
 from nversion.models.sources.file import FileSource
 from nversion.models.weights import build_architecture
 
-from .plain import forked_randomness
 from .recipe import MapsTable, MemberTable, PreprocessingTable, TrainingRecipe
 
 

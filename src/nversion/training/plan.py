@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from nversion.core import UserError
+from nversion.core.randomness import forked_randomness
 from nversion.core.reasons import reason_of
 from nversion.data import Canonical
 from nversion.losses import Loss, TrainingBatch, make_loss, total
@@ -26,7 +27,6 @@ from .augment import augmented
 from .members import Members, PlannedMember, build_members, planned
 from .opened import TrainingData
 from .optimizers import make_optimizer, make_schedule
-from .plain import forked_randomness
 from .recipe import TrainingRecipe
 from .scalars import summary_writer
 from .self_supervised import rehearse_pretraining

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from nversion.core import UserError, fingerprint, move_aside, only_run
 from nversion.core.files import remove_leftovers
+from nversion.core.randomness import forked_randomness
 from nversion.models import Preprocessing
 from nversion.models.state import load_state
 from nversion.models.tensors import read_tensors, write_tensors
@@ -30,7 +31,6 @@ from .images import Images
 from .loop import CHECK_STEPS_ON_GPU, SECONDS_BETWEEN_SHOWS, Progress
 from .members import MemberFacts, classifier_of, seed_of
 from .optimizers import make_optimizer, make_schedule, settings_code
-from .plain import forked_randomness
 from .recipe import PretrainingTable, TrainingRecipe
 from .record import Record
 from .strategies import Stage, epoch_order

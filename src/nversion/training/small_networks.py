@@ -1,7 +1,7 @@
 """Networks for 32×32 images with any number of classes: `python:nversion.training.small_networks:build`.
 
-Beside `resnet` they are the architectures of the paper's Table i, scaled down: each has 2 to 6 million MACs
-for one image of 43 classes, and keeps what tells the paper's variants apart.
+Those of the paper's Table i are scaled down to 2 to 6 million MACs for one image of 43 classes, and keep what
+distinguishes the paper's variants; the others are the demo's, smaller still.
 """
 
 from __future__ import annotations
@@ -73,58 +73,60 @@ def resnet50(num_classes: int) -> nn.Module:
 @SMALL_NETWORKS.register("squeezenet")
 def squeezenet(num_classes: int) -> nn.Module:
     """SqueezeNet 1.1 with half the channels and without its first pooling; 5.8 million MACs."""
-    from torchvision.models.squeezenet import Fire
+    first, second = [(32, 8, 32), (64, 8, 32)], [(64, 16, 64), (128, 16, 64)]
+    third = [(128, 24, 96), (192, 24, 96), (192, 32, 128), (256, 32, 128)]
+    return _squeezenet(num_classes, [first, second, third], dropout=0.5)  # torchvision's
 
-    classifier = nn.Conv2d(256, num_classes, 1)
-    network = nn.Sequential(
-        nn.Conv2d(3, 32, 3, stride=2, padding=1),
-        nn.ReLU(inplace=True),
-        Fire(32, 8, 32, 32),
-        Fire(64, 8, 32, 32),
-        nn.MaxPool2d(3, stride=2, ceil_mode=True),
-        Fire(64, 16, 64, 64),
-        Fire(128, 16, 64, 64),
-        nn.MaxPool2d(3, stride=2, ceil_mode=True),
-        Fire(128, 24, 96, 96),
-        Fire(192, 24, 96, 96),
-        Fire(192, 32, 128, 128),
-        Fire(256, 32, 128, 128),
-        nn.Dropout(0.5),  # torchvision's
-        classifier,  # torchvision's ReLU here would leave no negative logits
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-    )
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):  # as torchvision's; without it the signal fades
-            nn.init.kaiming_uniform_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-    nn.init.normal_(classifier.weight, std=0.01)
-    return network
+
+@SMALL_NETWORKS.register("squeezenet_tiny")
+def squeezenet_tiny(num_classes: int) -> nn.Module:
+    """SqueezeNet with four Fire modules; 1.47 million MACs."""
+    return _squeezenet(num_classes, [[], [(32, 16, 32), (64, 16, 32)], [(64, 24, 48), (96, 24, 48)]])
 
 
 @SMALL_NETWORKS.register("mnasnet")
 def mnasnet(num_classes: int) -> nn.Module:
     """MNASNet-B1 with half the channels and about half the blocks, dropout 0.2; 4.0 million MACs."""
+    blocks = "ds_r1_k3_s1_c8 ir_r2_k3_s2_e3_c12 ir_r2_k5_s1_e3_c20 ir_r2_k5_s2_e6_c40 ir_r1_k3_s1_e6_c48"
+    return _mnasnet(
+        num_classes, f"{blocks} ir_r2_k5_s2_e6_c96 ir_r1_k3_s1_e6_c160", stem=16, head=640, dropout=0.2
+    )
+
+
+@SMALL_NETWORKS.register("mnasnet_tiny")
+def mnasnet_tiny(num_classes: int) -> nn.Module:
+    """MNASNet with six blocks, of which two squeeze and excite; 0.63 million MACs."""
+    blocks = "ds_r1_k3_s1_c8 ir_r2_k3_s2_e3_c16 ir_r2_k5_s2_e3_c24_se0.25 ir_r1_k3_s1_e4_c32"
+    return _mnasnet(num_classes, blocks, stem=8, head=96)
+
+
+@SMALL_NETWORKS.register("mobilenetv3")
+def mobilenetv3(num_classes: int) -> nn.Module:
+    """MobileNetV3 with six blocks; 0.62 million MACs."""
+    from timm.models._efficientnet_builder import decode_arch_def
+    from timm.models.mobilenetv3 import MobileNetV3
+
+    blocks = [["ds_r1_k3_s1_e1_c8_se0.25_nre"], ["ir_r1_k3_s2_e4_c16_nre", "ir_r1_k3_s1_e3_c16_nre"]]
+    network: nn.Module = MobileNetV3(
+        decode_arch_def([*blocks, ["ir_r2_k5_s2_e4_c24_se0.25"], ["cn_r1_k1_s1_c96"]]),
+        stem_size=8,
+        num_features=128,
+        act_layer=nn.Hardswish,
+        num_classes=num_classes,
+    )
+    return network
+
+
+def _mnasnet(num_classes: int, blocks: str, *, stem: int, head: int, dropout: float = 0.0) -> nn.Module:
     from timm.models._efficientnet_builder import decode_arch_def
     from timm.models.efficientnet import EfficientNet
 
     network: nn.Module = EfficientNet(
-        decode_arch_def(
-            [
-                ["ds_r1_k3_s1_c8"],
-                ["ir_r2_k3_s2_e3_c12"],
-                ["ir_r2_k5_s1_e3_c20"],
-                ["ir_r2_k5_s2_e6_c40"],
-                ["ir_r1_k3_s1_e6_c48"],
-                ["ir_r2_k5_s2_e6_c96"],
-                ["ir_r1_k3_s1_e6_c160"],
-            ]
-        ),
-        stem_size=16,
-        num_features=640,
+        decode_arch_def([[block] for block in blocks.split()]),
+        stem_size=stem,
+        num_features=head,
         act_layer=nn.ReLU,
-        drop_rate=0.2,
+        drop_rate=dropout,
         num_classes=num_classes,
     )
     return network
@@ -150,7 +152,7 @@ def deit(num_classes: int) -> nn.Module:
 
 @SMALL_NETWORKS.register("convmixer")
 def convmixer(num_classes: int) -> nn.Module:
-    """ConvMixer: 64 patches, width 48, 4 blocks of 5×5 convolutions; 1.1 million MACs."""
+    """ConvMixer: 64 patches, width 48, 4 blocks of 5×5 convolutions; 1.05 million MACs."""
     from timm.models.convmixer import ConvMixer
 
     network: nn.Module = ConvMixer(dim=48, depth=4, kernel_size=5, patch_size=4, num_classes=num_classes)
@@ -159,7 +161,7 @@ def convmixer(num_classes: int) -> nn.Module:
 
 @SMALL_NETWORKS.register("densenet")
 def densenet(num_classes: int) -> nn.Module:
-    """DenseNet: three blocks of 3 layers, 12 channels a layer; 0.9 million MACs."""
+    """DenseNet: three blocks of 3 layers, 12 channels a layer; 2.40 million MACs."""
     from torchvision.models import DenseNet
 
     network: nn.Module = DenseNet(
@@ -170,7 +172,7 @@ def densenet(num_classes: int) -> nn.Module:
 
 @SMALL_NETWORKS.register("mixer")
 def mixer(num_classes: int) -> nn.Module:
-    """MLP-Mixer: 64 patches, width 48, 4 blocks; 3.2 million MACs."""
+    """MLP-Mixer: 64 patches, width 48, 4 blocks; 3.10 million MACs."""
     from timm.models.mlp_mixer import MlpMixer
 
     network: nn.Module = MlpMixer(
@@ -186,10 +188,33 @@ def mixer(num_classes: int) -> nn.Module:
 
 @SMALL_NETWORKS.register("shufflenet")
 def shufflenet(num_classes: int) -> nn.Module:
-    """ShuffleNetV2: four blocks, 16 to 96 channels; 0.3 million MACs."""
+    """ShuffleNetV2: four blocks, 16 to 96 channels; 0.185 million MACs."""
     from torchvision.models import ShuffleNetV2
 
     network: nn.Module = ShuffleNetV2([1, 2, 1], [16, 32, 48, 64, 96], num_classes=num_classes)
+    return network
+
+
+def _squeezenet(
+    num_classes: int, stages: list[list[tuple[int, int, int]]], dropout: float = 0.0
+) -> nn.Module:
+    # Stages of Fire modules (channels in, squeezed, half of those out) with a pooling between them.
+    from torchvision.models.squeezenet import Fire
+
+    classifier = nn.Conv2d(2 * stages[-1][-1][2], num_classes, 1)
+    layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
+    for number, stage in enumerate(stages):
+        layers += [nn.MaxPool2d(3, stride=2, ceil_mode=True)] if number else []
+        layers += [Fire(width, squeezed, half, half) for width, squeezed, half in stage]
+    # Torchvision's ReLU after the classifier would leave no negative logits.
+    layers += [nn.Dropout(dropout), classifier, nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):  # as torchvision's; without it the signal fades
+            nn.init.kaiming_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    nn.init.normal_(classifier.weight, std=0.01)
     return network
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 from nversion.core import UserError
+from nversion.core.randomness import forked_randomness
 from nversion.data import Canonical, open_dataset
 from nversion.models import Preprocessing
 from nversion.models.stated import Stated
@@ -25,7 +26,6 @@ from nversion.supernet.nas.nsga import Evolution, non_dominated
 from nversion.supernet.nas.search import search
 from nversion.supernet.nas.spec import SearchTable
 from nversion.training.images import open_images
-from nversion.training.plain import forked_randomness
 
 CPU = torch.device("cpu")
 CANONICAL = Canonical(size=16, mode="squash")

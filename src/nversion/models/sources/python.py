@@ -16,13 +16,13 @@ from torch import nn
 
 from nversion.core import UserError, fingerprint
 from nversion.core.imports import is_installed, source_files, source_fingerprint
+from nversion.core.randomness import forked_randomness
 from nversion.core.reasons import reason_of
 from nversion.core.registry import did_you_mean
 from nversion.core.settings import resolve
 from nversion.models.arguments import close_parameters
 from nversion.models.base import MODEL_SOURCES, Loaded, ModelSource
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
-from nversion.models.untrained import seeded
 
 _CODE = "__nversion_code__"  # an attribute of imported modules
 
@@ -82,7 +82,7 @@ class PythonSource(ModelSource):
                 )
             call = f"{function_name}({', '.join(map(repr, positional))})"
             try:
-                with seeded(seed):
+                with forked_randomness(seed):
                     built = function(*positional, **arguments)
             except UserError:
                 raise

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nversion.core import UserError
+from nversion.core.randomness import forked_randomness
 from nversion.core.registry import did_you_mean
 from nversion.models.arguments import NumClasses, building, refuse_settings, split_num_classes
 from nversion.models.base import MODEL_SOURCES, Loaded, ModelSource
@@ -19,7 +20,6 @@ from nversion.models.families import guess_training
 from nversion.models.names import did_you_mean_model
 from nversion.models.preprocessing import Preprocessing, read_preprocessing
 from nversion.models.published import lineage_of_timm
-from nversion.models.untrained import seeded
 
 
 @MODEL_SOURCES.register("timm")
@@ -72,7 +72,7 @@ class TimmSource(ModelSource):
         with (
             downloading(f"the weights of {what}", "set HF_HOME to it", from_hub=pretrained),
             building(what, arguments),
-            seeded(seed),
+            forked_randomness(seed),
         ):
             module: nn.Module = timm.create_model(reference, pretrained=pretrained, **arguments)
         config: Any = module.pretrained_cfg
@@ -188,7 +188,7 @@ def _check_loaded(module: nn.Module, reference: str, arguments: Mapping[str, Any
     import timm
 
     def untrained(seed: int) -> dict[str, Tensor]:
-        with seeded(seed):
+        with forked_randomness(seed):
             network: nn.Module = timm.create_model(reference, pretrained=False, **arguments)
         return dict(network.named_parameters())
 

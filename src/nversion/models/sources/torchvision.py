@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from nversion.core import UserError
+from nversion.core.randomness import forked_randomness
 from nversion.core.registry import did_you_mean
 from nversion.models.arguments import NumClasses, building, refuse_settings, split_num_classes
 from nversion.models.base import MODEL_SOURCES, Loaded, ModelSource
@@ -17,7 +18,6 @@ from nversion.models.downloads import downloading
 from nversion.models.names import did_you_mean_model
 from nversion.models.preprocessing import Preprocessing
 from nversion.models.published import lineage_of_torchvision
-from nversion.models.untrained import seeded
 
 
 @MODEL_SOURCES.register("torchvision")
@@ -87,7 +87,7 @@ class TorchvisionSource(ModelSource):
         with (
             downloading(f"the weights {chosen.name} of {what}", cache),
             building(what, arguments),
-            seeded(seed),
+            forked_randomness(seed),
         ):
             module: nn.Module = models.get_model(
                 reference, weights=chosen if pretrained else None, **arguments

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nversion.core import generator
+from nversion.core.randomness import forked_randomness
 from nversion.losses import Loss, TrainingBatch
 from nversion.losses.base import Needs, Terms, needed
 from nversion.losses.distillation import imitation
@@ -17,7 +18,6 @@ from nversion.losses.independent import cross_entropies
 from nversion.models import Preprocessing
 from nversion.supernet.elastic import ElasticNetwork, Space, Subnet
 from nversion.training.members import Members, Outputs
-from nversion.training.plain import forked_randomness
 from nversion.training.recipe import MapsTable
 
 
