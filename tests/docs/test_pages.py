@@ -1,6 +1,5 @@
 """Every code block of README, CONTRIBUTING and docs runs, or says why it does not."""
 
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from blocks import Session, blocks_of
 from commands import commands_of, fault_of
 from corruption_pages import corruption_pages
 from noun_pages import noun_pages
+from settings import faults_of_toml
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -57,9 +57,13 @@ def test_commands_exist_with_the_options_that_they_are_given(page):
 
 
 @pytest.mark.parametrize("page", pages_with("toml"), ids=page_id)
-def test_toml_blocks_are_toml(page):
-    for block in blocks(page, "toml"):
-        tomllib.loads(block.text)
+def test_toml_blocks_have_known_keys_and_valid_values(page):
+    faults = {block.line: faults_of_toml(block.text) for block in blocks(page, "toml")}
+    assert {line: found for line, found in faults.items() if found} == {}
+
+
+def test_an_unknown_key_of_a_toml_block_is_found():
+    assert "bacth_size" in faults_of_toml("[run]\nbacth_size = 3")[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
