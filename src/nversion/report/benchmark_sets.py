@@ -1,17 +1,17 @@
-"""The benchmark tables by published set, and what their rows come to for a model or contender."""
+"""The benchmark tables by published set, and their rows for a model or contender."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from .blocks import Cell, points_cell, share_cell
+from .blocks import NOT_MEASURED, Cell, points_cell, share_cell
 from .contenders import Contender, contenders, of
-from .labels import is_undefined, plural
+from .labels import in_dataset, plural
 from .tables import Study
 
 _ORDER = ("mce", "relative_mce", "mean_error")
@@ -19,7 +19,7 @@ _ORDER = ("mce", "relative_mce", "mean_error")
 
 @dataclass(frozen=True)
 class BenchmarkSet:
-    """One published set on one data set from one source, as far as a study saw it.
+    """One published set of corruptions on one data set from one source, as far as a study covers it.
 
     Attributes:
         key: dataset, set and stored.
@@ -34,7 +34,7 @@ class BenchmarkSet:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """Over how many corruptions and levels its errors are."""
+        """The row that holds how many corruptions and levels the errors are over."""
         return self.rows.filter(pl.col("quantity").str.ends_with("mean_error")).row(0, named=True)
 
     @cached_property
@@ -50,14 +50,13 @@ class BenchmarkSet:
 
     @property
     def name(self) -> str:
-        """The set by name, with what sets it apart from others of the study."""
+        """The set's name, with its source on disk and its data set where there are several."""
         stored = f" ({self.key['stored']})" if self.key["stored"] else ""
-        several = self.study.conditions["dataset"].n_unique() > 1
         name = "Other corruptions" if self.key["set"] == "other" else self.key["set"]
-        return (f"{self.key['dataset']}: " if several else "") + name + stored
+        return in_dataset(self.study, self.key["dataset"], name + stored)
 
     def over(self, quantity: str) -> str:
-        """Over how many of how many corruptions and levels a mean is."""
+        """How many of how many corruptions and levels a mean is over."""
         row = self.rows.filter(quantity=quantity).row(0, named=True)
         if row["of_corruptions"] is None:
             severities = "1 severity" if row["levels"] == 1 else f"{row['levels']} severities"
@@ -68,7 +67,7 @@ class BenchmarkSet:
         )
 
     def difference(self, name: str, other: str) -> Cell:
-        """One contender less another on the same images, by the rows of either."""
+        """Difference of two contenders on the same images, from the rows of either."""
         for ensemble, against, sign in ((name, other, 1), (other, name, -1)):
             rows = self.differences.filter(ensemble=ensemble, against=against)
             if rows.height:
@@ -79,11 +78,13 @@ class BenchmarkSet:
 
 
 def benchmark_sets(study: Study) -> list[BenchmarkSet]:
-    """Every set that the study saw something of, in the order of its conditions; other corruptions last."""
+    """Every set that the study covers in part, in the order of its conditions; other corruptions last."""
     keys = ["dataset", "set", "stored"]
     rows, of_corruptions, differences = (
         study.table(f"benchmark{ending}") for ending in ("", "_corruptions", "_differences")
     )
+    if rows.is_empty():
+        return []
     seen = rows.select(keys).unique(maintain_order=True).sort(pl.col("set") == "other", maintain_order=True)
     return [
         BenchmarkSet(study, key, rows.filter(**key), of_corruptions.filter(**key), differences.filter(**key))
@@ -92,13 +93,13 @@ def benchmark_sets(study: Study) -> list[BenchmarkSet]:
 
 
 def models_and_contenders(study: Study) -> list[tuple[str, str, Contender]]:
-    """Label, what stands small below it, and who it is: all contenders, then all models."""
+    """Label, the name set small below it, and the contender: ensembles, then all models."""
     ensembles = [(who.label, who.ensemble or "", who) for who in contenders(study)]
     return ensembles + [(m, "", Contender(m, m, 1)) for m in study.model_names]
 
 
 def values_of(frame: pl.DataFrame, who: Contender, *keys: str) -> pl.DataFrame:
-    """Columns quantity, `keys`, value, low, high, note; of the mean, low and high are 5 and 95 % of all."""
+    """Columns quantity, `keys`, value, low, high, note; for the mean, low and high are quantiles."""
     if who.ensemble is not None:
         return frame.filter(ensemble=who.ensemble, size=who.size)
     mean = of(frame, who, ["quantity", *keys], ["value"])
@@ -108,12 +109,8 @@ def values_of(frame: pl.DataFrame, who: Contender, *keys: str) -> pl.DataFrame:
 
 
 def percent_cell(row: Mapping[str, Any] | None) -> Cell:
-    """A value in percent over its interval, or over the spread of the ensembles that it is the mean of."""
+    """A value in percent over its interval, or over the range of the ensembles that it is the mean of."""
     if row is None:
-        return Cell("not measured")
-    spread = "value_p05" in row
-    cell = share_cell(row["value"], row["low"], row["high"], 1, spread=spread)
-    small = cell.small
-    if not is_undefined(row["low"]) and row["low"] < 0:  # a minus and a dash would run together
-        small = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}".replace("-", "−")
-    return Cell(cell.text.replace("-", "−"), small, note=row["note"], spread=cell.spread)
+        return NOT_MEASURED
+    cell = share_cell(row["value"], row["low"], row["high"], 1, spread="value_p05" in row)
+    return replace(cell, note=row["note"] or "")

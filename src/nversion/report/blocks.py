@@ -1,16 +1,19 @@
-"""What a section of the page is made of: plain data that the template only lays out."""
+"""Blocks of a section: plain data that the template lays out, one macro for each kind."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
 from .images import data_uri
 from .labels import UNDEFINED, coefficient, interval, is_undefined, points, points_interval
+
+Only = Literal["", "screen", "print"]
+"""Where a block is shown: everywhere, on screens or on paper."""
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,40 @@ class Heading:
     """A heading within a section."""
 
     text: str
+    only: Only = ""
     kind: ClassVar[str] = "heading"
 
 
 @dataclass(frozen=True)
 class Words:
-    """A paragraph; `quiet` ones are asides."""
+    """A paragraph; `quiet` ones are remarks."""
 
     text: str
     quiet: bool = False
+    only: Only = ""
     kind: ClassVar[str] = "words"
 
 
 @dataclass(frozen=True)
+class Listing:
+    """A list of sentences; `numbered` ones are the findings."""
+
+    items: Sequence[str]
+    numbered: bool = False
+    kind: ClassVar[str] = "listing"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Pairs of a term and its value or meaning."""
+
+    pairs: Sequence[tuple[str, str]]
+    kind: ClassVar[str] = "facts"
+
+
+@dataclass(frozen=True)
 class Drawing:
-    """The place of a figure, by its name; nothing where the study has no such figure."""
+    """The place of a figure, by name; nothing where the study has no data for it."""
 
     name: str
     kind: ClassVar[str] = "drawing"
@@ -40,10 +62,19 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry of a table: its text, what stands small below it, and whose it is.
+    """One entry of a table.
 
-    `sure` sets it in bold; `name` may break over lines; `note` is told to who points at it. `spread` says
-    that the small text is no interval but where ensembles lie, and sets it in italics.
+    Attributes:
+        text: the entry.
+        small: set small below it, an interval.
+        sure: whether it is bold.
+        name: set small below both, a name that may break over lines.
+        note: shown where a pointer rests on the cell.
+        spread: whether `small` is a range over ensembles instead of an interval, set in italics.
+        sort: what the column is sorted by where readers can sort; None for the text.
+        shade: CSS colour of the background.
+        mark: reference to a numbered note.
+        left: whether it is words, aligned left.
     """
 
     text: str
@@ -52,23 +83,44 @@ class Cell:
     name: str = ""
     note: str = ""
     spread: bool = False
+    sort: str | None = None
+    shade: str = ""
+    mark: str = ""
+    left: bool = False
 
 
+NOT_MEASURED = Cell("not measured")
 SMALL_PRINT = (
-    "Small: 95 % intervals over images, written 1.0–2.0; of a mean over ensembles, in italics, where 5 to "
-    "95 % of the ensembles lie, written 1.0 … 2.0, which is no interval."
+    "Small: 95 % intervals over images, written 1.0–2.0. For a mean over ensembles, in italics: the range of "
+    "5 to 95 % of the ensembles, written 1.0 … 2.0, which is not a confidence interval."
 )
-"""How to read what stands small below a number."""
+"""How to read what is set small below a number."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table; a row whose `group` is not that of the row above starts a group of that name."""
+    """A row of a table; where its `group` differs from that of the row above, a group of that name starts."""
 
     label: str
     cells: Sequence[Cell]
     small: str = ""
     group: str = ""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Rows that a table leaves out: how many, why, and a link that saves all of them.
+
+    Attributes:
+        text: a sentence.
+        name: of the file that the link saves.
+        uri: its content, comma-separated values.
+    """
+
+    text: str
+    name: str
+    uri: str
+    kind: ClassVar[str] = "left_out"
 
 
 @dataclass(frozen=True)
@@ -78,11 +130,14 @@ class Grid:
     Attributes:
         caption: above it, and its name where the reader chooses among several.
         columns: heads of the cells.
-        rows: as they stand.
+        rows: in order.
         corner: head of the rows' names.
-        notes: below it, plain text.
-        words: whether the cells hold words, that are set from the left.
-        source: name of the study's table that holds all of it.
+        notes: below it, plain text; numbered where cells refer to them by `mark`.
+        style: of the cells: numbers, words, sortable numbers, centred correlations, or text.
+        source: name of the study's table that holds all rows.
+        only: "screen" for a table that paper leaves out.
+        tail: number of last columns that paper shows in any case.
+        left_out: rows that are not shown.
     """
 
     caption: str
@@ -90,12 +145,15 @@ class Grid:
     rows: Sequence[Row]
     corner: str = ""
     notes: Sequence[str] = ()
-    words: bool = False
+    style: Literal["", "words", "sortable", "relations", "contenders", "text"] = ""
     source: str = ""
+    only: Only = ""
+    tail: int = 0
+    left_out: LeftOut | None = None
 
 
 PRINTED_ROWS, PRINTED_COLUMNS = 24, 10
-"""Of a table, as many as paper shows; the others are on the screen and in the file of the table."""
+"""Rows and columns of a table that paper shows; the others are on the screen and in the table's file."""
 
 
 @dataclass(frozen=True)
@@ -108,48 +166,44 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """Pictures with words below each."""
+class Picture:
+    """A picture with lines of text below it; no picture where `uri` is None.
 
-    pictures: Sequence[Mapping[str, Any]]
+    Attributes:
+        right: whether a model's answer, the text, is right; None for other texts.
+    """
+
+    uri: str | None
+    alt: str
+    title: str = ""
+    lines: Sequence[str] = ()
+    right: bool | None = None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures in the order of reading."""
+
+    pictures: Sequence[Picture]
     kind: ClassVar[str] = "sheet"
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Rows that a table leaves out because they decide nothing: how many, why, and all of them to save.
+class PictureGrid:
+    """Pictures in rows and columns; columns have a label and a second, small one."""
 
-    Attributes:
-        text: a sentence.
-        name: of the file that a click saves.
-        uri: its content, comma-separated values.
-    """
-
-    text: str
-    name: str
-    uri: str
-    kind: ClassVar[str] = "left_out"
+    caption: str
+    columns: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, Sequence[Picture]]]
+    kind: ClassVar[str] = "picture_grid"
 
 
-Block = Heading | Words | Drawing | Tables | Sheet | LeftOut
-
-
-def left_out(text: str, name: str, rows: pl.DataFrame) -> LeftOut:
-    """What is left out of a table, as a sentence and as a file of all its rows."""
-    plain = rows.select(pl.exclude(pl.List, pl.Binary))
-    return LeftOut(text, f"{name}.csv", data_uri(plain.write_csv().encode(), "text/csv"))
+Block = Heading | Words | Listing | Facts | Drawing | Tables | Sheet | PictureGrid | LeftOut
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page.
-
-    Attributes:
-        id: of its place; what the contents link to.
-        nav: its name in the contents.
-        title: its heading.
-        blocks: in their order.
-    """
+    """A section of the page: its anchor, name in the contents, heading, and blocks in order."""
 
     id: str
     nav: str
@@ -157,10 +211,31 @@ class Section:
     blocks: Sequence[Block] = field(default_factory=tuple)
 
 
+def quiet(*texts: str) -> list[Block]:
+    """Remarks, without those that are empty."""
+    return [Words(text, quiet=True) for text in texts if text]
+
+
+def tables(grids: Sequence[Grid], label: str = "Show: ") -> list[Block]:
+    """A block of the tables; no block where there is none."""
+    return [Tables(grids, label)] if grids else []
+
+
+def left_out(text: str, name: str, rows: pl.DataFrame) -> LeftOut:
+    """Rows that a table leaves out, as a sentence and as a file of all of them."""
+    plain = rows.select(pl.exclude(pl.List, pl.Binary))
+    return LeftOut(text, f"{name}.csv", data_uri(plain.write_csv().encode(), "text/csv"))
+
+
+def cell_of(row: Mapping[str, Any] | None, make: Callable[[Mapping[str, Any]], Cell]) -> Cell:
+    """The cell of a row that may be missing."""
+    return NOT_MEASURED if row is None else make(row)
+
+
 def share_cell(
     value: float | None,
-    low: float | None,
-    high: float | None,
+    low: float | None = None,
+    high: float | None = None,
     digits: int | None = None,
     *,
     spread: bool = False,
@@ -168,44 +243,54 @@ def share_cell(
     """A fraction in percent over its interval; without `digits`, two below one percent and else one.
 
     Args:
-        spread: `low` and `high` are quantiles over ensembles, no interval; they are written apart.
+        spread: `low` and `high` are quantiles over ensembles, not an interval; they are written apart.
 
     >>> share_cell(0.123, 0.1, 0.15).small, share_cell(0.123, 0.1, 0.15, spread=True).small
     ('10.0–15.0', '10.0 … 15.0')
+    >>> share_cell(-0.123, -0.1, 0.15).small
+    '−10.0 to 15.0'
     """
     if value is None or is_undefined(value):
         return Cell(UNDEFINED)
     digits = (2 if value < 0.01 else 1) if digits is None else digits
     small = ""
     if low is not None and high is not None and not is_undefined(low) and not is_undefined(high):
-        small = f"{100 * low:.{digits}f}{' … ' if spread else '–'}{100 * high:.{digits}f}"
-    return Cell(f"{100 * value:.{digits}f}", small, spread=spread and bool(small))
+        joint = " to " if low < 0 else " … " if spread else "–"  # a minus and a dash would run together
+        small = f"{100 * low:.{digits}f}{joint}{100 * high:.{digits}f}".replace("-", "−")
+    return Cell(f"{100 * value:.{digits}f}".replace("-", "−"), small, spread=spread and bool(small))
 
 
 def points_cell(value: float | None, low: float | None, high: float | None) -> Cell:
-    """A difference of fractions in points over its interval; sure where that excludes zero.
+    """A difference of fractions in points over its interval; bold where that excludes zero.
 
-    >>> points_cell(0.02, 0.01, 0.03)
-    Cell(text='+2.0', small='[+1.0, +3.0]', sure=True, name='', note='', spread=False)
+    >>> cell = points_cell(0.02, 0.01, 0.03)
+    >>> cell.text, cell.small, cell.sure
+    ('+2.0', '[+1.0, +3.0]', True)
     """
-    if is_undefined(value):
-        return Cell(UNDEFINED)
-    if low is None or high is None or is_undefined(low) or is_undefined(high):
-        return Cell(points(value), "no interval")
-    return Cell(points(value), points_interval(low, high), sure=low > 0 or high < 0)
+    return _signed_cell(value, low, high, points, points_interval)
 
 
 def coefficient_cell(value: float | None, low: float | None, high: float | None) -> Cell:
-    """A correlation over its interval; sure where that excludes zero."""
+    """A correlation over its interval; bold where that excludes zero."""
+    return _signed_cell(value, low, high, coefficient, interval)
+
+
+def _signed_cell(
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    write: Callable[[float | None], str],
+    write_interval: Callable[[float | None, float | None], str],
+) -> Cell:
     if is_undefined(value):
         return Cell(UNDEFINED)
     if low is None or high is None or is_undefined(low) or is_undefined(high):
-        return Cell(coefficient(value), "no interval")
-    return Cell(coefficient(value), interval(low, high), sure=low > 0 or high < 0)
+        return Cell(write(value), "no interval")
+    return Cell(write(value), write_interval(low, high), sure=low > 0 or high < 0)
 
 
 def digits_for(half: float | None, value: float) -> int:
-    """Digits behind the point for a value of this error: its first figure, and two digits below ten.
+    """Decimals for a value with this error: its first figure, and two decimals below ten.
 
     >>> [digits_for(half, 0.5) for half in (0.6, 0.0004)], digits_for(None, 558.0)
     ([2, 4], 0)
@@ -215,11 +300,14 @@ def digits_for(half: float | None, value: float) -> int:
     return max(least, min(6, -math.floor(math.log10(known)))) if known > 0 else 2
 
 
-def half_cell(value: float | None, half: float | None, digits: int | None = 2, unit: float = 1.0) -> Cell:
-    """A value over the half width of its interval; with as many digits as that is worth for None.
+def half_cell(
+    value: float | None, half: float | None = None, digits: int | None = 2, unit: float = 1.0
+) -> Cell:
+    """A value over the half width of its interval; None for as many digits as the error allows.
 
-    >>> half_cell(0.5, 0.02)
-    Cell(text='0.50', small='± 0.02', sure=False, name='', note='', spread=False)
+    >>> cell = half_cell(0.5, 0.02)
+    >>> cell.text, cell.small
+    ('0.50', '± 0.02')
     """
     if value is None or is_undefined(value):
         return Cell(UNDEFINED)

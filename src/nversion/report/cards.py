@@ -1,4 +1,4 @@
-"""What the models' cards state, what was guessed from names, and what nobody said."""
+"""Families and training approaches of models: declared on cards, guessed from names, or not stated."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .tables import Study
 
 NOT_STATED = "not stated"
 UNKNOWN = ("", "other", "unspecified")
-"""Families and training approaches that stand for none."""
+"""Families and training approaches that mean none is known."""
 
 
 def card_text(row: Mapping[str, Any], fact: str) -> str:
-    """The family or training approach of a row of the models table, with what it rests on.
+    """The family or training approach of a row of the models table, marked where it was guessed.
 
     >>> card_text({"family": "CNN", "family_declared": False}, "family")
     'CNN (guessed)'
@@ -30,10 +30,8 @@ def card_text(row: Mapping[str, Any], fact: str) -> str:
 
 def undeclared(study: Study, fact: str) -> list[str]:
     """The models whose card does not state a fact: it was guessed from their names, or is unknown."""
-    cards = _cards(study)
-    if f"{fact}_declared" in cards.columns:
-        return cards.filter(~pl.col(f"{fact}_declared").fill_null(value=False))["model"].to_list()
-    return cards.filter(pl.col(fact) == "")["model"].to_list()
+    cards = _cards(study).iter_rows(named=True)
+    return [row["model"] for row in cards if not row.get(f"{fact}_declared", row[fact])]
 
 
 def families(study: Study) -> str:
@@ -54,14 +52,9 @@ def families(study: Study) -> str:
 
 
 def states(study: Study, model: str, fact: str) -> bool:
-    """Whether a model's card states a fact of its descent: architecture, initial weights, teacher, data."""
-    return bool(_by_model(study, model).get(fact))
+    """Whether a model's card states an architecture, initial weights, a teacher or training data."""
+    return bool(_cards(study).row(by_predicate=pl.col("model") == model, named=True)[fact])
 
 
 def _cards(study: Study) -> pl.DataFrame:
     return study.models.unique("model", keep="first", maintain_order=True)
-
-
-def _by_model(study: Study, model: str) -> dict[str, Any]:
-    rows = study.models.filter(model=model)
-    return rows.row(0, named=True) if rows.height else {}

@@ -1,14 +1,15 @@
-"""Whom the sections speak of: the mean over all ensembles, the chosen one, those a study names."""
+"""The contenders that tables show: the mean over all ensembles, the selected one, those a study names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
-from .frames import num_ensembles
-from .labels import listed, plural
+from .frames import num_ensembles, wilson
+from .labels import plural
 from .tables import Study
 from .undefined import defined, or_nan
 
@@ -23,9 +24,9 @@ class Contender:
 
 
 def chosen(study: Study) -> Contender | None:
-    """The ensemble that was chosen on one half of the images; None where there was no choice.
+    """The ensemble that was selected on one half of the images; None where nothing was selected.
 
-    Where a single model was chosen, the one that the rule takes among ensembles.
+    Where a single model was selected, the best ensemble by the same rule.
     """
     if study.selection is None:
         return None
@@ -39,7 +40,7 @@ def chosen(study: Study) -> Contender | None:
 def contenders(study: Study) -> list[Contender]:
     """The mean over all ensembles of the default size, the chosen one, and those named in the settings.
 
-    Where there is one ensemble of that size it stands for itself: a mean over it says nothing more.
+    A single ensemble of that size stands for itself: there is nothing to take a mean of.
     """
     if study.default_size is None:
         return []
@@ -66,9 +67,8 @@ def mean_of_all(study: Study) -> Contender:
 
 
 def _named(study: Study) -> list[Contender]:
-    """The ensembles of `settings.report.ensembles`, whatever the order of their members' names."""
-    settings = study.manifest.get("settings") or {}
-    wanted = (settings.get("report") or {}).get("ensembles") or []
+    """The ensembles of the setting `report.ensembles`, whatever the order of their members' names."""
+    wanted = study.setting("report", "ensembles") or []
     known = study.ensembles.select("ensemble", "size").unique(maintain_order=True)
     by_members = {frozenset(study.members(name)): (name, size) for name, size in known.iter_rows()}
     found = [by_members[frozenset(members)] for members in wanted if frozenset(members) in by_members]
@@ -96,19 +96,32 @@ def of(frame: pl.DataFrame, who: Contender, keys: Sequence[str], values: Sequenc
     )
 
 
+def title_of(who: Contender) -> str:
+    """A contender as the caption of its own table."""
+    return who.label if who.ensemble is None else f"{who.label}: {who.ensemble}"
+
+
+def ends_of(row: Mapping[str, Any], column: str, who: Contender) -> tuple[float, float]:
+    """The interval of a share: the range over ensembles for the mean, COLUMN_low and _high, or Wilson's."""
+    if who.ensemble is None:
+        return row[f"{column}_p05"], row[f"{column}_p95"]
+    if f"{column}_low" in row:
+        return row[f"{column}_low"], row[f"{column}_high"]
+    return wilson(row[column], row["n"])
+
+
 def leaning(study: Study) -> str:
-    """What must be known of the chosen ensemble's numbers over all images; "" where none was chosen."""
+    """The bias of the selected ensemble's numbers over all images; "" where none was selected."""
     if chosen(study) is None:
         return ""
     return (
-        "The chosen ensemble was picked by its accuracy on one half of these images, so what is said of it "
-        "here, over all of them, leans its way; under “Held out” it is told by the other half alone."
+        "The chosen ensemble was selected by its accuracy on one half of these images, so its numbers here, "
+        "over all images, are biased in its favour; under “Held out” they are from the other half alone."
     )
 
 
 def absent(study: Study) -> str:
-    """Who is not shown and why; "" where all are."""
-    said = []
-    if chosen(study) is None:
-        said.append("the study has too few images or conditions to hold some out")
-    return f"No chosen ensemble is shown: {listed(said)}." if said else ""
+    """Why no selected ensemble is shown; "" where one is."""
+    if chosen(study) is not None:
+        return ""
+    return "No chosen ensemble is shown: the study has too few images or conditions to hold some out."

@@ -1,4 +1,4 @@
-"""What stands below a table of its cells' notes: a footnote for each kind of note, not for each note."""
+"""Footnotes of a table from the notes of its cells: one for each kind of note, not for each note."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {
     ),
     r"undecided: .+": "",
 }
-"""A pattern of notes, and what is said of all of them; a note itself is shown to who points at its cell."""
+"""A pattern of notes and the footnote for all of them; the note itself is the tooltip of its cell."""
 
 
 def footnotes(notes: Iterable[str | None]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The frames that figures, tables and findings share: joined, normalised, and thinned by a stated rule."""
+"""Frames that several sections share: joined, normalised, and sampled by a stated rule."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import polars as pl
 
 from nversion.core import generator
 
-from .names import NORMALISE
-from .schemas import MEAN_ACCURACY
-from .tables import Study
+from .labels import condition_label
+from .tables import MEAN_ACCURACY, NORMALISE, Study
 from .undefined import defined, number, or_nan
 
 MAX_DRAWN = 1000
@@ -19,31 +18,43 @@ MAX_DRAWN = 1000
 NORMAL_QUANTILE = 1.959963984540054
 """Half width of a 95 % interval, in standard errors."""
 FEWEST_TO_RELATE = 8
-"""Models below which correlations over their ensembles tell nothing: their intervals hold nearly all values.
+"""Models that correlations over ensembles need: with fewer, intervals contain nearly all values.
 
 The coverage of these intervals was measured from so many models on (`reliability/relation_intervals.py`).
 """
 FEWEST_FOR_A_LINE = 5
-"""Models below which the interval of a residual is wider than accuracies can differ."""
+"""Models that a regression line needs: with fewer, intervals are wider than accuracies differ."""
+
+
+def with_labels(study: Study, frame: pl.DataFrame, to: str = "label") -> pl.DataFrame:
+    """Add the label of each row's condition."""
+    labels = {c: condition_label(study, c) for c in study.condition_names}
+    return frame.with_columns(pl.col("condition").replace_strict(labels, default=None).alias(to))
+
+
+def conditions_in(study: Study, frame: pl.DataFrame) -> list[str]:
+    """The conditions of a frame in the study's order."""
+    present = set(frame["condition"])
+    return [c for c in study.condition_names if c in present]
 
 
 def has_a_line(study: Study) -> bool:
-    """Whether there are models enough for the line of effective robustness, and residuals from it."""
-    known = study.table("robustness").filter(pl.col("residual_points").is_not_nan())
-    return known["model"].n_unique() >= FEWEST_FOR_A_LINE
+    """Whether there are enough models for the regression line of effective robustness."""
+    known = study.table("robustness", pl.col("residual_points").is_not_nan())
+    return not known.is_empty() and known["model"].n_unique() >= FEWEST_FOR_A_LINE
 
 
 def diversity_values(study: Study) -> pl.DataFrame:
     """Columns ensemble, size, condition, metric, raw: the diversity table and the mean member accuracy."""
     keys = ["ensemble", "size", "condition", "metric", pl.col("value").alias("raw")]
-    measured = study.diversity.filter(pl.col("metric") != MEAN_ACCURACY, pl.col("size") > 1).select(keys)
+    measured = study.table("diversity", pl.col("metric") != MEAN_ACCURACY, pl.col("size") > 1)
     accuracy = (
         study.ensembles.filter(pl.col("size") > 1)
         .unique(["ensemble", "size", "condition"], keep="first", maintain_order=True)
         .with_columns(pl.lit(MEAN_ACCURACY).alias("metric"), pl.col("mean_member_top1").alias("value"))
         .select(keys)
     )
-    return pl.concat([measured, accuracy])
+    return accuracy if measured.is_empty() else pl.concat([measured.select(keys), accuracy])
 
 
 def with_normalised(values: pl.DataFrame) -> pl.DataFrame:
@@ -73,7 +84,7 @@ def drawn_ensembles(study: Study, limit: int = MAX_DRAWN) -> pl.DataFrame:
 
 
 def unit_length_first(agreement: pl.DataFrame) -> pl.DataFrame:
-    """The table with maps at unit length before raw ones, as all sections speak of them."""
+    """The table with normalised maps before raw ones."""
     rank = pl.col("normalise").replace_strict({n: i for i, n in enumerate(NORMALISE)}, default=len(NORMALISE))
     return agreement.sort(rank, maintain_order=True)
 
@@ -84,16 +95,15 @@ def share_of_one_model(study: Study, metric: str, size: int, condition: str) -> 
     With n of N ensembles holding the model, whose mean lies d from the mean of all: n·d²·N/(N − n) of the
     sum of squares. None where the metric does not vary, or all ensembles hold the same models.
     """
-    rows = study.diversity.filter(pl.col("value").is_not_nan(), metric=metric, size=size, condition=condition)
+    rows = study.table(
+        "diversity", pl.col("value").is_not_nan(), metric=metric, size=size, condition=condition
+    )
     mean, num = rows["value"].mean(), rows.height
     if not isinstance(mean, float):
         return None
     squares = float(((rows["value"] - mean) ** 2).sum())
     shares = (
-        rows.select(
-            "value",
-            pl.Series("model", list(map(study.members, rows["ensemble"])), pl.List(pl.String)),
-        )
+        rows.select("value", pl.col("members").alias("model"))
         .explode("model")
         .group_by("model", maintain_order=True)
         .agg(pl.len().alias("n"), (pl.col("value").mean() - mean).alias("d"))
@@ -112,7 +122,7 @@ def num_ensembles(study: Study, size: int) -> int:
 
 
 def can_relate(study: Study) -> bool:
-    """Whether there are models enough for correlations over ensembles to say anything."""
+    """Whether there are enough models for correlations over ensembles."""
     return len(study.model_names) >= FEWEST_TO_RELATE
 
 
@@ -124,7 +134,7 @@ def relation(study: Study, **where: Any) -> dict[str, Any] | None:
     condition = where.pop("condition", None)
     if condition is not None:
         where |= {"diversity_condition": condition, "accuracy_condition": condition}
-    rows = study.correlations.filter(**where)
+    rows = study.table("correlations", **where)
     return rows.row(0, named=True) if rows.height else None
 
 
@@ -145,11 +155,12 @@ def share_above_zero(study: Study) -> pl.DataFrame:
         (number(gain + half < 0) / pl.len()).alias("clearly_below"),
         gain.median().alias("median"),
     )
-    corrected = compared(study).select(
-        *keys, *((pl.col(kind) / pl.col("num")).alias(f"{kind}_share") for kind in ("better", "worse"))
-    )
+    corrected = compared(study)
     if corrected.is_empty():
         return shares
+    corrected = corrected.select(
+        *keys, *((pl.col(kind) / pl.col("num")).alias(f"{kind}_share") for kind in ("better", "worse"))
+    )
     return (
         shares.join(corrected, on=keys, how="left", maintain_order="left")
         .with_columns(
@@ -166,17 +177,15 @@ def compared(study: Study) -> pl.DataFrame:
     Better or worse than the best member by the corrected interval, of the `known` ones that have it;
     `tested` by the corrected p-value below 0.05. No rows where the study has not compared them.
     """
-    return (
-        study.table("comparisons")
-        .filter(pl.col("size") > 1)
-        .group_by("size", "consensus", "condition", maintain_order=True)
-        .agg(
-            pl.len().cast(pl.Int64).alias("num"),
-            number((defined("low_corrected") + defined("high_corrected")).is_not_null()).alias("known"),
-            number(defined("low_corrected") > 0).alias("better"),
-            number(defined("high_corrected") < 0).alias("worse"),
-            number(defined("p_corrected") < 0.05).alias("tested"),
-        )
+    rows = study.table("comparisons", pl.col("size") > 1)
+    if rows.is_empty():
+        return rows
+    return rows.group_by("size", "consensus", "condition", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("num"),
+        number((defined("low_corrected") + defined("high_corrected")).is_not_null()).alias("known"),
+        number(defined("low_corrected") > 0).alias("better"),
+        number(defined("high_corrected") < 0).alias("worse"),
+        number(defined("p_corrected") < 0.05).alias("tested"),
     )
 
 

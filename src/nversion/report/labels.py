@@ -1,4 +1,4 @@
-"""How things are called and numbers are written in the report. Percent begins here."""
+"""Labels of conditions, metrics and methods, and the format of numbers; fractions become percent here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .tables import Study
+from .tables import MEAN_ACCURACY, NORMALISE, Study
 
 UNDEFINED = "undefined"
 NO_BREAK = "\u00a0"
@@ -14,8 +14,47 @@ NO_BREAK = "\u00a0"
 _STATISTICS = {
     "pearson": "Pearson",
     "spearman": "Spearman",
-    "partial": "Partial (mean member accuracy held fixed)",
+    "partial": "Partial (controlling for mean member accuracy)",
 }
+TARGETS = {"predicted": "predicted class", "label": "true class", "ensemble": "ensemble's class"}
+SUBSETS = {"all": "all members right", "some": "some members right", "none": "no member right"}
+"""Images that an attribution metric is over: those that all, some or none of the members get right."""
+_METHODS = {"input_x_gradient": "input × gradient", "grad_cam": "Grad-CAM"}
+_MEAN_ACCURACY_LABEL = "Mean member accuracy"
+
+
+def method_label(method: str) -> str:
+    """An attribution method for readers.
+
+    >>> method_label("integrated_gradients-10"), method_label("grad_cam")
+    ('integrated gradients ×10', 'Grad-CAM')
+    """
+    name, _, passes = method.partition("-")
+    return _METHODS.get(name, name.replace("_", " ")) + (f" ×{passes}" if passes else "")
+
+
+def maps_label(target: str, normalise: str) -> str:
+    """Which attribution maps: of which class, and normalised how."""
+    return f"{TARGETS.get(target, target)}, {NORMALISE.get(normalise, normalise)}"
+
+
+def metric_label(study: Study, metric: str) -> str:
+    """A metric's name for readers, from the metrics table."""
+    if metric == MEAN_ACCURACY:
+        return _MEAN_ACCURACY_LABEL
+    return str(study.metric(metric).get("label") or metric)
+
+
+def short_metric_label(study: Study, metric: str) -> str:
+    """The same where room is short: "Attribution (raw)" for saliency of the predicted class."""
+    row = study.metric(metric)
+    if not row.get("method"):
+        return metric_label(study, metric)
+    said = [method_label(row["method"])] * (row["method"] != "saliency")
+    said += [TARGETS.get(row["target"], row["target"])] * (row["target"] != "predicted")
+    said += [NORMALISE.get(row["normalise"], row["normalise"])]
+    said += [SUBSETS[row["subset"]]] if row["subset"] else []
+    return f"Attribution ({', '.join(said)})"
 
 
 def consensus_label(consensus: str) -> str:
@@ -27,29 +66,32 @@ def statistic_label(statistic: str) -> str:
 
 
 def corruption_label(study: Study, condition: str) -> str:
-    """Corruption and strength without the data set: "water drop 7", "fog 3 (released)", "clean"."""
+    """Corruption and severity without the data set: "water drop 7", "fog 3 (released)", "clean"."""
     fact = study.fact(condition)
     if fact["corruption"] is None:
         return "clean"
-    strength = "" if fact["severity"] is None else f" {fact['severity']:g}"
+    severity = "" if fact["severity"] is None else f" {fact['severity']:g}"
     seed = f", seed {fact['seed']}" if fact["seed"] else ""
     stored = f" ({fact['stored']})" if fact["stored"] else ""
-    return f"{fact['corruption'].replace('_', ' ')}{strength}{seed}{stored}"
+    return f"{fact['corruption'].replace('_', ' ')}{severity}{seed}{stored}"
 
 
 def condition_label(study: Study, condition: str) -> str:
     """The condition's name; the data set is named only where the study has several."""
-    label = corruption_label(study, condition)
-    several = study.conditions["dataset"].n_unique() > 1
-    return f"{study.fact(condition)['dataset']}: {label}" if several else label
+    if condition not in study.condition_names:
+        return condition
+    return in_dataset(study, study.fact(condition)["dataset"], corruption_label(study, condition))
+
+
+def in_dataset(study: Study, dataset: str, label: str) -> str:
+    """A label with its data set where the study has several."""
+    return f"{dataset}: {label}" if len(study.values("conditions", "dataset")) > 1 else label
 
 
 def source_label(study: Study, source: Mapping[str, Any]) -> str:
-    """A corruption, with the images on disk that it is read from, and the data set where there are more."""
+    """A corruption with the stored images that it is read from, and the data set where there are several."""
     stored = f" ({source['stored']})" if source["stored"] else ""
-    several = study.conditions["dataset"].n_unique() > 1
-    dataset = f"{source['dataset']}: " if several else ""
-    return f"{dataset}{str(source['corruption']).replace('_', ' ')}{stored}"
+    return in_dataset(study, source["dataset"], f"{str(source['corruption']).replace('_', ' ')}{stored}")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -103,7 +145,7 @@ def points_interval(low: float | None, high: float | None) -> str:
 
 
 def against_zero(low: float | None, high: float | None) -> str:
-    """What is to be said beside an interval that covers zero; nothing where it is undefined.
+    """The remark on an interval that covers zero; empty where it does not or is undefined.
 
     >>> against_zero(-0.1, 0.2), against_zero(0.1, 0.2)
     (' (not distinguishable from zero)', '')

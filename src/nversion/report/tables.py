@@ -1,32 +1,33 @@
-"""Read the tables of a study folder and check, once, that they hold what the report draws."""
+"""A study's tables as the report reads them: parquet by name, checked against the manifest's digests."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from nversion.core import UserError
-from nversion.core.members import members_named
-from nversion.core.reasons import reason_of
 from nversion.core.sealed import read_records
-from nversion.core.study_files import SELECTION_LOG, StudyFiles, run_again, table_path
+from nversion.core.study_files import SELECTION_LOG, StudyFiles, run_again
 
-from .names import attribution_parts
-from .schemas import EXTRA, LATER_COLUMNS, MEAN_ACCURACY, REQUIRED, SCHEMAS, SELECTION, Schema
+MEAN_ACCURACY = "mean_member_accuracy"
+"""The baseline that diversity metrics compete with in the correlations; a column of the ensembles table."""
+NORMALISE = {"l2": "unit length", "sum": "unit sum", "none": "raw"}
+"""Normalisations of attribution maps in order of preference: raw maps differ in gradient scale first."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What `nversion select` chose on one half of the images, and how good that is on the other.
+    """What `nversion select` chose on one half of the images, and its accuracy on the other half.
 
     Attributes:
-        rows: the rows of its table that sum conditions up by the rule's own criterion.
+        rows: the rows of the selection table that aggregate conditions by the rule's own criterion.
         facts: the settings, the names of the seen and the unseen conditions, the number of
             candidates, and drop, average_drop, optimism, regret_seen and regret_unseen as fractions.
     """
@@ -35,83 +36,93 @@ class Choice:
     facts: dict[str, Any]
 
     def row(self, role: str, half: str, scope: str) -> dict[str, Any] | None:
-        """A contender's row of one part; None where it has none."""
+        """The row of a contender on one part; None where it has none."""
         found = self.rows.filter(role=role, half=half, scope=scope)
         return found.row(0, named=True) if found.height else None
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as it stands on disk, in the order it was written; undefined numbers are nan.
+    """The tables of a study in the order in which they were written; undefined numbers are nan.
 
-    The tables besides conditions, models and ensembles have no rows when absent; `selection` is then
-    None. `extra` holds the tables that a study may lack, those that are there; `table` gives any of
-    them. `selections` are the lines of the log of all selections made in the folder, and
-    `damaged_selections` counts the lines that do not match their seal.
+    Attributes:
+        folder: of the study; figures and the page are written there.
+        manifest: the content of manifest.json.
+        tables: by name; "conditions", "models" and "ensembles" are always there.
+        selection: the study's own selection; None where nothing was selected.
+        selections: lines of the log of all selections made in the folder.
+        damaged_selections: number of lines of that log that do not match their seal.
     """
 
     folder: Path
     manifest: dict[str, Any]
-    conditions: pl.DataFrame
-    models: pl.DataFrame
-    ensembles: pl.DataFrame
-    diversity: pl.DataFrame
-    correlations: pl.DataFrame
-    pairs: pl.DataFrame
-    samples: pl.DataFrame
-    maps: pl.DataFrame
-    metrics: pl.DataFrame
+    tables: Mapping[str, pl.DataFrame]
     selection: Choice | None = None
     selections: tuple[dict[str, Any], ...] = ()
     damaged_selections: int = 0
-    extra: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
-    def table(self, name: str) -> pl.DataFrame:
-        """A table that a study may lack; without rows where it does.
-
-        Only rows of conditions that the models were measured on.
-        """
-        frame = self.extra.get(name)
+    def table(self, name: str, *predicates: pl.Expr, **equals: Any) -> pl.DataFrame:
+        """The rows of a table that meet all conditions; a frame without columns where it is missing."""
+        frame = self.tables.get(name)
         if frame is None:
-            return pl.DataFrame(schema=EXTRA[name])
-        if "condition" not in frame.columns:
-            return frame
-        return frame.filter(pl.col("condition").is_in(self.condition_names))
+            return pl.DataFrame()
+        return frame.filter(*predicates, **equals) if predicates or equals else frame
+
+    def values(self, name: str, column: str) -> list[Any]:
+        """The distinct values of a column in order of appearance; none where the table is missing."""
+        frame = self.tables.get(name)
+        return [] if frame is None else frame[column].unique(maintain_order=True).to_list()
+
+    def setting(self, *keys: str) -> Any:
+        """A setting of the study, by the path of its keys; None where it is not set."""
+        found: Any = self.manifest.get("settings")
+        for key in keys:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return found
+
+    @property
+    def conditions(self) -> pl.DataFrame:
+        return self.tables["conditions"]
+
+    @property
+    def models(self) -> pl.DataFrame:
+        return self.tables["models"]
+
+    @property
+    def ensembles(self) -> pl.DataFrame:
+        return self.tables["ensembles"]
 
     @property
     def name(self) -> str:
-        for key in ("study", "name", "study_name"):
-            if isinstance(self.manifest.get(key), str):
-                return str(self.manifest[key])
-        return self.folder.resolve().name
+        return str(self.manifest.get("study") or self.folder.resolve().name)
 
     @cached_property
     def _members(self) -> dict[str, list[str]]:
-        tables = [self.ensembles] if self.selection is None else [self.ensembles, self.selection.rows]
-        named = pl.concat([table.select("ensemble", "members") for table in tables])
-        return dict(named.drop_nulls().unique("ensemble", maintain_order=True).iter_rows())
+        named = [self.table(name).select("ensemble", "members") for name in ("front",) if name in self.tables]
+        named += [] if self.selection is None else [self.selection.rows.select("ensemble", "members")]
+        everyone = pl.concat([self.ensembles.select("ensemble", "members"), *named], how="vertical_relaxed")
+        models = {model: [model] for model in self.model_names}
+        return models | dict(everyone.drop_nulls().unique("ensemble", maintain_order=True).iter_rows())
 
     def members(self, ensemble: str) -> list[str]:
-        """The models of an ensemble, by its name; of one that is not measured, as the name says them."""
-        return self._members.get(ensemble) or members_named(ensemble, self.model_names)
+        """The models of an ensemble by its name."""
+        return self._members[ensemble]
 
     @cached_property
     def model_names(self) -> list[str]:
-        return self.models["model"].unique(maintain_order=True).to_list()
+        return self.values("models", "model")
 
     @cached_property
     def condition_names(self) -> list[str]:
-        """Conditions that the models were measured on, in the order of the conditions table."""
-        measured = set(self.models["condition"])
-        return [c for c in self.conditions["condition"] if c in measured]
+        return self.values("conditions", "condition")
 
     @cached_property
     def clean(self) -> list[str]:
-        return [c for c in self.condition_names if self._fact(c, "corruption") is None]
+        return [c for c in self.condition_names if self.fact(c)["corruption"] is None]
 
     @cached_property
     def corrupted(self) -> list[str]:
-        return [c for c in self.condition_names if self._fact(c, "corruption") is not None]
+        return [c for c in self.condition_names if self.fact(c)["corruption"] is not None]
 
     @property
     def first_condition(self) -> str:
@@ -121,7 +132,7 @@ class Study:
     @cached_property
     def sizes(self) -> list[int]:
         """Numbers of members that ensembles have; a single model is no ensemble."""
-        return sorted(size for size in self.ensembles["size"].unique() if size > 1)
+        return sorted(size for size in self.values("ensembles", "size") if size > 1)
 
     @property
     def default_size(self) -> int | None:
@@ -130,8 +141,8 @@ class Study:
 
     @cached_property
     def consensus(self) -> list[str]:
-        """Rules that can differ: the geometric mean is left out where averaging is there, its twin."""
-        rules: list[str] = self.ensembles["consensus"].unique(maintain_order=True).to_list()
+        """Rules that can differ: without the geometric mean where averaging is there, which it equals."""
+        rules: list[str] = self.values("ensembles", "consensus")
         return [r for r in rules if not (r == "geometric_mean" and "average" in rules)]
 
     def rules(self, size: int) -> list[str]:
@@ -149,25 +160,46 @@ class Study:
         return "average" if "average" in self.consensus else (self.consensus[0] if self.consensus else None)
 
     @cached_property
-    def metric_names(self) -> list[str]:
-        """Measured diversity metrics, then the mean member accuracy that they compete with.
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """The rows of the metrics table by metric."""
+        return {row["metric"]: row for row in self.table("metrics").iter_rows(named=True)}
 
-        Those conditioned on who is right are left to their own table.
-        """
-        measured = self.diversity["metric"].unique(maintain_order=True)
-        found = [m for m in measured if m != MEAN_ACCURACY and not is_conditioned(m)]
+    def metric(self, metric: str) -> Mapping[str, Any]:
+        """A metric's row of the metrics table; empty for the mean member accuracy, which has none."""
+        return self.metrics.get(metric, {})
+
+    def is_conditioned(self, metric: str) -> bool:
+        """Whether a metric is over the images that all, some or none of the members classify correctly."""
+        return bool(self.metric(metric).get("subset"))
+
+    def same_maps(self, metric: str, **changes: str | None) -> str | None:
+        """The attribution metric that differs from another in these columns alone; None if not measured."""
+        keys = ("method", "target", "normalise", "subset")
+        wanted = [({**self.metric(metric), **changes}[key] or None) for key in keys]
+        return next((m for m, row in self.metrics.items() if [row[k] or None for k in keys] == wanted), None)
+
+    @cached_property
+    def metric_names(self) -> list[str]:
+        """Diversity metrics measured over all images, then the mean member accuracy."""
+        measured = self.values("diversity", "metric")
+        found = [m for m in measured if m != MEAN_ACCURACY and not self.is_conditioned(m)]
         return [*found, MEAN_ACCURACY] if self.sizes else found
 
     @property
     def attribution_metric(self) -> str | None:
-        """The attribution metric to speak of: of maps at unit length, of the predicted class, by saliency.
+        """The attribution metric of the findings: normalised maps, predicted class, saliency preferred.
 
-        The paper's is of raw maps, whose variance is mostly the scale of the models' gradients.
+        The paper's metric is of raw maps, whose variance is mostly the scale of the models' gradients.
         """
-        found = [m for m in self.metric_names if m.startswith("attribution_")]
-        first = ("_saliency_predicted", "_predicted", "")
-        wanted = [f"{end}_{scale}" for scale in ("l2", "sum", "none") for end in first]
-        return next((m for ending in wanted for m in found if m.endswith(ending)), None)
+        order = list(NORMALISE)
+
+        def preference(metric: str) -> tuple[int, bool, bool]:
+            row = self.metric(metric)
+            other = row["target"] != "predicted"
+            return order.index(row["normalise"]), other or row["method"] != "saliency", other
+
+        found = [m for m in self.metric_names if self.metric(m).get("method")]
+        return min(found, key=preference, default=None)
 
     @property
     def headline_metrics(self) -> list[str]:
@@ -179,8 +211,8 @@ class Study:
         """The clean condition of the same data set; None for a clean one or where it was not run."""
         if condition in self.clean:
             return None
-        data = self._fact(condition, "dataset")
-        return next((c for c in self.clean if self._fact(c, "dataset") == data), None)
+        data = self.fact(condition)["dataset"]
+        return next((c for c in self.clean if self.fact(c)["dataset"] == data), None)
 
     def fact(self, condition: str) -> dict[str, Any]:
         """The condition's row in the conditions table."""
@@ -190,97 +222,29 @@ class Study:
     def _facts(self) -> dict[str, dict[str, Any]]:
         return {row["condition"]: row for row in self.conditions.iter_rows(named=True)}
 
-    def _fact(self, condition: str, key: str) -> Any:
-        return self._facts[condition][key]
-
-
-def is_conditioned(metric: str) -> bool:
-    """Whether a metric is over the images that all, some or none of the members classify rightly."""
-    parts = attribution_parts(metric)
-    return parts is not None and parts.who != ""
-
 
 def read_study(folder: Path) -> Study:
-    """Read the manifest, the tables and the log of selections of a study's folder.
+    """Read the manifest of a study's folder and the tables that it names, and the log of selections.
 
     Raises:
-        UserError: the folder is no finished study, or a table does not match the manifest or lacks a column.
+        UserError: the folder is not a finished study of this version, or a table does not match the manifest.
     """
     files = StudyFiles.open(folder)
-    for name in REQUIRED:
-        files.check(name)
-    frames = {
-        name: _read(files, name, schema) if files.has(name) else _empty(name)
-        for name, schema in SCHEMAS.items()
-    }
-    if frames["models"].is_empty() or frames["conditions"].is_empty():
+    tables = {name: _with_nan(files.read(name)) for name in files.digests}
+    if any(name not in tables or tables[name].is_empty() for name in ("conditions", "models")):
         raise UserError(
             expected=f"at least one model on one condition in {folder / 'tables'}",
             found="an empty table",
             next_step=f"run the study to its end: {run_again(folder)}",
         )
-    unlisted = sorted(map(str, set(frames["models"]["condition"]) - set(frames["conditions"]["condition"])))
-    if unlisted:
-        raise UserError(
-            expected=f"every condition of {table_path(folder, 'models')} in conditions.parquet",
-            found="no row for " + ", ".join(unlisted),
-            next_step=f"{run_again(folder)} writes all tables together",
-        )
-    extra = {name: _read(files, name, schema) for name, schema in EXTRA.items() if files.has(name)}
-    selections, damaged = read_records(folder / SELECTION_LOG)
-    return Study(
-        folder,
-        files.manifest,
-        **frames,
-        selection=_read_selection(files),
-        extra=extra,
-        selections=tuple(selections),
-        damaged_selections=damaged,
-    )
-
-
-def _read_selection(files: StudyFiles) -> Choice | None:
-    if not files.has("selection"):
-        return None
-    frame = _read(files, "selection", SELECTION)
-    try:
+    choice = None
+    if "selection" in tables:
         facts = json.loads(files.facts("selection")["selection"])
-        return Choice(frame.filter(statistic=facts["criterion"]), facts)
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(
-            expected=f"settings in the metadata of {table_path(files.folder, 'selection')}",
-            found=repr(error),
-            next_step=f"{run_again(files.folder)} makes it again",
-        ) from error
+        choice = Choice(tables["selection"].filter(statistic=facts["criterion"]), facts)
+    selections, damaged = read_records(folder / SELECTION_LOG)
+    return Study(folder, files.manifest, tables, choice, tuple(selections), damaged)
 
 
-def _empty(name: str) -> pl.DataFrame:
-    return pl.DataFrame(schema=SCHEMAS[name] | LATER_COLUMNS.get(name, {}))
-
-
-def _read(files: StudyFiles, name: str, schema: Schema) -> pl.DataFrame:
-    """A table as its schema has it; columns that came later are filled in where it lacks them."""
-    frame, path = files.read(name), table_path(files.folder, name)
-    lacking = [column for column in schema if column not in frame.columns]
-    if lacking:
-        raise UserError(
-            expected=f"columns {', '.join(schema)} in {path}",
-            found="no " + ", ".join(lacking),
-            next_step=f"{run_again(files.folder)} with this version writes them",
-        )
-    later = LATER_COLUMNS.get(name, {})
-    frame = frame.with_columns(pl.lit(None).alias(column) for column in later if column not in frame.columns)
-    try:
-        frame = frame.with_columns(pl.col(column).cast(kind) for column, kind in (schema | later).items())
-    except pl.exceptions.PolarsError as error:
-        raise UserError(
-            expected=f"columns of the types of this version in {path}",
-            found=reason_of(error),
-            next_step=f"{run_again(files.folder)} with this version writes them",
-        ) from error
-    # Both null and nan say "undefined" in parquet files; one spelling makes one check enough.
-    undefined_as_nan = [c for c, kind in (schema | later).items() if kind.is_float() and c != "severity"]
-    unknown_as_empty = [c for c, kind in later.items() if kind == pl.String()]
-    return frame.with_columns(
-        pl.col(undefined_as_nan).fill_null(float("nan")), pl.col(unknown_as_empty).fill_null("")
-    )
+def _with_nan(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with nan for null numbers: both mean undefined, and one spelling makes one check enough."""
+    return frame.with_columns(cs.float().exclude("severity").fill_null(float("nan")))

@@ -1,7 +1,7 @@
-"""Undefined numbers in tables: what polars makes of nan, and the one way to compare, order and sum them.
+"""Undefined numbers in tables: how polars treats nan, and the one way to compare, order and sum them.
 
-`report/tables.py` reads nan and null as nan, so that one check in Python is enough. Within polars (1 and 2,
-held by tests/report/test_report_undefined.py) nan is a number greater than every other:
+`report/tables.py` reads nan and null as nan, so that one check in Python is enough. Within polars (1 and 2;
+see tests/report/test_report_undefined.py) nan is a number greater than every other:
 
 | of a column that holds nan | polars gives |
 |---|---|

@@ -1,8 +1,9 @@
-"""Corruption errors over published sets of corruptions, and whom the images tell apart."""
+"""Corruption errors over published sets of corruptions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -13,16 +14,17 @@ from nversion.report.benchmark_sets import (
     percent_cell,
     values_of,
 )
-from nversion.report.blocks import SMALL_PRINT, Block, Cell, Grid, Heading, Row, Section, Tables, Words
+from nversion.report.blocks import SMALL_PRINT, Block, Cell, Grid, Heading, Row, Tables, Words, quiet, tables
 from nversion.report.contenders import Contender, leaning
-from nversion.report.labels import is_undefined, listed, plural
+from nversion.report.labels import consensus_label, is_undefined, listed, plural
+from nversion.report.registry import Blocks, section
 from nversion.report.tables import Study
 from nversion.report.undefined import defined
 
 from .severities import severity_blocks
 
 MOST_LISTED = 10
-"""Ensembles that are listed besides the contenders."""
+"""Most accurate ensembles that are listed with the contenders."""
 _HEADS = {
     "mce": "mCE, %",
     "relative_mce": "Relative mCE, %",
@@ -34,26 +36,23 @@ _HEADS = {
 _OF_CORRUPTIONS = {"ce": "Corruption error", "relative_ce": "Relative corruption error", "error": "Error"}
 
 
-def section(study: Study) -> Section | None:
-    """None where nothing was corrupted, and in studies of before there were these tables."""
+@section("benchmark", order=40, nav="Benchmark", title="Corruption errors and accuracy against severity")
+def benchmark(study: Study) -> Blocks:
     sets = benchmark_sets(study)
     if not sets:
         return None
     blocks: list[Block] = [Words(_meaning(sets)), *(Words(_coverage(one)) for one in sets)]
     blocks += [Words(_of_baseline(study, sets)), Tables([standing(one) for one in sets])]
     if study.sizes:
-        blocks.append(Tables([of_ensembles(one) for one in sets]))
-        if leaning(study):
-            blocks.append(Words(leaning(study), quiet=True))
-    blocks += [Heading("By corruption"), Tables([grid for one in sets for grid in by_corruption(one)])]
-    blocks += severity_blocks(study)
-    return Section("benchmark", "Benchmark", "Corruption errors and accuracy against severity", blocks)
+        blocks += [Tables([of_ensembles(one) for one in sets]), *quiet(leaning(study))]
+    by = [grid for one in sets for grid in by_corruption(one)]
+    return [*blocks, Heading("By corruption"), *tables(by), *severity_blocks(study)]
 
 
 def _meaning(sets: Sequence[BenchmarkSet]) -> str:
     mean = (
-        "The mean error is over the levels of each corruption, then over corruptions, each counting the "
-        "same: it is what Mintun et al. report. Lower is better."
+        "The mean error is over the levels of each corruption, then over corruptions, with equal weights, as "
+        "Mintun et al. report it. Lower is better."
     )
     if not any("mce" in quantity for one in sets for quantity in one.quantities):
         return mean
@@ -61,8 +60,8 @@ def _meaning(sets: Sequence[BenchmarkSet]) -> str:
         "The corruption error (CE) of Hendrycks and Dietterich is the error summed over the levels of a "
         "corruption, divided by the same sum of a baseline: below 100 % a classifier errs less than the "
         "baseline. Its mean over corruptions is called mCE where the whole set was studied. The relative CE "
-        "does the same with what each errs beyond its own clean error: it tells how a classifier falls, not "
-        f"how good it is. {mean}"
+        "uses the error beyond a classifier's own clean error: it measures the loss of accuracy, not "
+        f"accuracy. {mean}"
     )
 
 
@@ -77,13 +76,13 @@ def _coverage(one: BenchmarkSet) -> str:
         names = one.of_corruptions["corruption"].unique(maintain_order=True).to_list()
         these = listed([name.replace("_", " ") for name in names])
         return (
-            f"{one.name}, {on}, of no published set at the severities studied: {these}. Their numbers "
-            "compare within this study only."
+            f"{one.name}, {on}, not part of a published set at the severities studied: {these}. Compare "
+            "their numbers within this study only."
         )
     if facts["complete"]:
         return (
             f"{one.name}: all {facts['of_corruptions']} corruptions at all {facts['of_levels']} levels, "
-            f"{made}, {on}. Published numbers are of the released images, and of all of them."
+            f"{made}, {on}. Published numbers are over all released images."
         )
     many = f"{facts['corruptions']} of {facts['of_corruptions']} corruptions"
     levels = f"{facts['levels']} of {facts['of_levels']} levels"
@@ -91,8 +90,8 @@ def _coverage(one: BenchmarkSet) -> str:
     if facts["levels"] == facts["of_levels"]:
         size = ", on images of another size than the published ones"
     return (
-        f"{one.name}: {many}, {levels}, {made}, {on}{size}. These numbers are not those that are published "
-        "for the set."
+        f"{one.name}: {many}, {levels}, {made}, {on}{size}. Do not compare these numbers with published ones "
+        "of the whole set."
     )
 
 
@@ -100,22 +99,22 @@ def _of_baseline(study: Study, sets: Sequence[BenchmarkSet]) -> str:
     names = [name for one in sets for name in one.rows["baseline"].unique().to_list() if name]
     if not names:
         return (
-            "No baseline was named, so there are no corruption errors. In the study file, [benchmark] with "
-            'baseline = "NAME", a model of the study, adds them; so does "alexnet" on ImageNet at 224 '
-            "pixels. No model runs for it when the study is run again."
+            "No baseline is set, so there are no corruption errors. To add them, set [benchmark] "
+            'baseline = "NAME" in the study file, a model of the study, or "alexnet" on ImageNet at 224 '
+            "pixels, and run the study again; no model runs for it."
         )
     name = names[0]
     notes = [note for one in sets for note in one.rows["note"].unique(maintain_order=True) if note]
     said = f"The baseline is {name}, " + (
-        "a model of this study: its errors are of the same images, and the intervals account for that."
+        "a model of this study: its errors are on the same images, and the intervals account for that."
         if name in study.model_names
-        else "as published: its errors count as fixed, so no interval accounts for how sure these are."
+        else "as published: its errors are taken as fixed, without their own uncertainty."
     )
     return said + (f" Left out of the means: {'; '.join(dict.fromkeys(notes))}." if notes else "")
 
 
 def standing(one: BenchmarkSet) -> Grid:
-    """Models and contenders from the best, each with its difference from the one above on the same images."""
+    """Models and contenders, best first, each with its difference from the one above on the same images."""
     found = []
     for label, small, who in models_and_contenders(one.study):
         values = {r["quantity"]: r for r in values_of(one.rows, who).iter_rows(named=True)}
@@ -137,22 +136,22 @@ def standing(one: BenchmarkSet) -> Grid:
     apart = sum(difference.sure for difference in differences)
     return Grid(
         f"{one.name}, {one.over(one.sorted_by)}",
-        [*(_HEADS[quantity] for quantity in one.quantities), "Than the one above, points"],
+        [*(_HEADS[quantity] for quantity in one.quantities), "Difference from the one above, points"],
         rows,
         corner="Model or ensemble",
         source="benchmark",
         notes=[
             f"Sorted by {_HEADS[one.sorted_by].removesuffix(', %')}. {SMALL_PRINT}",
             "The last column is the difference from the nearest model or single ensemble above, on the same "
-            "images; bold where its 95 % interval, for this pair alone, excludes zero. The images tell "
-            f"{apart} of {plural(len(differences), 'neighbour')} apart; the others could stand the other way "
-            "round.",
+            "images; bold where its 95 % interval, for this pair alone, excludes zero. "
+            f"{apart} of {plural(len(differences), 'neighbour')} differ by these intervals; the order of the "
+            "others is uncertain.",
         ],
     )
 
 
 def of_ensembles(one: BenchmarkSet) -> Grid:
-    """The contenders that are ensembles and the best of all, each beside its best member."""
+    """The contenders that are ensembles and the best of all, each compared with its best member."""
     value = defined("value")
     measured = one.rows.filter(value.is_not_null(), quantity=one.sorted_by)
     ensembles = measured.filter(pl.col("size") > 1).sort("value", maintain_order=True)
@@ -175,32 +174,30 @@ def of_ensembles(one: BenchmarkSet) -> Grid:
         best = min(one.study.members(who.ensemble), key=lambda member: models.get(member, float("inf")))
         difference = one.difference(who.ensemble, best)
         cells = [percent_cell(values.get(quantity)) for quantity in one.quantities]
-        is_told = label != who.ensemble
-        group = "Shown throughout" if is_told else f"Lowest of all {plural(ensembles.height, 'ensemble')}"
-        rows.append(
-            Row(label, [*cells, Cell(difference.text, difference.small, difference.sure, best)], small, group)
-        )
+        is_lowest = label == who.ensemble
+        group = f"Lowest of all {plural(ensembles.height, 'ensemble')}" if is_lowest else "Shown throughout"
+        rows.append(Row(label, [*cells, replace(difference, name=best)], small, group))
     return Grid(
         f"Ensembles on {one.name}, {one.over(one.sorted_by)}",
-        [*(_HEADS[q] for q in one.quantities), "Than its best member, points"],
+        [*(_HEADS[q] for q in one.quantities), "Difference from its best member, points"],
         rows,
         corner="Ensemble",
         source="benchmark",
         notes=[
-            f"Ensembles decide by {_consensus(one)}; the best member is the one of the least "
-            f"{_HEADS[one.sorted_by].removesuffix(', %')}. The lowest of many ensembles is partly luck with "
-            "these images: it looks better than it will be.",
+            f"Ensembles decide by {_consensus(one)}; the best member has the lowest "
+            f"{_HEADS[one.sorted_by].removesuffix(', %')}. The lowest of many ensembles is selected on these "
+            "images, so its error is underestimated.",
             SMALL_PRINT,
         ],
     )
 
 
 def _consensus(one: BenchmarkSet) -> str:
-    return str(one.rows.filter(pl.col("size") > 1)["consensus"][0]).replace("_", " ")
+    return consensus_label(str(one.rows.filter(pl.col("size") > 1)["consensus"][0]))
 
 
 def by_corruption(one: BenchmarkSet) -> list[Grid]:
-    """A table a number: models and contenders down, corruptions across."""
+    """A table for each quantity: models and contenders down, corruptions across."""
     columns = one.of_corruptions.select("corruption", "levels", "of_levels").unique(maintain_order=True)
     grids = []
     for quantity, name in _OF_CORRUPTIONS.items():

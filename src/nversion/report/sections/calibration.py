@@ -1,11 +1,15 @@
-"""Whether confidences mean what they say: models and ensembles, on every condition."""
+"""Calibration of models and ensembles under each condition."""
 
 from __future__ import annotations
 
-from nversion.report.blocks import Block, Cell, Grid, Row, Section, Tables, Words, half_cell
+from collections.abc import Mapping
+from typing import Any
+
+from nversion.report.blocks import Cell, Grid, Row, Tables, Words, cell_of, half_cell, quiet
 from nversion.report.contenders import contenders, leaning, of
 from nversion.report.frames import NORMAL_QUANTILE
 from nversion.report.labels import condition_label
+from nversion.report.registry import Blocks, section
 from nversion.report.tables import Study
 
 MEASURES = {
@@ -16,73 +20,58 @@ MEASURES = {
 }
 
 
-def section(study: Study) -> Section | None:
-    """None where nothing of it was measured."""
+@section("calibration", order=50, nav="Calibration", title="Calibration")
+def calibration(study: Study) -> Blocks:
     grids = calibration_tables(study)
     if not grids:
         return None
-    blocks: list[Block] = [
+    return [
         Words(
-            "The mean negative log likelihood of the label and the Brier score reward honest probabilities; "
-            "the expected calibration error is the mean distance between confidence and accuracy of the top "
-            "answer, which is too high where images are few. The debiased one is free of that and is a root "
-            "mean square: the two do not compare in size. "
+            "The mean negative log likelihood of the label and the Brier score are proper scoring rules; the "
+            "expected calibration error is the mean distance between confidence and accuracy of the top "
+            "answer, which is biased upwards on few images. The debiased one is corrected for that and is a "
+            "root mean square, so do not compare the sizes of the two. "
             "Ensembles are by averaging. With ± 95 % over images where it is known."
         ),
         Tables(grids),
+        *quiet("" if study.table("calibration").is_empty() else leaning(study)),
     ]
-    if not study.table("calibration").is_empty() and leaning(study):
-        blocks.append(Words(leaning(study), quiet=True))
-    return Section("calibration", "Calibration", "Whether confidences mean what they say", blocks)
 
 
 def calibration_tables(study: Study) -> list[Grid]:
     """One table a measure: ensembles, then models, down; conditions across."""
     table = study.table("calibration")
     of_models = {(r["model"], r["condition"]): r for r in study.models.iter_rows(named=True)}
+    names = study.condition_names
     grids = []
     for measure, (name, digits, unit) in MEASURES.items():
+        stderr = f"{measure}_stderr"
+        columns = [column for column in (measure, stderr) if column in table.columns]
+
+        def cell(
+            row: Mapping[str, Any], value: str = measure, form: tuple[int, float] = (digits, unit)
+        ) -> Cell:
+            return half_cell(row[value], NORMAL_QUANTILE * row.get(f"{value}_stderr", float("nan")), *form)
+
         rows = []
-        with_error = f"{measure}_stderr" in table.columns
-        columns = [measure, f"{measure}_stderr"] if with_error else [measure]
         for who in contenders(study) if table.height else []:
-            found = of(table, who, ["condition"], columns)
-            values = {r["condition"]: r for r in found.iter_rows(named=True)}
-            cells = [
-                half_cell(row[measure], _half(row.get(f"{measure}_stderr")), digits, unit)
-                if (row := values.get(c))
-                else Cell("not measured")
-                for c in study.condition_names
-            ]
+            values = {r["condition"]: r for r in of(table, who, ["condition"], columns).iter_rows(named=True)}
+            cells = [cell_of(values.get(c), cell) for c in names]
             rows.append(Row(who.label, cells, small=who.ensemble or "", group="Ensembles"))
-        if study.models[measure].is_nan().all() and not rows:
-            continue
-        if not study.models[measure].is_nan().all():
+        if measure in study.models.columns and not study.models[measure].is_nan().all():
             rows += [
-                Row(
-                    model,
-                    [
-                        half_cell(row[measure], None, digits, unit)
-                        if (row := of_models.get((model, c)))
-                        else Cell("not measured")
-                        for c in study.condition_names
-                    ],
-                    group="Models",
-                )
+                Row(model, [cell_of(of_models.get((model, c)), cell) for c in names], group="Models")
                 for model in study.model_names
             ]
-        grids.append(
-            Grid(
-                name,
-                [condition_label(study, c) for c in study.condition_names],
-                rows,
-                corner="Ensemble or model" if table.height else "Model",
-                source="calibration",
-                notes=[] if not table.height or with_error else ["No standard error of it is known."],
+        if rows:
+            grids.append(
+                Grid(
+                    name,
+                    [condition_label(study, c) for c in names],
+                    rows,
+                    corner="Ensemble or model" if table.height else "Model",
+                    source="calibration",
+                    notes=["Standard errors are not available."] if columns == [measure] else [],
+                )
             )
-        )
     return grids
-
-
-def _half(stderr: float | None) -> float | None:
-    return None if stderr is None else NORMAL_QUANTILE * stderr

@@ -1,4 +1,4 @@
-"""What was asked and found, in a few sentences made of the study's numbers."""
+"""Findings: what was measured and found, in a few sentences made of the study's numbers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from nversion.report.figures.voting import voter_label
-from nversion.report.sections.gains import smallest_gain
-
-from .cards import families
-from .common_failure import groupings, not_grouped, verdict
-from .contenders import mean_of_all, of
-from .frames import (
+from nversion.report.blocks import Listing
+from nversion.report.cards import families
+from nversion.report.common_failure import groupings, not_grouped, verdict
+from nversion.report.contenders import mean_of_all, of
+from nversion.report.frames import (
     FEWEST_TO_RELATE,
     NORMAL_QUANTILE,
     can_relate,
@@ -22,7 +20,7 @@ from .frames import (
     relation,
     share_above_zero,
 )
-from .labels import (
+from nversion.report.labels import (
     against_zero,
     coefficient,
     condition_label,
@@ -34,16 +32,24 @@ from .labels import (
     plural,
     points,
     points_interval,
+    short_metric_label,
 )
-from .names import attribution_parts, short_metric_label
-from .schemas import MEAN_ACCURACY
-from .selection import held_out, stability
-from .tables import Study
-from .undefined import defined, number
+from nversion.report.registry import Blocks, section
+from nversion.report.tables import MEAN_ACCURACY, Study
+from nversion.report.undefined import defined, number
+
+from .gains import smallest_gain
+from .selection import held_out, stability_words
+from .voting import voter_label
+
+
+@section("findings", order=10, nav="Findings", title="Findings")
+def findings_section(study: Study) -> Blocks:
+    return [Listing(findings(study), numbered=True)]
 
 
 def findings(study: Study) -> list[str]:
-    """What was measured, what corruptions cost, what ensembles bring, what fails together, advice.
+    """What was measured, what corruptions cost, what ensembles gain, what fails together, advice.
 
     A relation whose interval covers zero is called not distinguishable from zero; what a study did not
     measure is said to be unmeasured.
@@ -51,9 +57,9 @@ def findings(study: Study) -> list[str]:
     return [
         scope(study),
         what_corruptions_cost(study),
-        what_ensembles_bring(study),
+        what_ensembles_gain(study),
         *filter(None, [smallest_gain(study)]),
-        what_diversity_tells(study),
+        what_diversity_predicts(study),
         *what_fails_together(study),
         what_to_deploy(study),
     ]
@@ -67,7 +73,7 @@ def scope(study: Study) -> str:
         f"{plural(len(study.clean), 'clean condition')} and {plural(len(study.corrupted), 'corrupted one')}"
     )
     ensembles = [f"{plural(num_ensembles(study, size), 'ensemble')} of {size}" for size in study.sizes]
-    made = f", which make {listed(ensembles)}" if ensembles else ", and no ensembles"
+    made = f", and {listed(ensembles)}" if ensembles else ", and no ensembles"
     return (
         f"We measured {plural(len(study.model_names), 'model')} {families(study)} on {datasets} "
         f"under {conditions}{made}."
@@ -75,56 +81,56 @@ def scope(study: Study) -> str:
 
 
 def what_corruptions_cost(study: Study) -> str:
-    """The hardest corruption, and the model that holds up best over all conditions."""
+    """The hardest corruption, and the model with the highest accuracy under its worst condition."""
     known = study.models.filter(pl.col("top1").is_not_nan())
     mean: dict[str, float] = dict(known.group_by("condition").agg(pl.col("top1").mean()).iter_rows())
     corrupted = [c for c in study.corrupted if c in mean]
+    first = condition_label(study, study.first_condition)
     if not corrupted and study.first_condition not in mean:
-        return "No accuracy of these models is defined, so nothing can be said about what corruptions cost."
+        return "No accuracy of these models is defined, so the cost of corruptions is unknown."
     if not corrupted:
         best = known.filter(condition=study.first_condition).sort("top1", descending=True).row(0, named=True)
         return (
-            f"Nothing was corrupted in this study; the most accurate model on "
-            f"{condition_label(study, study.first_condition)} is {best['model']} with {_measured(best)}."
+            f"This study has no corrupted condition; the most accurate model on {first} is {best['model']} "
+            f"with {_measured(best)}."
         )
     drops = {c: mean[c] - mean[t] for c in corrupted if (t := study.clean_twin(c)) in mean}
     hardest = min(drops or corrupted, key=lambda c: drops.get(c, mean[c]))
+    label = condition_label(study, hardest)
+    cost = f"On {label} the models' mean top-1 accuracy is {percent(mean[hardest])}"
     if drops:
-        twin, label = study.clean_twin(hardest), condition_label(study, hardest)
+        twin = study.clean_twin(hardest)
         assert twin is not None
         cost = (
-            f"The hardest corruption, {label}, takes the models' mean top-1 accuracy from "
+            f"The hardest corruption, {label}, lowers the models' mean top-1 accuracy from "
             f"{percent(mean[twin])} to {percent(mean[hardest])}"
             if drops[hardest] < 0
-            else f"No corruption lowers the models' mean top-1 accuracy, {percent(mean[twin])} on "
-            f"{condition_label(study, twin)} and at the least {percent(mean[hardest])}, on {label}"
+            else f"No corruption lowers the models' mean top-1 accuracy: it is {percent(mean[twin])} on "
+            f"{condition_label(study, twin)} and lowest, {percent(mean[hardest])}, on {label}"
         )
-    else:
-        label = condition_label(study, hardest)
-        cost = f"On {label} the models' mean top-1 accuracy is {percent(mean[hardest])}"
     lowest = known.sort("top1", maintain_order=True).unique("model", keep="first", maintain_order=True)
     order = {model: i for i, model in enumerate(study.model_names)}
     best = min(lowest.iter_rows(named=True), key=lambda row: (-row["top1"], order[row["model"]]))
     equal = lowest.filter(top1=best["top1"]).height - 1
     also = f" (and {plural(equal, 'other')} as well)" if equal else ""
     return (
-        f"{cost}; the model that holds up best is {best['model']}{also}, whose lowest accuracy over all "
-        f"conditions is {_measured(best)}, on {condition_label(study, best['condition'])}."
+        f"{cost}; the most robust model is {best['model']}{also}, with a lowest accuracy over all "
+        f"conditions of {_measured(best)}, on {condition_label(study, best['condition'])}."
     )
 
 
-def what_ensembles_bring(study: Study) -> str:
-    """The share of ensembles above zero, clean and corrupted, for the first rule and for the vote."""
+def what_ensembles_gain(study: Study) -> str:
+    """The share of ensembles above their best member, clean and corrupted, by averaging and by vote."""
     size, consensus = study.default_size, study.default_consensus
     if size is None or consensus is None:
-        return "No ensembles were formed, so nothing can be said about what combining models brings."
+        return "No ensembles were formed, so the gain of combining models was not measured."
     shares = share_above_zero(study).filter(size=size)
     first, where = study.first_condition, condition_label(study, study.first_condition)
     clean, median = _share(shares, consensus, [first]), _median(shares, consensus, first)
     if is_undefined(clean):
         return f"Whether ensembles of {size} beat their best member on {where} is undefined."
     if num_ensembles(study, size) == 1:
-        return _what_the_one_brings(study, size, consensus)
+        return _gain_of_the_only_one(study, size, consensus)
     parts = [f"{percent(clean, 0)} of the ensembles of {size} on {where}"]
     corrupted = _share(shares, consensus, study.corrupted)
     if not is_undefined(corrupted):
@@ -133,13 +139,14 @@ def what_ensembles_bring(study: Study) -> str:
         )
     rule = "Averaging" if consensus == "average" else f"Combining by {consensus_label(consensus)}"
     text = f"{rule} is more accurate than the best member in {listed(parts)}"
-    text += f"; on {where} the median ensemble gains {points(median)} points"
-    shown = compared(study).filter(pl.col("known") > 0, size=size, consensus=consensus, condition=first)
-    if shown.height:
+    text += f"; on {where} the median gain is {points(median)} points"
+    known = compared(study)
+    shown = known if known.is_empty() else known.filter(size=size, consensus=consensus, condition=first)
+    if shown.height and shown["known"][0]:
         row = shown.row(0, named=True)
         text += (
-            f", and by intervals that allow for comparing all of them {row['better']:,} of {row['num']:,} "
-            f"are shown to be better and {row['worse']:,} to be worse"
+            f", and by intervals corrected for comparing all of them {row['better']:,} of {row['num']:,} "
+            f"are better and {row['worse']:,} worse"
         )
     if "vote" in study.consensus and consensus != "vote":
         vote = _share(shares, "vote", [first])
@@ -148,7 +155,7 @@ def what_ensembles_bring(study: Study) -> str:
     return text + "."
 
 
-def _what_the_one_brings(study: Study, size: int, consensus: str) -> str:
+def _gain_of_the_only_one(study: Study, size: int, consensus: str) -> str:
     """The gain of the only ensemble of its size, with its interval, and how often it gains when corrupted."""
     own = {
         row["condition"]: row
@@ -158,11 +165,11 @@ def _what_the_one_brings(study: Study, size: int, consensus: str) -> str:
     first = study.first_condition
     gain, half = own[first]["improvement"], NORMAL_QUANTILE * own[first]["improvement_stderr"]
     low, high = gain - half, gain + half
-    paired = study.table("comparisons").filter(size=size, consensus=consensus, condition=first)
+    paired = study.table("comparisons", size=size, consensus=consensus, condition=first)
     if paired.height:
         low, high = paired.select("low", "high").row(0)
     text = (
-        f"The one ensemble of {size}, by {consensus_label(consensus)}, differs from its best member on "
+        f"The only ensemble of {size}, by {consensus_label(consensus)}, differs from its best member on "
         f"{condition_label(study, first)} by {points(gain)} points {points_interval(low, high)}"
         f"{against_zero(low, high)}"
     )
@@ -175,25 +182,26 @@ def _what_the_one_brings(study: Study, size: int, consensus: str) -> str:
     return text + "."
 
 
-def what_diversity_tells(study: Study) -> str:
-    """Whether attribution diversity, disagreement and mean member accuracy foretell improvement."""
+def what_diversity_predicts(study: Study) -> str:
+    """Whether attribution diversity, disagreement and mean member accuracy predict improvement."""
     size, consensus = study.default_size, study.default_consensus
-    metrics = study.headline_metrics
     where = {"size": size, "consensus": consensus, "statistic": "pearson"}
-    found = {m: relation(study, metric=m, condition=study.first_condition, **where) for m in metrics}
+    found = {
+        m: relation(study, metric=m, condition=study.first_condition, **where) for m in study.headline_metrics
+    }
     measured = {m: row for m, row in found.items() if row is not None}
     if size is None or consensus is None or not measured:
-        return "How improvement goes with diversity was not measured."
+        return "The correlation of improvement with diversity was not measured."
     if not can_relate(study):
         return too_few_to_relate(study)
     label = condition_label(study, study.first_condition)
     known = {m: row for m, row in measured.items() if not is_undefined(row["value"])}
     if not known:
         return (
-            "How improvement goes with diversity cannot be told: no correlation is defined over "
+            "The correlation of improvement with diversity is undefined over "
             f"{plural(num_ensembles(study, size), 'ensemble')} of {size} on {label}."
         )
-    said = [f"{_metric_words(metric)} {_related(row)}" for metric, row in measured.items()]
+    said = [f"{_metric_words(study, metric)} {_related(row)}" for metric, row in measured.items()]
     text = f"On {label} the Pearson correlation of the improvement is, with {listed(said)}"
     if study.corrupted:
         counts = {m: _distinguishable(study, m, size, consensus) for m in known}
@@ -203,22 +211,22 @@ def what_diversity_tells(study: Study) -> str:
         elif set(counts.values()) <= {"none", ""}:
             text += "none of these is distinguishable from zero"
         else:
-            told = [f"{_metric_words(metric)} on {number or 'none'}" for metric, number in counts.items()]
-            text += f"it is distinguishable from zero for {listed(told)}"
+            parts = [f"{_metric_words(study, metric)} on {num or 'none'}" for metric, num in counts.items()]
+            text += f"it is distinguishable from zero for {listed(parts)}"
     return text + "."
 
 
 def too_few_to_relate(study: Study) -> str:
-    """Why nothing is said of how improvement goes with diversity."""
+    """Why no correlation of improvement with diversity is shown."""
     return (
-        f"How improvement goes with diversity cannot be told from {plural(len(study.model_names), 'model')}: "
-        f"ensembles share their members, and below {FEWEST_TO_RELATE} models the intervals of correlations "
-        "over ensembles reach over nearly all values."
+        f"{plural(len(study.model_names), 'model')} are too few to correlate improvement with diversity: "
+        f"ensembles share members, and with fewer than {FEWEST_TO_RELATE} models the intervals of "
+        "correlations over ensembles contain nearly all values."
     )
 
 
 def what_fails_together(study: Study) -> list[str]:
-    """Whether diversity of methodology bought less common failure, and what a voter lets pass."""
+    """Whether diversity of methodology reduced common failure, and which share a voter decides wrongly."""
     said = [*not_grouped(study), *(verdict(study, grouping) for grouping in groupings(study)[:1])]
     if study.default_size is not None and not study.table("votes").is_empty():
         said += _silently_wrong(study)
@@ -228,44 +236,44 @@ def what_fails_together(study: Study) -> list[str]:
 def _silently_wrong(study: Study) -> list[str]:
     """The mean share of images that a majority decides wrongly, over all ensembles, clean and at worst."""
     who = mean_of_all(study)
-    table = study.table("votes").filter(voter="majority")
+    table = study.table("votes", voter="majority")
     shares = of(table, who, ["condition"], ["silent_wrong"]).filter(pl.col("silent_wrong").is_not_nan())
     mean = dict(shares.select("condition", "silent_wrong").iter_rows())
-    if study.first_condition not in mean:
+    first = study.first_condition
+    if first not in mean:
         return []
     hardest = max(mean, key=lambda c: mean[c])
-    first = study.first_condition
     text = (
-        f"A {voter_label('majority', who.size)} voter lets a wrong answer pass on {percent(mean[first])} of "
+        f"A {voter_label('majority', who.size)} voter returns a wrong answer on {percent(mean[first])} of "
         f"the images of {condition_label(study, first)}"
     )
     if num_ensembles(study, who.size) > 1:
-        text += f", on the mean over all ensembles of {who.size}"
+        text += f", on average over all ensembles of {who.size}"
     if hardest != first:
         text += f", and on {percent(mean[hardest])} under {condition_label(study, hardest)}"
     return [text + _unanimous(study, hardest) + "."]
 
 
 def _unanimous(study: Study, condition: str) -> str:
-    table = study.table("votes").filter(voter="unanimous", condition=condition)
+    table = study.table("votes", voter="unanimous", condition=condition)
     found = of(table, mean_of_all(study), ["condition"], ["silent_wrong", "safe_stop"])
     if found.is_empty() or is_undefined((row := found.row(0, named=True))["silent_wrong"]):
         return ""
     return (
-        f"; if all members must agree, {percent(row['silent_wrong'])} pass there and the system stops on "
+        f"; if all members must agree, it returns {percent(row['silent_wrong'])} there and stops on "
         f"{percent(row['safe_stop'])}"
     )
 
 
 def what_to_deploy(study: Study) -> str:
-    """The ensemble that `nversion select` chose, told by the images and conditions that had no say."""
+    """The ensemble that `nversion select` chose, evaluated on held-out images and unseen conditions."""
     if study.selection is not None:
-        return " ".join([held_out(study.selection), *stability(study)])
+        return " ".join([held_out(study.selection), *stability_words(study)])
     if study.default_size is None:
-        return "With no ensembles there is nothing to weigh against the best single model."
+        return "Without ensembles there is nothing to compare with the best single model."
     return (
-        "No ensemble is recommended: none was chosen on one part of the images and told by another, and the "
-        "best of many on the images that chose it looks better than it is."
+        "No ensemble is recommended: none was selected on one part of the images and evaluated on another, "
+        "and the best of many looks better on the images that selected it than it is."
     )
 
 
@@ -288,17 +296,17 @@ def _median(shares: pl.DataFrame, consensus: str, condition: str) -> float:
     return float(part["median"].item()) if part.height else float("nan")
 
 
-def _metric_words(metric: str) -> str:
+def _metric_words(study: Study, metric: str) -> str:
     if metric == MEAN_ACCURACY:
         return "the mean accuracy of the members"
-    parts = attribution_parts(metric)
-    if parts is not None:
-        return "attribution diversity" + (" of raw maps" if parts.normalise == "none" else "")
-    return short_metric_label(metric).lower()
+    row = study.metric(metric)
+    if row.get("method"):
+        return "attribution diversity" + (" of raw maps" if row["normalise"] == "none" else "")
+    return short_metric_label(study, metric).lower()
 
 
 def _related(row: Mapping[str, Any]) -> str:
-    """The value with its interval and what the interval says.
+    """The value with its interval, and whether that covers zero.
 
     >>> _related({"value": -0.5, "low": -0.8, "high": 0.1})
     '−0.50 [−0.80, 0.10] (not distinguishable from zero)'
@@ -311,7 +319,8 @@ def _related(row: Mapping[str, Any]) -> str:
 
 def _distinguishable(study: Study, metric: str, size: int, consensus: str) -> str:
     """On how many corrupted conditions the interval excludes zero, with which sign; "" without any."""
-    rows = study.correlations.filter(
+    rows = study.table(
+        "correlations",
         pl.col("diversity_condition") == pl.col("accuracy_condition"),
         pl.col("accuracy_condition").is_in(study.corrupted),
         metric=metric,
