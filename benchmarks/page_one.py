@@ -197,11 +197,11 @@ def what_corruptions_cost(study: Stored) -> list[str]:
     mean = {c: right.mean() for c, right in study.right.items()}
     hardest = min(study.corrupted, key=lambda c: mean[c])
     cost = [
-        f"{study.labels_of_conditions[hardest]}, takes the models' mean top-1 accuracy",
+        f"{study.labels_of_conditions[hardest]}, lowers the models' mean top-1 accuracy",
         f"from {percent(mean[study.clean])} to {percent(mean[hardest])}",
     ]
     if mean[hardest] >= mean[study.clean]:
-        cost = [f"mean top-1 accuracy, {percent(mean[study.clean])} on clean", percent(mean[hardest])]
+        cost = [f"mean top-1 accuracy: it is {percent(mean[study.clean])} on clean", percent(mean[hardest])]
         cost.append(f"on {study.labels_of_conditions[hardest]}")
     lowest = {
         m: min((int(study.right[c][i].sum()), k, c) for k, c in enumerate(study.conditions))
@@ -244,8 +244,8 @@ def what_ensembles_bring(study: Stored, size: int = 3) -> list[str]:
         f"{percent(average[clean].mean(), 0)} of the ensembles of {size}",
         f"{percent(np.concatenate([average[c] for c in study.corrupted]).mean(), 0)} over the "
         f"{len(study.corrupted)} corrupted",
-        f"gains {points(np.median(gains['average'][clean]))} points",
-        f"{better} of {len(members_EK)} are shown to be better and {worse} to be worse",
+        f"gain is {points(np.median(gains['average'][clean]))} points",
+        f"{better} of {len(members_EK)} are better and {worse} worse",
         percent(above["vote"][clean].mean(), 0),
     ]
 
@@ -348,7 +348,7 @@ def attribution_diversity(study: Stored, condition: str, size: int) -> tuple[Arr
 
 def what_diversity_tells(study: Stored, size: int = 3) -> list[str]:
     if len(study.models) < FEWEST_TO_RELATE:
-        return [f"{len(study.models)} models", f"below {FEWEST_TO_RELATE} models"]
+        return [f"{len(study.models)} models", f"fewer than {FEWEST_TO_RELATE} models"]
     said: dict[str, list[str]] = {}
     for condition in study.conditions:
         gains = gains_of(study, condition, size)
@@ -445,7 +445,7 @@ def silently_wrong(study: Stored, size: int = 3) -> list[str]:
         f"all ensembles of {size}",
         *[f"{percent(majority[hardest])} under {study.labels_of_conditions[hardest]}"]
         * (hardest != study.clean),
-        f"{percent(unanimous[0])} pass",
+        f"returns {percent(unanimous[0])} there",
         f"{percent(unanimous[1])}",
     ]
 
@@ -485,7 +485,7 @@ def held_out(study: Stored) -> list[str]:
     of_models = range(len(singles))
     chosen, single = best(~study.held_out, range(len(everyone))), best(~study.held_out, of_models)
     top1 = [percent(worst(conditions, study.held_out)[chosen]) for conditions in (seen, unseen)]
-    many = [plural(len(unseen), "condition")] * (len(unseen) > 1)
+    many = [f"the {len(unseen)} unseen ones"] * (len(unseen) > 1)
     said = [plural(len(seen), "condition")]
     if chosen == single:
         ensemble = best(~study.held_out, range(len(singles), len(everyone)))
@@ -494,7 +494,7 @@ def held_out(study: Stored) -> list[str]:
     else:
         said += [
             f"the ensemble {name(chosen)} reaches {top1[0]}",
-            f"{difference(seen, chosen, single)} against the best single model, {name(single)}",
+            f"{difference(seen, chosen, single)} compared with the best single model, {name(single)}",
             f"{params[chosen] / params[single]:.1f} times its "
             + (f"{params[single] / 1000:.3g} k" if params[single] >= 1000 else f"{params[single]}"),
             *many,
@@ -522,7 +522,7 @@ def _repeated(study: Stored, worst: Any, best: Any, name: Any, num_models: int, 
         f"{num_splits} other halves",
         *(f"{who} in {times}" for who, times in most[:3]),
         *[f"{plural(len(most) - 3, 'other')} in {others}"] * bool(others),
-        f"gains {points(middle)} points",
+        f"is {points(middle)} points",
         f"{points(low)} to {points(high)} in nine of ten",
         f"{percent(np.mean(np.array(gains) > 0))} of them",
     ]

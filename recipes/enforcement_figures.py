@@ -30,8 +30,8 @@ from torch import Tensor
 
 from nversion.attribution import attribute, masked
 from nversion.models import Classifier
-from nversion.report.figures import Figure, render
-from nversion.report.figures.figure import CATEGORIES, ROWS, percent_axis
+from nversion.report import Figure
+from nversion.report.charts import CATEGORIES, ROWS, percent_axis
 from nversion.representations import compare_representations
 
 SHOWN = (BASELINE, "gncl-average", "eq8-0.001", "cosine")
@@ -49,8 +49,8 @@ def save(image: Image.Image, path: Path) -> None:
 
 def save_chart(chart: Any, rows: pl.DataFrame, path: Path) -> None:
     """A chart of named rows, in the look of the report."""
-    figure = Figure(path.stem, "", "", "", chart, {"rows": rows}, panel_width=0)
-    save(Image.open(io.BytesIO(render(figure.complete_spec(), "png"))), path)
+    figure = Figure("", "", "", chart, {"rows": rows}, panel_width=0)
+    save(Image.open(io.BytesIO(figure.render("png"))), path)
 
 
 def accuracies(trained: Path) -> pl.DataFrame:

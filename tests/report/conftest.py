@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
-from math import nan
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import polars as pl
 import pytest
 
-from nversion.report.schemas import LATER_COLUMNS, SCHEMAS
 from nversion.report.tables import Study
 
 
@@ -27,6 +24,7 @@ def _load(name: str) -> ModuleType:
     return module
 
 
+having = _load("having")
 _load("synthetic_benchmark")
 _load("synthetic_gains")
 _load("synthetic_extra")  # synthetic.py imports it, also where pytest looks for its doctests
@@ -47,17 +45,13 @@ def small_study(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory)
 
 
 MODELS = {"a": 0.8, "b": 0.7, "c": 0.6}
-
-
-def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
-    schema = SCHEMAS[name] | LATER_COLUMNS.get(name, {})
-    if not rows:
-        return pl.DataFrame(schema=schema)
-    unknown: dict[str, Any] = {
-        column: nan if kind.is_float() else "" if kind == pl.String() else True
-        for column, kind in LATER_COLUMNS.get(name, {}).items()
-    }
-    return pl.DataFrame([unknown | row for row in rows], schema=schema)
+METRICS = ["disagreement", "q"] + [
+    f"attribution_{method}_{target}_{scale}{subset}"
+    for method in ("saliency", "grad_cam")
+    for target in ("predicted", "label")
+    for scale in ("none", "l2")
+    for subset in ("", "_all_right", "_some_right", "_none_right")
+]
 
 
 def _hand_made(
@@ -84,6 +78,7 @@ def _hand_made(
         for i, (model, top1) in enumerate((MODELS | more).items()):
             models.append(
                 {"model": model, "family": "CNN", "training": "supervised", "params": 10**6 * (i + 1)}
+                | {"family_declared": True, "training_declared": True}
                 | {"macs": 10**9 * (i + 1), "condition": condition, "n": 1000, "top1": top1 - loss}
                 | {"top1_low": top1 - loss - 0.02, "top1_high": top1 - loss + 0.02, "top5": 0.9}
                 | {"nll": 1.0 - top1 / 2, "ece": 0.05}
@@ -120,13 +115,9 @@ def _hand_made(
         "ensembles": ensembles,
         "diversity": diversity,
         "correlations": correlations,
-        "samples": [],
-        "maps": [],
-        "pairs": [],
-        "metrics": [],
     }
-    tables = {name: _frame(name, rows) for name, rows in frames.items()}
-    return Study(Path("study"), manifest or {}, **tables)
+    tables = {name: having.table(name, rows) for name, rows in frames.items()}
+    return Study(Path("study"), manifest or {}, tables | {"metrics": having.metrics(METRICS)})
 
 
 @pytest.fixture

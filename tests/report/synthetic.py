@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 import synthetic_extra as extra  # conftest.py puts it where this finds it
+from having import metrics, whole
 from PIL import Image
 from synthetic_gains import gain_tables
 
 from nversion.core import fingerprint_file
 from nversion.core.study_files import write_manifest, write_table
-from nversion.report.tables import SELECTION, Choice
+from nversion.report.tables import Choice
 
 # name, family, training, parameters in millions, GMACs, clean skill, robustness
 POOL = [
@@ -112,6 +114,8 @@ def write_study(folder: Path, shape: Shape = Shape()) -> Path:
         manifest["settings"]["report"] = {"ensembles": shown, "suspects": 24}
         manifest["attribution_passes"] = {"saliency": 1, "integrated_gradients-10": 10, "grad_cam": 1}
     facts = {"study_hash": manifest["study_hash"]}
+    tables["metrics"] = metrics(tables["metrics"]["metric"])
+    tables = {name: whole(name, table) for name, table in tables.items()}
     for name, table in tables.items():
         write_table(folder, name, table, facts)
     if shape.selection:
@@ -496,12 +500,22 @@ def _pictures(models: Any, conditions: Any, rng: np.random.Generator) -> tuple[p
             right = (k + i) % 4 > 0
             name = f"class {k}" if right else "something else"
             where = (f"{conditions[0]['dataset']}_{k}.jpg", conditions[0]["condition"])
-            maps.append((*where, model["model"], model["family"], name, right, _png(masked)))
+            shown = (model["model"], model["family"], f"class {k}", name, right, _png(masked))
+            maps.append((*where, *shown))
     return (
         pl.DataFrame(samples, schema=["sample_id", "label", "label_name", "condition", "png"], orient="row"),
         pl.DataFrame(
             maps,
-            schema=["sample_id", "condition", "model", "family", "predicted_name", "right", "png"],
+            schema=[
+                "sample_id",
+                "condition",
+                "model",
+                "family",
+                "label_name",
+                "predicted_name",
+                "right",
+                "png",
+            ],
             orient="row",
         ),
     )
@@ -562,8 +576,7 @@ def choice(*names: str) -> Choice:
     """What `nversion select` would have left: the models of these names, a million parameters each."""
     models = [{"model": name, "params": 10**6} for name in names]
     table, facts = _selection(models, [{"condition": f"d/{c}"} for c in ("clean", "lines-1", "plasma-2")])
-    real = [column for column, kind in SELECTION.items() if kind.is_float()]
-    return Choice(table.with_columns(pl.col(real).fill_null(float("nan"))), facts)
+    return Choice(table.with_columns(cs.float().fill_null(float("nan"))), facts)
 
 
 def _png(pixels: Any) -> bytes:

@@ -1,30 +1,25 @@
-"""What is said of diversity of methodology follows from the intervals, and no further."""
+"""Statements on diversity of methodology follow from the intervals."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from math import nan
 from typing import Any
 
 import polars as pl
 import pytest
+from having import having, schema_of
 
 from nversion.report.blocks import LeftOut
 from nversion.report.common_failure import mixtures, paragraph, verdict
-from nversion.report.figures.methodologies import covariance_rows, drawn_predictions, predictions
-from nversion.report.findings import what_fails_together
 from nversion.report.html import page
 from nversion.report.labels import NO_BREAK
-from nversion.report.schemas import EXTRA
-from nversion.report.sections.reliability import (
-    joint_tables,
-    methodology_tables,
-    prediction_tables,
-    property_tables,
-    section,
-)
+from nversion.report.sections.common_failure import common_failure
+from nversion.report.sections.findings import what_fails_together
+from nversion.report.sections.joint_failures import joint_tables
+from nversion.report.sections.methodologies import covariance_rows, methodology_tables, property_tables
+from nversion.report.sections.predicted_failures import drawn_predictions, prediction_tables, predictions
 from nversion.report.tables import Study
 
 Build = Callable[..., Study]
@@ -44,7 +39,7 @@ def _row(a: str, b: str, quantity: str, value: float, half: float = 0.01, m: int
 
 
 def _grouped(study: Study, rows: Sequence[dict[str, Any]]) -> Study:
-    return replace(study, extra={"methodologies": pl.DataFrame(rows, schema=EXTRA["methodologies"])})
+    return having(study, methodologies=rows)
 
 
 def _study(build: Build, across: float, within: tuple[float, float], **options: Any) -> Study:
@@ -52,6 +47,10 @@ def _study(build: Build, across: float, within: tuple[float, float], **options: 
     rows = [_row("A", "A", JOINT, within[0], **options), _row("B", "B", JOINT, within[1], **options)]
     rows += [_row("A", "B", JOINT, across, **options), _row("A", "B", "independent", 0.04, **options)]
     rows.append(_row("A", "B", "covariance", across - 0.04, **options))
+    rows += [
+        _row("A", "B", f"joint_less_two_of_{which}", across - alone, **options)
+        for which, alone in zip("ab", within, strict=True)
+    ]
     return _grouped(build(), rows)
 
 
@@ -64,47 +63,46 @@ def test_a_mixture_is_compared_with_the_better_methodology(hand_made: Build) -> 
     assert (found.better, found.within["value"], found.verdict) == ("B", 0.14, "less")
 
 
-def test_less_common_failure_is_claimed_only_where_intervals_lie_apart(hand_made: Build) -> None:
+def test_less_common_failure_is_claimed_only_where_the_interval_excludes_zero(hand_made: Build) -> None:
     assert said(_study(hand_made, across=0.10, within=(0.20, 0.14))) == (
-        "On clean mixing architecture families bought less common failure than two models of the better of "
-        "two, in 1 of 1 pair."
+        "On clean mixing architecture families reduced common failure compared with two models of the better "
+        "of two, in 1 of 1 pair."
     )
-    assert said(_study(hand_made, across=0.13, within=(0.20, 0.14))) == (
-        "On clean it cannot be told whether mixing architecture families buys less common failure than two "
-        "models of the better of two: no interval of the difference leaves out zero."
+    assert said(_study(hand_made, across=0.135, within=(0.20, 0.14))) == (
+        "On clean it is undecided whether mixing architecture families reduces common failure compared with "
+        "two models of the better of two: every interval of the difference covers zero."
     )
 
 
 @pytest.mark.parametrize(("value", "word"), [(-0.02, "less"), (0.02, "more"), (0.005, "open")])
-def test_the_interval_of_the_difference_decides_where_there_is_one(
+def test_the_interval_of_the_difference_from_the_better_one_decides(
     hand_made: Build, value: float, word: str
 ) -> None:
     study = _study(hand_made, across=0.13, within=(0.20, 0.14))  # the two intervals overlap
-    rows = study.table("methodologies").rows(named=True)
+    less = pl.col("quantity").str.starts_with("joint_less")
+    rows = study.table("methodologies", ~less).rows(named=True)
     worse, better = _row("A", "B", "joint_less_two_of_a", -0.1), _row("A", "B", "joint_less_two_of_b", value)
     (found,) = mixtures(_grouped(study, [*rows, worse, better]), "family", "d/clean")
     assert (found.better, found.verdict) == ("B", word)
 
 
 def test_the_paragraph_gives_the_difference(hand_made: Build) -> None:
-    study = _study(hand_made, across=0.12, within=(0.20, 0.14))
-    rows = [*study.table("methodologies").rows(named=True), _row("A", "B", "joint_less_two_of_b", -0.02)]
-    text = paragraph(_grouped(study, rows), "family")
+    text = paragraph(_study(hand_made, across=0.12, within=(0.20, 0.14)), "family")
     assert "two of B on 14.0" in text
     assert "less, −2.0 points [−3.0, −1.0]." in text
 
 
-def test_a_mixture_that_fails_together_more_often_did_not_buy_anything(hand_made: Build) -> None:
+def test_a_mixture_that_fails_together_more_often_reduces_nothing(hand_made: Build) -> None:
     assert said(_study(hand_made, across=0.18, within=(0.20, 0.14))) == (
-        "On clean in no pair is mixing architecture families seen to buy less common failure: in 1 of 1 pair "
-        "a mixed pair fails together more often than two models of the better of two."
+        "On clean mixing architecture families reduces common failure in no pair: in 1 of 1 pair a mixed "
+        "pair fails together more often than two models of the better of two."
     )
 
 
 def test_a_single_model_identifies_nothing(hand_made: Build) -> None:
     assert said(_study(hand_made, across=0.10, within=(nan, 0.14))) == (
-        "Whether mixing architecture families buys less common failure is not identified on clean: in every "
-        "pair one has too few models to say how two of its own fail together."
+        "Whether mixing architecture families reduces common failure is not identified on clean: in every "
+        "pair one methodology has too few models to estimate how two of its own fail together."
     )
 
 
@@ -113,19 +111,18 @@ def test_an_undefined_interval_leaves_the_question_open(hand_made: Build) -> Non
     assert mixtures(study, "family", "d/clean")[0].verdict == "open"
 
 
-def test_of_two_models_nothing_is_said_about_others_made_the_same_way(hand_made: Build) -> None:
+def test_results_of_two_models_do_not_hold_for_others_of_the_methodology(hand_made: Build) -> None:
     text = said(_study(hand_made, across=0.10, within=(0.20, 0.14), m=2))
     assert text.endswith(
-        "In 1 pair a methodology has fewer than 3 models: what is said there holds for these models and "
-        "other images, not for other models made the same way."
+        "In 1 pair a methodology has fewer than 3 models: the result holds for these models and other "
+        "images, not for other models of the methodology."
     )
 
 
 def test_one_methodology_alone_says_nothing_of_mixing(hand_made: Build) -> None:
     study = _grouped(hand_made(), [_row("A", "A", JOINT, 0.2)])
     assert said(study) == (
-        "All models are of one architecture family, so nothing can be said about mixing architecture "
-        "families."
+        "All models have one architecture family, so the effect of mixing architecture families is unknown."
     )
 
 
@@ -133,13 +130,13 @@ def test_the_paragraph_gives_the_numbers_and_what_independence_would_give(hand_m
     text = paragraph(_study(hand_made, across=0.10, within=(0.20, 0.14)), "family").replace(NO_BREAK, " ")
     assert (
         "A model of A and one of B fail together on 10.0 % [9.0, 11.0] of the images, two of B on 14.0 % "
-        "[13.0, 15.0]: less."
+        "[13.0, 15.0]: less, −4.0 points [−5.0, −3.0]."
     ) in text
-    assert "above zero in 1 and below zero in 0 of 1 pair: what is hard for one" in text
+    assert "above zero in 1 and below zero in 0 of 1 pair: images that are hard for one" in text
     assert "A and B on 10.0 % instead of 4.0 %." in text
 
 
-def test_covariances_of_one_model_each_are_not_told_of_methodologies(hand_made: Build) -> None:
+def test_covariances_of_one_model_each_are_not_of_methodologies(hand_made: Build) -> None:
     assert "covariance" not in paragraph(_study(hand_made, across=0.10, within=(nan, 0.14), m=1), "family")
 
 
@@ -147,10 +144,10 @@ def test_families_that_were_guessed_are_not_compared_where_trainings_are(hand_ma
     asked = {"settings": {"reliability": {"group_by": ["family", "training"]}}}
     study = _grouped(hand_made(manifest=asked), [_row("A", "A", JOINT, 0.2) | {"grouping": "training"}])
     assert what_fails_together(study) == [
-        "Whether mixing architecture families buys less common failure was not asked: no model's "
-        "architecture family is declared, and a guess from names carries no finding. A study file, or the "
-        "card of a weights file, declares it.",
-        "All models are of one training approach, so nothing can be said about mixing training approaches.",
+        "Whether mixing architecture families reduces common failure was not measured: no model's "
+        "architecture family is declared, and guesses from names are not used. Declare it in the study file "
+        "or on the card of a weights file.",
+        "All models have one training approach, so the effect of mixing training approaches is unknown.",
     ]
 
 
@@ -173,7 +170,7 @@ def test_a_cell_with_a_note_tells_it_and_a_sure_one_is_bold(hand_made: Build) ->
     noted = study.table("methodologies").with_columns(
         note=pl.when(pl.col("value").is_nan()).then(pl.lit("why it is not")).otherwise(pl.lit(""))
     )
-    text = page(replace(study, extra={"methodologies": noted}), {}, {})
+    text = page(having(study, methodologies=noted), {})
     assert 'title="why it is not">not identified' in text
     assert "<td><strong>+6.0</strong>" in text
 
@@ -184,9 +181,7 @@ def test_methodologies_of_one_model_are_counted_and_not_shown(hand_made: Build) 
     study = _grouped(study, [*study.table("methodologies").rows(named=True), *single])
     (grid,) = methodology_tables(study)
     assert [row.label for row in grid.rows] == ["two of A", "two of B", "A and B"]
-    found = section(study)
-    assert found is not None
-    (left,) = (block for block in found.blocks if isinstance(block, LeftOut))
+    (left,) = (block for block in common_failure(study) or () if isinstance(block, LeftOut))
     assert left.text.startswith("2 of 5 rows a condition are left out: a methodology in them has one model")
 
 
@@ -200,29 +195,26 @@ def test_properties_that_are_nowhere_decided_are_one_sentence(hand_made: Build) 
         key | {"property": "different_factors", "value": 0.7, "low": 0.6, "high": 0.8},
         key | {"property": "logically_unrelated", "value": nan, "low": nan, "high": nan},
     ]
-    tables = {**study.extra, "properties": pl.DataFrame(rows, schema=EXTRA["properties"])}
-    study = replace(study, extra=tables)
+    study = having(study, properties=rows)
     assert property_tables(study) == []
-    found = section(study)
-    assert found is not None
-    (left,) = (block for block in found.blocks if isinstance(block, LeftOut))
+    (left,) = (block for block in common_failure(study) or () if isinstance(block, LeftOut))
     assert left.text == (
-        "Of 3 checks of a property, of a pair or crossing under a condition, 3 decide nothing, which is no "
-        "“no”: in 1 the number or its interval is not identified, in 1 the interval reaches over the margin "
-        "and in 1 a methodology has fewer than 3 models to speak for others."
+        "Of 3 checks of a property, of a pair or crossing under a condition, 3 are undecided, which does not "
+        "mean “no”: in 1 the value or its interval is not identified, in 1 the interval exceeds the margin "
+        "and in 1 a methodology has fewer than 3 models, too few to generalise."
     )
     assert base64.b64decode(left.uri.split(",")[1]).decode().count("\n") == 4
 
 
-def test_undecided_is_told_apart_from_not_identified_and_from_no(hand_made: Build) -> None:
+def test_undecided_not_identified_and_no_are_three_entries(hand_made: Build) -> None:
     key = {"condition": "d/clean", "grouping": "family", "methodology_a": "A", "methodology_b": "B"}
     rows = [
         key | {"property": "indifference", "value": 0.01, "low": -0.03, "high": 0.05, "holds": None},
         key | {"property": "different_factors", "value": 0.7, "low": 0.6, "high": 0.8, "holds": False},
         key | {"property": "logically_unrelated", "value": nan, "low": nan, "high": nan, "holds": None},
     ]
-    table = pl.DataFrame([row | {"margin": 0.02, "note": ""} for row in rows], schema=EXTRA["properties"])
-    (grid,) = property_tables(replace(hand_made(), extra={"properties": table}))
+    rows = [row | {"margin": 0.02, "note": ""} for row in rows]
+    (grid,) = property_tables(having(hand_made(), properties=rows))
     assert [(cell.text, cell.small) for cell in grid.rows[0].cells] == [
         ("not identified", ""),
         ("no", "0.70 [0.60, 0.80]"),
@@ -237,8 +229,7 @@ def _predicted(build: Build, predicted: Sequence[float]) -> Study:
         key | {"ensemble": name, "predicted": value, "observed_high": 0.12, "note": ""}
         for name, value in zip(("a + b", "a + c"), predicted, strict=True)
     ]
-    table = pl.DataFrame(rows, schema=EXTRA["predicted_failures"])
-    return replace(build(), extra={"predicted_failures": table})
+    return having(build(), predicted_failures=rows)
 
 
 def test_predictions_are_judged_over_the_ensembles_that_have_one(hand_made: Build) -> None:
@@ -261,21 +252,21 @@ def test_joint_failures_stand_with_and_without_suspects(hand_made: Build) -> Non
         key | {"subset": subset, "n": n, "all_fail": share, "beta_independent": 0.2}
         for subset, n, share in (("all", 100, 0.1), ("without_suspects", 90, 0.02))
     ]
-    table = pl.DataFrame(rows, schema=EXTRA["joint_failures"])
     settings = {"settings": {"report": {"ensembles": [["b", "a"]]}}}
-    study = replace(hand_made(manifest=settings), extra={"joint_failures": table})
+    study = having(hand_made(manifest=settings), joint_failures=rows)
     (_, own) = joint_tables(study)
     assert own.caption == "Named in the study: a + b"
     assert [(row.group, row.label) for row in own.rows] == [("clean", "all"), ("clean", "without suspects")]
     assert [row.cells[1].text for row in own.rows] == ["10.00", "2.00"]
     assert own.rows[0].cells[1].small == "5.00–15.00"
-    assert own.rows[0].cells[2].small == ""  # nobody has an interval of what independence would give
+    assert own.rows[0].cells[2].small == ""  # computed, without an interval
 
 
 def test_without_any_of_its_tables_there_is_no_section(hand_made: Build) -> None:
-    assert section(hand_made()) is None
+    assert not common_failure(hand_made())
 
 
 @pytest.mark.parametrize("name", ["methodologies", "properties", "predicted_failures", "joint_failures"])
-def test_an_empty_table_is_as_good_as_none(hand_made: Build, name: str) -> None:
-    assert section(replace(hand_made(), extra={name: pl.DataFrame(schema=EXTRA[name])})) is None
+def test_an_empty_table_makes_no_blocks(hand_made: Build, name: str) -> None:
+    empty = pl.DataFrame(schema=schema_of(name))
+    assert not common_failure(having(hand_made(), **{name: empty}))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from having import having
 from scipy.stats import binomtest
 
 from nversion.report.frames import (
@@ -65,7 +65,7 @@ def test_only_corrected_intervals_count_where_all_ensembles_were_compared(
 ) -> None:
     rows = [_compared(0.01, 0.05, 0.01), _compared(-0.01, 0.05, 0.3), _compared(-0.05, -0.01, 0.04)]
     rows.append(_compared(math.nan, math.nan, math.nan))
-    study = replace(hand_made(), extra={"comparisons": pl.DataFrame(rows)})
+    study = having(hand_made(), comparisons=rows)
     row = compared(study).row(0, named=True)
     assert (row["num"], row["better"], row["worse"], row["tested"]) == (4, 1, 1, 2)
     shares = share_above_zero(study).filter(condition="d/clean").row(0, named=True)
@@ -95,10 +95,11 @@ def test_drawn_ensembles_are_the_same_every_time_and_no_more_than_asked(
 def test_the_share_of_one_model_is_the_r_squared_of_its_membership(hand_made: Callable[..., Study]) -> None:
     values = {"a + b": 0.9, "a + c": 0.8, "b + c": 0.1}
     rows = [
-        {"ensemble": name, "size": 2, "condition": "d/clean", "metric": "m", "value": value, "n_undefined": 0}
+        {"ensemble": name, "members": name.split(" + "), "size": 2, "condition": "d/clean"}
+        | {"metric": "m", "value": value, "n_undefined": 0}
         for name, value in values.items()
     ]
-    study = replace(hand_made(), diversity=pl.DataFrame(rows))
+    study = having(hand_made(), diversity=rows)
     found = share_of_one_model(study, "m", 2, "d/clean")
     assert found is not None
     is_in = np.array([("a" in name.split(" + ")) for name in values], float)

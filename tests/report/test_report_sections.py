@@ -1,8 +1,8 @@
-"""The sections' tables say what the study's tables say, whoever is spoken of and whatever is missing."""
+"""The sections' tables hold what the study's tables hold, whatever is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from math import nan
 from pathlib import Path
@@ -11,47 +11,37 @@ from typing import Any
 
 import polars as pl
 import pytest
+from having import having, metrics, schema_of
 
-from nversion.evaluation import schemas as written
-from nversion.report import Study, all_figures, read_study
-from nversion.report.blocks import Cell, Grid, Words
+from nversion.report import Study, all_figures, all_sections, read_study
+from nversion.report.blocks import Cell, Grid, Sheet, Words
 from nversion.report.contenders import contenders, mean_of_all, of
-from nversion.report.figures import representation
-from nversion.report.figures.attribution import score_rows
-from nversion.report.figures.deploy import front_rows
-from nversion.report.figures.robustness import effective_robustness, robustness_rows
-from nversion.report.figures.trends import shown_together
-from nversion.report.figures.voting import coverage_rows, vote_rows
 from nversion.report.html import page
-from nversion.report.reading import glossary, terms
-from nversion.report.schemas import EXTRA, LATER_COLUMNS
 from nversion.report.sections import (
     all_fail,
-    all_sections,
     attribution,
     calibration,
     diversity,
     hazards,
+    representation,
     robustness,
     suspects,
 )
-from nversion.report.sections.deployment import front_table
-from nversion.report.sections.paired import comparison_table
-from nversion.report.sections.robustness import robustness_tables
-from nversion.report.sections.voting import coverage_tables, vote_tables
-from nversion.selection.front import FRONT
+from nversion.report.sections.attribution import score_rows
+from nversion.report.sections.deployment import front_rows, front_table
+from nversion.report.sections.notes import notes_section, terms
+from nversion.report.sections.robustness import effective_robustness, robustness_rows, robustness_tables
+from nversion.report.sections.shares import comparison_table
+from nversion.report.sections.trends import shown_together
+from nversion.report.sections.voting import coverage_rows, coverage_tables, vote_rows, vote_tables
 
 Build = Callable[..., Study]
+REQUIRED = ("conditions", "models", "ensembles")
 NAMED = {"settings": {"report": {"ensembles": [["b", "a"], ["nobody"]]}}}
 
 
-def having(study: Study, **tables: Sequence[Mapping[str, Any]]) -> Study:
-    """The study with these rows; what a row does not say is nan or null."""
-    frames = {}
-    for name, rows in tables.items():
-        unknown = {column: nan for column, kind in EXTRA[name].items() if kind.is_float()}
-        frames[name] = pl.DataFrame([unknown | dict(row) for row in rows], schema=EXTRA[name])
-    return replace(study, extra={**study.extra, **frames})
+def costs_of(study: Study) -> Grid | None:
+    return hazards.cost_table(study, study.table("hazards"), hazards.shown_ensembles(study))
 
 
 def texts(grid: Grid) -> dict[str, list[str]]:
@@ -64,49 +54,49 @@ def full(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Stu
     return read_study(synthetic.write_study(tmp_path_factory.mktemp("full"), shape))
 
 
-@pytest.mark.parametrize("name", EXTRA)
-def test_every_column_that_is_read_is_one_that_a_study_writes(name: str) -> None:
-    theirs = FRONT if name == "front" else getattr(written, name.upper())
-    assert {column: theirs.get(column) for column in EXTRA[name]} == EXTRA[name]
-
-
 def test_a_full_study_has_every_section(full: Study) -> None:
-    assert list(all_sections(full)) == [
+    assert [section.id for section in all_sections(full)] == [
+        "findings",
+        "resilience",
         "robustness",
         "benchmark",
         "calibration",
+        "ensembles",
         "diversity",
+        "trends",
+        "shares",
         "gains",
         "attribution",
         "representation",
         "common-failure",
         "voting",
         "deployment",
+        "selection",
         "hazards",
         "all-fail",
         "suspects",
+        "pictures",
+        "notes",
+        "provenance",
     ]
 
 
-def test_an_older_study_has_the_sections_of_its_tables(hand_made: Build) -> None:
-    assert list(all_sections(hand_made())) == ["calibration", "diversity"]
+def test_any_table_may_be_missing_but_conditions_models_and_ensembles(full: Study) -> None:
+    whole = {section.id for section in all_sections(full)}
+    for name in set(full.tables) - set(REQUIRED):
+        study = replace(full, tables={key: frame for key, frame in full.tables.items() if key != name})
+        assert {section.id for section in all_sections(study)} <= whole
+        all_figures(study)
 
 
-@pytest.mark.parametrize("name", EXTRA)
-def test_any_table_may_be_missing(full: Study, name: str) -> None:
-    extra = {key: table for key, table in full.extra.items() if key != name}
-    sections = all_sections(replace(full, extra=extra))
-    assert {"calibration", "diversity"} <= set(sections)
-
-
-def test_columns_of_later_versions_are_filled_in(synthetic: ModuleType, tmp_path: Path) -> None:
-    shape = synthetic.Shape(
-        num_models=3, num_images=50, datasets=("d",), num_corruptions=0, extra=False, images=False
-    )
-    study = read_study(synthetic.write_study(tmp_path, shape))
-    assert set(LATER_COLUMNS["models"]) <= set(study.models.columns)
-    assert study.models["brier"].is_nan().all()
-    assert set(study.ensembles["shared_lineage"]) == {""}
+def test_three_tables_make_a_page(full: Study) -> None:
+    study = replace(full, tables={name: full.tables[name] for name in REQUIRED}, selection=None)
+    sections = {section.id for section in all_sections(study)}
+    assert sections == {"findings", "resilience", "calibration", "ensembles", "trends", "shares"} | {
+        "notes",
+        "provenance",
+    }
+    assert set(all_figures(study)) == {"accuracy_by_condition", "improvement_explorer", "share_above_zero"}
 
 
 def test_ensembles_of_the_settings_are_found_whatever_the_order_of_their_members(hand_made: Build) -> None:
@@ -122,14 +112,14 @@ def test_the_mean_is_over_the_ensembles_where_the_value_is_defined(hand_made: Bu
     assert row["v"] == pytest.approx(0.2)
 
 
-def test_table_2_has_the_chosen_and_the_named_ensemble_beside_the_mean(hand_made: Build) -> None:
+def test_table_2_has_the_mean_and_the_named_ensemble(hand_made: Build) -> None:
     rows = [
         {"ensemble": e, "size": 2, "condition": "d/clean", "metric": m, "value": v, "stderr": 0.01}
         | {"n_undefined": 0}
         for m, scale in (("shannon_right", 1), ("shannon_wrong", 4))
         for e, v in (("a + b", 0.1 * scale), ("a + c", 0.2 * scale))
     ]
-    study = replace(hand_made(manifest=NAMED), diversity=pl.DataFrame(rows))
+    study = having(hand_made(manifest=NAMED), diversity=rows)
     grid = diversity.shannon_table(study)
     assert grid is not None
     told = {(row.group, row.label): row.cells[0] for row in grid.rows}
@@ -140,29 +130,27 @@ def test_table_2_has_the_chosen_and_the_named_ensemble_beside_the_mean(hand_made
 
 def test_the_overview_gives_direction_bounds_range_and_relation(hand_made: Build) -> None:
     study = hand_made(pearson={"disagreement": (-0.4, -0.8, -0.1)}, num_models=8)
-    facts = {"metric": "disagreement", "low_bound": 0.0, "high_bound": None, "higher_is_more_diverse": True}
-    study = replace(study, metrics=pl.DataFrame([facts], infer_schema_length=None))
-    (row,) = diversity.overview(study).rows
+    (row,) = diversity.overview(having(study, metrics=metrics(["disagreement"]))).rows
     assert [c.text for c in row.cells] == ["higher", "0 to ∞", "0.10 to 0.20", "0.15", "−0.40"]
     assert row.cells[-1].sure
 
 
 def test_the_overview_has_a_column_of_undefined_pairs_where_there_are_some(hand_made: Build) -> None:
     study = hand_made()
-    some = study.diversity.with_columns(pl.lit(3, pl.Int64).alias("n_undefined"))
-    grids = [diversity.overview(s) for s in (study, replace(study, diversity=some))]
+    some = study.table("diversity").with_columns(pl.lit(3, pl.Int64).alias("n_undefined"))
+    grids = [diversity.overview(s) for s in (study, having(study, diversity=some))]
     assert [grid.columns[4:] for grid in grids] == [[], ["Undefined pairs"]]
-    assert grids[0].notes == ["No pair of models is undefined in any of them."]
+    assert grids[0].notes == ["All metrics are defined for all pairs of models."]
 
 
-def test_conditioned_metrics_stand_beside_the_whole_and_nowhere_else(hand_made: Build) -> None:
+def test_conditioned_metrics_are_in_a_table_of_their_own(hand_made: Build) -> None:
     base = "attribution_saliency_label_l2"
     rows = [
         {"ensemble": "a + b", "size": 2, "condition": "d/clean", "metric": m, "value": v, "stderr": 0.0}
         | {"n_undefined": 0}
         for m, v in ((base, 0.5), (f"{base}_all_right", 0.25), (f"{base}_none_right", nan))
     ]
-    study = replace(hand_made(), diversity=pl.DataFrame(rows))
+    study = having(hand_made(), diversity=rows)
     grid = diversity.conditioning_table(study)
     assert grid is not None
     assert texts(grid) == {
@@ -171,17 +159,17 @@ def test_conditioned_metrics_stand_beside_the_whole_and_nowhere_else(hand_made: 
     assert study.metric_names == [base, "mean_member_accuracy"]
 
 
-def test_many_metrics_are_shown_by_kin_each_beside_mean_accuracy(full: Study) -> None:
-    metrics = full.metric_names
-    groups = shown_together(full, metrics)
+def test_many_metrics_are_shown_by_group_each_with_mean_accuracy(full: Study) -> None:
+    names = full.metric_names
+    groups = shown_together(full, names)
     assert groups["group"].unique(maintain_order=True).to_list()[:2] == [
         "In short",
         "Right or wrong, in pairs",
     ]
     accuracy = groups.filter(metric="mean_member_accuracy")
     assert accuracy["group"].to_list() == groups["group"].unique(maintain_order=True).to_list()
-    assert set(groups["metric"]) == set(metrics)
-    assert set(shown_together(full, metrics[:4])["group"]) == {"All"}
+    assert set(groups["metric"]) == set(names)
+    assert set(shown_together(full, names[:4])["group"]) == {"All"}
 
 
 def test_scores_of_pairs_are_normalised_by_method_and_ordered_by_saliency(hand_made: Build) -> None:
@@ -191,7 +179,7 @@ def test_scores_of_pairs_are_normalised_by_method_and_ordered_by_saliency(hand_m
         for method, values in (("grad_cam", (7.0, 5.0, 6.0)), ("saliency", (0.1, 0.2, 0.3)))
         for (a, b), value in zip((("a", "b"), ("a", "c"), ("b", "c")), values, strict=True)
     ]
-    found = score_rows(replace(hand_made(), pairs=pl.DataFrame(rows)))
+    found = score_rows(having(hand_made(), pairs=rows))
     assert found.filter(method="Grad-CAM").sort("number")["score"].to_list() == [1, 0, 0.5]
     assert found.filter(method="saliency")["score"].to_list() == pytest.approx([0, 0.5, 1])
 
@@ -252,7 +240,7 @@ def test_outcomes_of_a_voter_stand_with_their_intervals(hand_made: Build) -> Non
     row = _votes(right=0.7, safe_stop=0.2, silent_wrong=0.1, silent_wrong_low=0.05, silent_wrong_high=0.18)
     study = having(hand_made(manifest=NAMED), votes=[row])
     _, own = vote_tables(study)
-    assert list(own.columns)[2] == "1-out-of-2 compare: silently wrong"
+    assert list(own.columns)[2] == "2-out-of-2: silently wrong"
     assert own.rows[0].cells[2] == Cell("10.0", "5.0–18.0")
     assert own.rows[0].cells[0].text == "70.0"
     drawn = {r["outcome"]: r["share"] for r in vote_rows(study).iter_rows(named=True)}
@@ -278,7 +266,7 @@ def test_risk_where_nothing_is_accepted_is_undefined(hand_made: Build) -> None:
 def test_the_probit_of_a_perfect_accuracy_is_undefined_and_not_drawn(hand_made: Build) -> None:
     row = {"condition": "d/lines-1", "model": "a", "family": "CNN", "training": "supervised", "n_models": 3}
     row |= {"clean_top1": 0.975, "top1": 1.0, "expected_top1": 0.5, "residual_points": 0.1, "low": 0.01}
-    study = having(hand_made(), robustness=[row | {"high": 0.2}])
+    study = having(hand_made(), robustness=[row | {"high": 0.2}], robustness_groups=[])
     drawn = robustness_rows(study).row(0, named=True)
     assert (drawn["x"], drawn["line"]) == pytest.approx((1.959964, 0))
     assert drawn["y"] != drawn["y"]
@@ -286,7 +274,7 @@ def test_the_probit_of_a_perfect_accuracy_is_undefined_and_not_drawn(hand_made: 
     assert grid.rows[0].cells == [Cell("+10.0", "[+1.0, +20.0]", sure=True)]
 
 
-def test_the_front_is_told_by_the_half_that_had_no_say(hand_made: Build) -> None:
+def test_the_front_is_evaluated_on_held_out_images(hand_made: Build) -> None:
     row = {"size": 2, "consensus": "average", "ensemble": "a + b", "params": 3 * 10**6, "macs": 10**9}
     row |= {"chosen_top1": 0.7, "top1": 0.66, "top1_low": 0.6, "top1_high": 0.72, "is_single": False}
     study = having(hand_made(), front=[row])
@@ -296,16 +284,17 @@ def test_the_front_is_told_by_the_half_that_had_no_say(hand_made: Build) -> None
     assert front_rows(study)["top1"].to_list() == [0.66]  # no unseen condition, no point of it
 
 
-def test_no_front_is_drawn_from_the_images_that_would_choose_it(hand_made: Build) -> None:
-    text = page(hand_made(), {}, {})
+def test_no_front_is_drawn_without_held_out_images(hand_made: Build) -> None:
+    text = page(hand_made(), {})
     assert 'id="deployment"' not in text
     assert "deployment" not in all_figures(hand_made())
 
 
-def test_shared_ancestry_names_who_shares_what(hand_made: Build) -> None:
+def test_shared_lineage_names_who_shares_what(hand_made: Build) -> None:
     pairs = [("a", "b", "teacher", "t"), ("b", "c", "training_data", "imagenet")]
-    rows = [dict(zip(EXTRA["lineage"], pair, strict=True)) for pair in pairs]
-    study = having(hand_made(manifest=NAMED), lineage=rows)
+    rows = [dict(zip(schema_of("lineage"), pair, strict=True)) for pair in pairs]
+    gains = {"a + b": 0.01, "a + b + c": 0.01, "a + c": 0.01}
+    study = having(hand_made(gains, manifest=NAMED), lineage=rows)
     grid = hazards.lineage_table(study, [("", "a + b"), ("", "a + b + c"), ("", "a + c")])
     unknown = "architecture, initial weights, teacher and training data"
     assert texts(grid) == {
@@ -319,11 +308,11 @@ def test_shared_ancestry_names_who_shares_what(hand_made: Build) -> None:
     }
 
 
-def test_ancestry_that_every_card_states_is_shared_by_none_where_all_differ(hand_made: Build) -> None:
+def test_lineage_that_every_card_states_is_shared_by_none_where_all_differ(hand_made: Build) -> None:
     study = hand_made(manifest=NAMED)
     taught = pl.when(pl.col("model") == "a").then(pl.lit("t")).otherwise(pl.lit(""))
     cards = study.models.with_columns(architecture=pl.col("model"), teacher=taught)
-    grid = hazards.lineage_table(replace(study, models=cards), [("", "a + b")])
+    grid = hazards.lineage_table(having(study, models=cards), [("", "a + b")])
     assert grid.columns == ["Shared by members", "Shared by none", "Not stated by all"]
     assert texts(grid) == {"a + b": ["—", "architecture", "initial weights, teacher and training data"]}
 
@@ -332,72 +321,68 @@ def test_the_worst_class_is_named_with_its_interval(hand_made: Build) -> None:
     row = {"ensemble": "a + b", "size": 2, "condition": "d/clean", "kind": "class", "name": "tram", "n": 20}
     row |= {"joint_failure": 0.4, "low": 0.2, "high": 0.6, "failure": 0.5}
     study = having(hand_made(manifest=NAMED), hazards=[row])
-    (grid,) = hazards.hazard_tables(study, hazards.spoken_of(study))
+    (grid,) = hazards.hazard_tables(study, hazards.shown_ensembles(study))
     assert grid.rows[0].cells[0] == Cell("40.0", "20.0–60.0", name="tram, n = 20")
-    assert hazards.cost_table(study, hazards.spoken_of(study)) is None  # no cost matrix, no cost
+    assert costs_of(study) is None  # no cost matrix, no cost
 
 
 def test_a_cost_matrix_gives_the_cost_an_image(hand_made: Build) -> None:
     row = {"ensemble": "a + b", "size": 2, "condition": "d/clean", "kind": "class", "name": "tram", "n": 20}
     study = having(hand_made(manifest=NAMED), hazards=[row | {"expected_cost": 0.25}])
-    grid = hazards.cost_table(study, hazards.spoken_of(study))
+    grid = costs_of(study)
     assert grid is not None
     assert texts(grid) == {"a + b": ["0.250", "not measured"]}
 
 
-def test_nobody_suspected_is_said_and_nobody_looked_is_not(hand_made: Build) -> None:
+def test_an_empty_table_of_suspects_is_said_and_a_missing_one_is_not(hand_made: Build) -> None:
     manifest = {"settings": {"reliability": {"suspect_share": 0.9, "suspect_agreement": 0.5}}}
-    found = suspects.section(having(hand_made(manifest=manifest), suspects=[]))
-    assert found is not None
-    (words,) = found.blocks
+    (words,) = suspects.suspects(having(hand_made(manifest=manifest), suspects=[])) or ()
     assert isinstance(words, Words)
     assert words.text.replace("\u00a0", " ") == (
-        "There is no image that at least 90 % of the models miss, at least 50 % naming the same other class, "
-        "so none is suspected of a wrong label."
+        "There is no image that at least 90 % of the models misclassify, at least 50 % of them as the same "
+        "other class, so no label is suspected to be wrong."
     )
-    assert suspects.section(hand_made()) is None
+    assert suspects.suspects(hand_made()) is None
 
 
 def test_a_suspect_is_shown_with_its_label_and_what_the_models_say(hand_made: Build) -> None:
     row = {"dataset": "d", "sample_id": "7.jpg", "condition": "d/clean", "label_name": "maillot"}
     row |= {"num_wrong": 3, "num_models": 3, "agreed_name": "bikini", "agreed_share": 2 / 3, "png": b""}
-    text = page(having(hand_made(), suspects=[row]), {}, {}).replace("\u00a0", " ")
+    text = page(having(hand_made(), suspects=[row]), {}).replace("\u00a0", " ")
     assert (
         "<strong>labelled maillot</strong><small>67 % say bikini</small><small>3 of 3 wrong</small>" in text
     )
 
 
-def test_words_are_explained_where_they_are_used(full: Study, hand_made: Build) -> None:
+def test_terms_are_of_the_tables_that_a_study_has(full: Study, hand_made: Build) -> None:
     assert dict(terms(full))["safe stop"] == "too few members agree, so no answer is given"
     assert terms(hand_made()) == []
 
 
 def test_the_glossary_does_not_repeat_a_metric_for_fewer_images(full: Study) -> None:
-    listed = glossary(full)
-    assert listed is not None
-    names = [row[0] for row in listed["rows"]]
+    grids = [grid for block in notes_section(full) or () for grid in getattr(block, "grids", ())]
+    names = [row.label for row in grids[0].rows]
     assert "Attribution (Grad-CAM, predicted class, raw)" in names
     assert not [name for name in names if "members right" in name]
 
 
 def test_the_contents_link_to_every_section(full: Study) -> None:
-    text = page(full, {}, {})
-    for name in all_sections(full):
-        assert f'href="#{name}"' in text
-        assert f'<section id="{name}">' in text
+    text = page(full, {})
+    for section in all_sections(full):
+        assert f'<a href="#{section.id}">{section.nav}</a>' in text
+        assert f'<section id="{section.id}">' in text
 
 
 def test_images_on_which_all_fail_are_shown_with_label_and_answers(small_study: Path) -> None:
     study = read_study(small_study)
-    section = all_fail.section(study)
-    assert section is not None
-    (sheet,) = (block for block in section.blocks if block.kind == "sheet")
+    blocks = all_fail.all_fail(study) or ()
+    (sheet,) = (block for block in blocks if isinstance(block, Sheet))
     (picture,) = sheet.pictures
-    assert picture["title"] == "labelled class 0"
-    assert picture["lines"] == ["says screen (2 of 3), dog (1 of 3)", "clean", "under 2 of 2 conditions"]
-    assert picture["alt"].startswith("0.jpg under clean, labelled class 0; the members say screen")
+    assert picture.title == "labelled class 0"
+    assert picture.lines == ["says screen (2 of 3), dog (1 of 3)", "clean", "under 2 of 2 conditions"]
+    assert picture.alt.startswith("0.jpg under clean, labelled class 0; the members say screen")
     assert "2 images, 1 of them under every condition; 1 more are in tables/all_fail.parquet." in [
-        block.text for block in section.blocks if block.kind == "words"
+        block.text for block in blocks if isinstance(block, Words)
     ]
 
 
@@ -406,12 +391,13 @@ def test_the_only_ensemble_stands_for_itself(hand_made: Build) -> None:
     assert [(who.label, who.ensemble) for who in contenders(study)] == [("The only ensemble of 2", "a + b")]
 
 
-def test_a_line_through_few_models_tells_nothing(hand_made: Build) -> None:
+def test_a_regression_line_needs_five_models(hand_made: Build) -> None:
     row = {"condition": "d/lines-1", "family": "CNN", "training": "supervised", "n_models": 4, "low": -1.6}
     row |= {"clean_top1": 0.8, "top1": 0.6, "expected_top1": 0.6, "residual_points": 0.01, "high": 1.6}
-    for number, told in ((4, False), (5, True)):
-        study = having(hand_made(), robustness=[row | {"model": f"m{i}"} for i in range(number)])
-        found = robustness.section(study)
-        assert found is not None
-        assert ("cannot be told" in found.blocks[0].text) is not told  # type: ignore[union-attr]
-        assert (effective_robustness(study) is not None) is told
+    for number, drawn in ((4, False), (5, True)):
+        rows = [row | {"model": f"m{i}"} for i in range(number)]
+        study = having(hand_made(), robustness=rows, robustness_groups=[])
+        words, *_ = robustness.robustness(study) or ()
+        assert isinstance(words, Words)
+        assert words.text.startswith("Effective robustness was not computed") is not drawn
+        assert (effective_robustness(study) is not None) is drawn

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nversion.report import build_report, html
+from nversion.report import Figure, build_report
 
 pytestmark = pytest.mark.slow
 NAMES = ["a", "bb", "ccc", "dddd", "ee", "fff", "gggg", "hh"]
@@ -41,7 +41,7 @@ def reported(small, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         buffer = io.BytesIO()
         Image.new("RGB", (4, 4)).save(buffer, "PNG")
-        patch.setattr(html, "render", lambda spec, form: buffer.getvalue())  # drawing is another test's
+        patch.setattr(Figure, "render", lambda figure, form: buffer.getvalue())  # drawing is another test's
         build_report(folder / "out", include_figures=False)
     return folder / "out"
 

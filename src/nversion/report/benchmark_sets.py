@@ -80,11 +80,10 @@ class BenchmarkSet:
 def benchmark_sets(study: Study) -> list[BenchmarkSet]:
     """Every set that the study covers in part, in the order of its conditions; other corruptions last."""
     keys = ["dataset", "set", "stored"]
-    rows, of_corruptions, differences = (
-        study.table(f"benchmark{ending}") for ending in ("", "_corruptions", "_differences")
-    )
-    if rows.is_empty():
+    names = ["benchmark", "benchmark_corruptions", "benchmark_differences"]
+    if not study.has(*names):
         return []
+    rows, of_corruptions, differences = map(study.table, names)
     seen = rows.select(keys).unique(maintain_order=True).sort(pl.col("set") == "other", maintain_order=True)
     return [
         BenchmarkSet(study, key, rows.filter(**key), of_corruptions.filter(**key), differences.filter(**key))

@@ -40,8 +40,10 @@ def conditions_in(study: Study, frame: pl.DataFrame) -> list[str]:
 
 def has_a_line(study: Study) -> bool:
     """Whether there are enough models for the regression line of effective robustness."""
+    if not study.has("robustness", "robustness_groups"):
+        return False
     known = study.table("robustness", pl.col("residual_points").is_not_nan())
-    return not known.is_empty() and known["model"].n_unique() >= FEWEST_FOR_A_LINE
+    return known["model"].n_unique() >= FEWEST_FOR_A_LINE
 
 
 def diversity_values(study: Study) -> pl.DataFrame:

@@ -68,6 +68,10 @@ class Study:
             return pl.DataFrame()
         return frame.filter(*predicates, **equals) if predicates or equals else frame
 
+    def has(self, *names: str) -> bool:
+        """Whether the study has all of these tables."""
+        return all(name in self.tables for name in names)
+
     def values(self, name: str, column: str) -> list[Any]:
         """The distinct values of a column in order of appearance; none where the table is missing."""
         frame = self.tables.get(name)
@@ -162,7 +166,8 @@ class Study:
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """The rows of the metrics table by metric."""
-        return {row["metric"]: row for row in self.table("metrics").iter_rows(named=True)}
+        unknown = dict.fromkeys(("label", "group", "method", "target", "normalise", "subset"))
+        return {row["metric"]: unknown | row for row in self.table("metrics").iter_rows(named=True)}
 
     def metric(self, metric: str) -> Mapping[str, Any]:
         """A metric's row of the metrics table; empty for the mean member accuracy, which has none."""

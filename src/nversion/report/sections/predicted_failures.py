@@ -102,7 +102,7 @@ def prediction_tables(study: Study) -> list[Grid]:
                 corner="Condition",
                 source="predicted_failures",
                 notes=[
-                    "Means over the range of 5 to 95 % of the ensembles; errors are predicted minus observed.",
+                    "Means over the range of 5 to 95 % of ensembles; errors are predicted minus observed.",
                     *(f"Note in the table: {note}." for note in notes[:3]),
                 ],
             )
