@@ -157,35 +157,35 @@ def _like_probabilities(values_NC: NDArray[Any]) -> bool:
     return bool((values_NC >= 0).all() and (abs(values_NC.sum(-1, dtype=np.float64) - 1) < 2e-3).all())
 
 
-def as_models(values: Any, num_samples: int | None, what: str, form: str) -> NDArray[Any]:
-    """Values of several models on N samples as one array (M, N, ...), with the order of axes checked.
+def check_axes(array: Any, num_samples: int | None, what: str, form: str) -> None:
+    """Check that values of several models on N samples lie as (M, N, ...).
 
     Args:
-        num_samples: N, from the labels.
+        array: NumPy array or tensor.
+        num_samples: N, from the labels; None: not known.
+        what: the name of the argument, for errors.
         form: the expected shape, for errors: "(M, N, C)" or "(M, N)".
 
     Raises:
         UserError: another number of axes or samples.
     """
-    array = as_array(values, what)
+    shape = tuple(array.shape)
     expected = f"{what} of shape {form}, models first" + (
         f", for {num_samples} labels" if num_samples is not None else ""
     )
-    found = f"{array.dtype} of shape {array.shape}"
-    if 0 in array.shape:
+    found = f"{str(array.dtype).removeprefix('torch.')} of shape {shape}"
+    if 0 in shape:
         raise UserError(expected=expected, found=found, next_step="pass at least one model and one sample")
-    if array.ndim != form.count(",") + 1:
+    if len(shape) != form.count(",") + 1:
         step = f"stack the {what} of all models on the first axis"
-        if array.ndim == form.count(","):
+        if len(shape) == form.count(","):
             step += f"; of one model alone: {what}[None]"
         raise UserError(expected=expected, found=found, next_step=step)
-    if num_samples is not None and array.shape[1] != num_samples:
+    if num_samples is not None and shape[1] != num_samples:
         step = "pass the same samples in the same order"
-        if num_samples in array.shape:
-            axis = array.shape.index(num_samples)
-            step = f"put models first and samples second: np.swapaxes({what}, {axis}, 1)"
+        if num_samples in shape:
+            step = f"put models first and samples second: np.swapaxes({what}, {shape.index(num_samples)}, 1)"
         raise UserError(expected=expected, found=found, next_step=step)
-    return array
 
 
 def _of_tensor(tensor: Tensor, what: str) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nversion.core import UserError, did_you_mean
-from nversion.core.arrays import as_array, as_labels, as_models, check_logits
+from nversion.core.arrays import as_array, as_labels, check_axes, check_logits
 from nversion.core.reasons import shown
 from nversion.data import Condition
 from nversion.data.dataset import check_ids, check_name
@@ -292,7 +292,8 @@ def _each_model(values: Any, num_samples: int, what: str) -> list[Any]:
             found=f"{array.dtype} of shape {array.shape}, as predicted classes are",
             next_step="pass logits; functions of nversion.metrics take predicted classes, too",
         )
-    return list(as_models(array, num_samples, what, "(M, N, C)"))
+    check_axes(array, num_samples, what, "(M, N, C)")
+    return list(array)
 
 
 def _of_one_model(values: Any, num_samples: int, what: str) -> NDArray[Any]:
