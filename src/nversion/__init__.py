@@ -47,10 +47,12 @@ __all__ = list(_HOMES)  # type checkers read the names in __init__.pyi
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"nversion.{_HOMES[name]}"), name)
-    if name in _PACKAGES:
-        return import_module(f"nversion.{name}")
+    if name in _HOMES or name in _PACKAGES:
+        from .core.extras import extras_named
+
+        with extras_named():
+            module = import_module(f"nversion.{_HOMES.get(name, name)}")
+            return getattr(module, name) if name in _HOMES else module
     raise AttributeError(f"module 'nversion' has no attribute {name!r}")
 
 

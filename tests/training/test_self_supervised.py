@@ -203,7 +203,5 @@ def test_without_lightly_the_cure_is_told(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "lightly"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "lightly", None)
-    with pytest.raises(
-        UserError, match=r'package lightly for \[pretraining\], found none; .*"nversion\[train\]"'
-    ):
+    with pytest.raises(UserError, match=r'package lightly for .*, found none; .*"nversion\[train\]"'):
         train_recipe(recipe(), tmp_path)

@@ -8,12 +8,6 @@ import typer
 
 from .console import examples, next_command, print_rows
 
-# Extras of the package, their purpose, and what is in them.
-EXTRAS = {
-    "train": ("training of ensembles and supernets", ("lightning-fabric", "lightly")),
-    "nas": ("search in supernets", ("pymoo",)),
-    "albumentations": ("wrapped transforms of Albumentations as corruptions", ("albumentations",)),
-}
 OTHERS = {"tensorboard": "the diary of a training with `tensorboard = true`"}
 
 
@@ -40,6 +34,7 @@ def findings() -> list[dict[str, Any]]:
 
     import nversion
     from nversion.core import memory_bytes, usable_cores
+    from nversion.core.extras import EXTRAS
 
     rows: list[dict[str, Any]] = []
 
@@ -48,8 +43,7 @@ def findings() -> list[dict[str, Any]]:
 
     add("nversion", nversion.__version__)
     add("python", sys.version.split()[0])
-    for package in ("torch", "torchvision", "timm", "captum", "polars", "altair"):
-        add(package, version(package))
+    add("torch", version("torch"))
     add("cpu cores", usable_cores(), f"{torch.get_num_threads()} threads in use by torch")
     memory = memory_bytes()
     add("memory", "unknown" if memory is None else f"{memory / 2**30:.1f} GiB")
@@ -67,7 +61,7 @@ def findings() -> list[dict[str, Any]]:
     packages = [
         (package, purpose, f'pip install "nversion[{extra}]"')
         for extra, (purpose, names) in EXTRAS.items()
-        for package in names
+        for package in names.values()
     ]
     packages += [(package, purpose, f"pip install {package}") for package, purpose in OTHERS.items()]
     for package, purpose, command in packages:

@@ -60,10 +60,13 @@ def _code_of(command: Callable[[], object]) -> int | str | None:
 
 def _fail(error: Exception) -> int:
     """Print a user's mistake or a failure of the machine; raise every other error again."""
+    from nversion.core.extras import missing
     from nversion.core.machine import machine_error
 
     if isinstance(error, UserError):
         reason: UserError | None = error
+    elif isinstance(error, ImportError):
+        reason = missing(error)
     elif isinstance(error, OSError) and error.filename is None and (full := _flush("\n")) is not None:
         return _refuse_output(full)
     elif isinstance(error, FileNotFoundError) and error.filename is None:

@@ -5,6 +5,7 @@ from .code import code_fingerprint
 from .cores import memory_bytes, usable_cores
 from .durations import duration
 from .errors import UserError
+from .extras import extras_named
 from .files import remove_leftovers, whole_file, write_bytes, write_text
 from .fingerprint import fingerprint, fingerprint_file
 from .labels import LabelSpace
@@ -24,6 +25,7 @@ __all__ = [
     "code_fingerprint",
     "did_you_mean",
     "duration",
+    "extras_named",
     "fault_of_name",
     "fingerprint",
     "fingerprint_file",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nversion.core import LabelSpace, Registry, UserError, fingerprint, generator
+from nversion.core import LabelSpace, Registry, UserError, extras_named, fingerprint, generator
 from nversion.core.settings import call_with_settings, resolve
 
 from .accepted import read_accepted
@@ -248,7 +248,8 @@ def open_dataset(spec: Mapping[str, Any], base: Path | None = None) -> Dataset:
     common: dict[str, Any] = {key: settings.pop(key) for key in _COMMON if key in settings}
     what = f"the data set {settings['name']!r} ({name})" if "name" in settings else f"a data set ({name})"
     base = base or Path()
-    dataset = call_with_settings(DATASET_SOURCES[name], settings, what, base=base)
+    with extras_named():
+        dataset = call_with_settings(DATASET_SOURCES[name], settings, what, base=base)
     return call_with_settings(_finished, common, what, dataset=dataset, base=base)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from nversion.core import LabelSpace, UserError, fingerprint
+from nversion.core import LabelSpace, UserError, extras_named, fingerprint
 from nversion.core.settings import call_with_settings
 from nversion.core.values import Walk
 
@@ -99,9 +99,10 @@ def load_classifier(spec: Mapping[str, Any], base: Path | None = None) -> Classi
     own = {*opener.settings} & {*_LINEAGE}
     settings = {key: value for key, value in settings.items() if key not in _COMMON or key in own}
     arguments = Walk()(settings.get("args") or {})  # now: the builder may change them
-    loaded = call_with_settings(
-        opener.load, settings, what, reference=reference, name=common.name, base=base or Path()
-    )
+    with extras_named():
+        loaded = call_with_settings(
+            opener.load, settings, what, reference=reference, name=common.name, base=base or Path()
+        )
     name = common.name or loaded.name
     guessed = {"family": common.family is None, "training": not common.training and loaded.training_guessed}
     return make_classifier(

@@ -11,9 +11,10 @@ which keeps 10 bits of each factor. An unfinished array is never continued by an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,7 +69,11 @@ def made_with(device: torch.device) -> dict[str, Any]:
 
 @cache
 def _versions() -> dict[str, str]:
-    return {package: version(package) for package in ("torchvision", "timm", "pillow", "numpy")}
+    found = {}
+    for package in ("torchvision", "timm", "pillow", "numpy"):
+        with suppress(PackageNotFoundError):  # an extra that is not installed
+            found[package] = version(package)
+    return found
 
 
 def describe_condition(dataset: Dataset, canonical: Canonical, condition: Condition) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nversion.core import UserError, fingerprint, fingerprint_file, only_run
+from nversion.core import UserError, extras_named, fingerprint, fingerprint_file, only_run
 from nversion.core.files import remove_leftovers
 from nversion.core.toml import to_toml
 from nversion.corruptions import PAPER_STRENGTHS_CIFAR, PAPER_STRENGTHS_IMAGENET
@@ -304,15 +304,9 @@ def launched(recipe: TrainingRecipe) -> Any:
     Raises:
         UserError: the package is missing, or this machine has no such devices.
     """
-    try:
+    with extras_named():
         from lightning_fabric import Fabric
         from lightning_fabric.utilities.exceptions import MisconfigurationException
-    except ImportError as error:
-        raise UserError(
-            expected="Lightning Fabric for training",
-            found="no package lightning_fabric",
-            next_step='install it with: pip install "nversion[train]"',
-        ) from error
     table = recipe.train
     kind, _, index = table.device.partition(":")
     devices = [int(index)] if index else table.devices

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nversion.core import UserError, fingerprint, move_aside, only_run
+from nversion.core import UserError, extras_named, fingerprint, move_aside, only_run
 from nversion.core.files import remove_leftovers
 from nversion.core.randomness import forked_randomness
 from nversion.models import Preprocessing
@@ -418,12 +418,6 @@ def _loss(table: PretrainingTable) -> Any:
 
 
 def _lightly_heads() -> Any:
-    try:
+    with extras_named():
         from lightly.models.modules import heads
-    except ImportError as error:
-        raise UserError(
-            expected="the package lightly for [pretraining]",
-            found="none",
-            next_step='install it with: pip install "nversion[train]"',
-        ) from error
     return heads

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nversion.core import UserError, generator
+from nversion.core import extras_named, generator
 
 Vector = NDArray[np.int64]
 
@@ -44,7 +44,7 @@ class Evolution:
         seed: int,
         start: Sequence[Sequence[int]] = (),
     ) -> None:
-        try:
+        with extras_named():
             from pymoo.algorithms.moo.nsga2 import NSGA2
             from pymoo.config import Config
             from pymoo.core.problem import Problem
@@ -52,12 +52,6 @@ class Evolution:
             from pymoo.operators.crossover.sbx import SBX
             from pymoo.operators.mutation.pm import PM
             from pymoo.operators.repair.rounding import RoundingRepair
-        except ImportError as error:
-            raise UserError(
-                expected="pymoo for searching a supernet",
-                found="no package pymoo",
-                next_step='install it with: pip install "nversion[nas]"',
-            ) from error
         self._identity = identity
         self._sizes = np.asarray(sizes)
         self._rng = generator("search", seed)
