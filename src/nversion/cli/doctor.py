@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -55,9 +56,10 @@ def findings() -> list[dict[str, Any]]:
         add("cuda", "none", 'studies run on the CPU; device = "auto" takes care of that')
     add("free disk here", f"{shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB")
     add("torch hub cache", torch.hub.get_dir(), "torchvision keeps downloaded weights here")
-    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
+    with suppress(ImportError):  # timm brings it
+        from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
 
-    add("hugging face cache", HF_HUB_CACHE, "offline" if HF_HUB_OFFLINE else "timm keeps weights here")
+        add("hugging face cache", HF_HUB_CACHE, "offline" if HF_HUB_OFFLINE else "timm keeps weights here")
     packages = [
         (package, purpose, f'pip install "nversion[{extra}]"')
         for extra, (purpose, names) in EXTRAS.items()
