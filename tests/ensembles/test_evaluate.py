@@ -15,8 +15,9 @@ from nversion.ensembles import (
     Evaluator,
     evaluate,
     evaluate_sizes,
-    monotone,
     per_class,
+    shortlist,
+    shortlisting,
 )
 
 LOWEST_WINS = ["average", "probability", "median", "median_logits", "geometric_mean"]
@@ -183,12 +184,53 @@ def test_the_result_does_not_depend_on_the_budget(budget_bytes: int) -> None:
     assert_as_the_loop(realistic(9), Ensembles.all_of(6, 3), LOWEST_WINS, budget_bytes=budget_bytes)
 
 
-@pytest.mark.parametrize("lengths", [(1, 2), (3, 5), (60, 80)])
-def test_the_result_does_not_depend_on_the_shortlists(
-    lengths: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(monotone, "SHORTLIST_LENGTHS", lengths)
+@pytest.mark.parametrize("first", [1, 3, 60])
+def test_the_result_does_not_depend_on_the_first_classes(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortlist, "_FIRST", first)
     assert_as_the_loop(realistic(10), Ensembles.all_of(6, 3), LOWEST_WINS)
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 5000])
+def test_the_result_does_not_depend_on_how_lists_are_grouped(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortlisting, "_SCORES_AT_ONCE", at_once)
+    assert_as_the_loop(realistic(10), Ensembles.all_of(6, 3), LOWEST_WINS)
+
+
+@pytest.mark.parametrize(
+    "logits_MNC",
+    [
+        pytest.param(realistic(20, 4, 6, 1000)[:1].expand(4, -1, -1), id="equal models"),
+        pytest.param(realistic(21, 4, 6, 2) * 1e36, id="huge"),
+        pytest.param(realistic(22, 4, 6, 40) * 1e30, id="squares overflow"),
+        pytest.param(realistic(23, 4, 6, 40).sign() * 3e38, id="sums overflow"),
+        pytest.param(realistic(24, 4, 6, 40) * 1e-6, id="all near ties"),
+        pytest.param(realistic(25, 4, 3, 21_841), id="21841 classes"),
+        pytest.param((realistic(26, 4, 6, 300) * 2).round() / 2, id="coarse grid"),
+        pytest.param(realistic(27, 4, 6, 30).sort(-1).values.cumsum(-1).exp().clamp(max=1e20), id="steep"),
+        pytest.param(
+            realistic(28, 4, 6, 30)
+            .where(realistic(29, 4, 6, 30) > 10, -torch.inf)
+            .index_fill(2, torch.tensor([3]), -5.0),
+            id="mostly impossible",
+        ),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3])
+def test_winners_of_hard_logits_are_those_of_the_loop(logits_MNC: Tensor, size: int) -> None:
+    assert_as_the_loop(logits_MNC.contiguous(), Ensembles.all_of(4, size), LOWEST_WINS)
+
+
+def test_winners_can_be_taken_chunk_by_chunk() -> None:
+    chunks, ensembles = chunked(realistic(30), torch.arange(24)), Ensembles.all_of(6, 3)
+    evaluator = Evaluator([ensembles], ["average", "vote"], 3, keep_winners=["average"])
+    taken = []
+    for chunk in chunks:
+        evaluator.update(chunk)
+        taken += evaluator.take_winners("average")
+    assert torch.equal(torch.cat(taken), winners_by_loop("average", realistic(30), ensembles))
+    assert evaluator.result()[0]["vote"].winners_NE is None
 
 
 def test_products_of_low_precision_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,16 +330,19 @@ def test_a_third_partys_rule_is_evaluated_by_its_name(own_rule: str) -> None:
 
 
 def test_a_third_partys_monotone_rule_takes_the_quick_way(own_rule: str) -> None:
+    computed: list[int] = []
+
     @CONSENSUS.register(own_rule)
     @per_class(lambda logits: logits.log_softmax(-1))
     def most_pessimistic(values_KNC: Tensor) -> Tensor:
-        assert values_KNC.shape[2] < 200, "the quick way sees a shortlist"
+        computed.append(values_KNC[0].numel())
         return values_KNC.amin(0)
 
     logits_MNC = realistic(14, c=1000)
     logits_MNC[..., 7] += 40  # clear on every sample
     result = evaluate(chunked(logits_MNC, torch.full((24,), 7)), Ensembles.all_of(6, 3), [own_rule], 3)
     assert result[own_rule].accuracy_E.tolist() == [1.0] * 20
+    assert sum(computed) < 24 * 20 * 1000 / 10, "a score for each ensemble and class is ten times as many"
 
 
 def test_sizes_in_one_pass_are_those_one_by_one() -> None:

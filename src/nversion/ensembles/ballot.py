@@ -45,9 +45,10 @@ class BallotWay:
         self.membership_ME = [of_size.membership_EM().T.contiguous().to(device) for of_size in ensembles]
 
     def add(self, tile: Tile, tallies: Sequence[Tally]) -> None:
-        """Tell each size's tally about every pair of the tile."""
+        """Add every pair of the tile to its size's tally."""
         cast = Ballots(tile.logits_MNC)
         for membership_ME, tally in zip(self.membership_ME, tallies, strict=True):
+            tally.open(tile)
             tally.member_ties(cast.num_ties_M)
             _add(cast, tile, membership_ME, tally)
 

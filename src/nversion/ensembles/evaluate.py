@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -15,13 +16,13 @@ from .chunk import Chunk
 from .consensus import CONSENSUS, Consensus, PerClassRule, ballots
 from .decision import shares_ties
 from .membership import Ensembles
-from .monotone import MonotoneWay
 from .plain import PlainWay
+from .shortlisting import Shortlisting
 from .tally import CREDITS, Evaluation, Tally
 from .tile import Tile
 
 DEFAULT_BUDGET_BYTES = 256 << 20
-_SAMPLES_AT_ONCE = 128  # of 14 models and 1000 classes: 7 MiB of logits, which stay in the cache
+_SAMPLES_AT_ONCE = 160  # of 14 models and 1000 classes: 9 MiB of logits, which stay in the cache
 
 
 def evaluate(
@@ -99,7 +100,8 @@ def evaluate_sizes(
 class Evaluator:
     """The stream behind `evaluate_sizes`, for a pass over the chunks that feeds other statistics too.
 
-    Takes the arguments of `evaluate_sizes` but the chunks; `update` with each of those.
+    Takes the arguments of `evaluate_sizes` but the chunks; `update` with each of those. `keep_winners` may
+    name the rules whose winners are kept.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class Evaluator:
         consensus: Sequence[str],
         num_blocks: int,
         *,
-        keep_winners: bool = False,
+        keep_winners: bool | Sequence[str] = False,
         draw_seed: int | None = None,
         budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> None:
@@ -117,7 +119,9 @@ class Evaluator:
         self.draw_seed = draw_seed
         self.budget_bytes = budget_bytes
         self._rules = {name: CONSENSUS[name] for name in consensus}
-        self._keep_winners = keep_winners
+        kept = () if keep_winners is False else consensus if keep_winners is True else keep_winners
+        self._keep_winners = {_deciding_part(self._rules[name]) for name in kept}
+        self._workspace = torch.empty(0)
         self._ways: dict[object, _Way] = {}
         self._tallies: dict[object, list[Tally]] = {}
 
@@ -127,8 +131,9 @@ class Evaluator:
             part = _deciding_part(rule)
             self._ways[part] = _quickest_way(rule, self.ensembles, device)
             unit = CREDITS if shares_ties(rule) else 1
+            kept = part in self._keep_winners
             self._tallies[part] = [
-                Tally(len(of_size), of_size.num_models, self.num_blocks, self._keep_winners, device, unit)
+                Tally(len(of_size), of_size.num_models, self.num_blocks, kept, device, unit)
                 for of_size in self.ensembles
             ]
 
@@ -142,28 +147,36 @@ class Evaluator:
         if not self._ways:
             self._start(chunk.logits_MNC.device)
         num_models, num_samples, num_classes = chunk.logits_MNC.shape
-        # A tile's logits, values, deficits and their copies, at most 8 bytes wide, take half of the budget.
+        # A tile's logits, values, differences and copies, at most 8 bytes wide, take half of the budget.
         half = self.budget_bytes // 2
         right_NM = chunk.right_MN.T.to(torch.float64)
         length = chunk_length(64 * num_models * num_classes, half, at_most=_SAMPLES_AT_ONCE)
-        shape = (num_models, min(length, num_samples), num_classes)
         dtype = torch.promote_types(chunk.logits_MNC.dtype, torch.float32)
-        logits, workspace = torch.empty(2, *shape, dtype=dtype, device=chunk.logits_MNC.device)
+        shape = (num_models, min(length, num_samples), num_classes)
+        if self._workspace.numel() < math.prod(shape) or self._workspace.dtype != dtype:
+            self._workspace = torch.empty(math.prod(shape), dtype=dtype, device=chunk.logits_MNC.device)
         for first, last in spans(num_samples, length):
-            if last - first < shape[1]:
-                logits = logits.flatten()[: num_models * (last - first) * num_classes]
-                logits = logits.view(num_models, last - first, num_classes)
-            logits.copy_(chunk.logits_MNC[:, first:last])
-            _check_numbers(logits, chunk.start + first)
-            draws_N = None if self.draw_seed is None else _draws(self.draw_seed, chunk, first, last)
-            labels_N, blocks_N = chunk.labels_N[first:last], chunk.blocks_N[first:last]
-            work = workspace[:, : last - first]
-            right = right_NM[first:last]
-            tile = Tile(chunk.start + first, logits, work, labels_N, blocks_N, right, draws_N, half)
+            logits_MNC = chunk.logits_MNC[:, first:last].to(dtype).contiguous()
+            _check_numbers(logits_MNC, chunk.start + first)
+            tile = Tile(
+                chunk.start + first,
+                logits_MNC,
+                self._workspace[: logits_MNC.numel()].view_as(logits_MNC),
+                chunk.labels_N[first:last],
+                chunk.blocks_N[first:last],
+                right_NM[first:last],
+                None if self.draw_seed is None else _draws(self.draw_seed, chunk, first, last),
+                half,
+            )
             for part, way in self._ways.items():
-                for tally in self._tallies[part]:
-                    tally.open(tile)
                 way.add(tile, self._tallies[part])
+
+    def take_winners(self, rule: str) -> list[Tensor]:
+        """The winners of the samples since they were last taken, (N, E) for each size; they are forgotten.
+
+        `rule` is one of those that `keep_winners` names.
+        """
+        return [tally.take_winners() for tally in self._tallies[_deciding_part(self._rules[rule])]]
 
     def result(self) -> list[dict[str, Evaluation]]:
         """The evaluation of everything seen so far: for each size, by the name of the rule."""
@@ -185,7 +198,7 @@ def _quickest_way(rule: Consensus, ensembles: Sequence[Ensembles], device: torch
     if not isinstance(rule, PerClassRule):
         return PlainWay(rule, ensembles, device)
     if not shares_ties(rule):
-        return MonotoneWay(rule, ensembles, device)
+        return Shortlisting(rule, ensembles, device)
     is_vote = rule.member_values is ballots and rule.is_mean
     return BallotWay(rule, ensembles, device) if is_vote else PlainWay(rule, ensembles, device)
 

@@ -23,8 +23,9 @@ class PlainWay:
         self.members_KE = [of_size.members_EK.T.contiguous().to(device) for of_size in ensembles]
 
     def add(self, tile: Tile, tallies: Sequence[Tally]) -> None:
-        """Tell each size's tally about every pair of the tile."""
+        """Add every pair of the tile to its size's tally."""
         for members_KE, tally in zip(self.members_KE, tallies, strict=True):
+            tally.open(tile)
             size, num_ensembles = members_KE.shape
             _, num_samples, num_classes = tile.logits_MNC.shape
             at_once = chunk_length(bytes_per_pair(size, num_classes), tile.budget_bytes)

@@ -156,6 +156,13 @@ class Tally:
         seen = self.num_member_ties_M
         self.num_member_ties_M = num_ties_M if seen is None else seen + num_ties_M
 
+    def take_winners(self) -> Tensor:
+        """The winners of the samples so far, (N, E), which are forgotten."""
+        assert self.winners is not None
+        taken_NE = torch.cat(self.winners)
+        self.winners = []
+        return taken_NE
+
     def result(self, name: str) -> Evaluation:
         """The evaluation so far, on the CPU."""
         member_ties = self.num_member_ties_M
@@ -169,5 +176,5 @@ class Tally:
             sorted(self.near_ties),
             self.num_near_ties,
             None if member_ties is None else member_ties.cpu().clone(),
-            None if self.winners is None else torch.cat(self.winners).cpu(),
+            torch.cat(self.winners).cpu() if self.winners else None,
         )

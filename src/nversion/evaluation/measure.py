@@ -289,10 +289,11 @@ def _pass_over_logits(
 ) -> _Seen:
     num_models, num_blocks = len(predictions.model_names), predictions.num_blocks
 
-    def evaluator() -> Evaluator:
-        return Evaluator(families, asked.consensus, num_blocks, draw_seed=asked.draw_seed)
+    def evaluator(*kept: str) -> Evaluator:
+        return Evaluator(families, asked.consensus, num_blocks, keep_winners=kept, draw_seed=asked.draw_seed)
 
-    judge = evaluator()
+    averaged = [name for name in asked.consensus if name == "average"]
+    judge = evaluator(*averaged)
     statistics = ModelStatistics(num_models, num_blocks)
     outputs = OutputSums(num_models, num_blocks)
     calibrations = [CalibrationStatistics(family, num_blocks, cost_CC=cost_CC) for family in families]
@@ -301,8 +302,9 @@ def _pass_over_logits(
         judge.update(chunk)
         statistics.update(chunk)
         outputs.update(chunk)
-        for calibration in calibrations:
-            calibration.update(chunk)
+        winners = judge.take_winners("average") if averaged else [None] * len(families)
+        for calibration, winners_NE in zip(calibrations, winners, strict=True):
+            calibration.update(chunk, winners_NE)
         predicted.append(chunk.predicted_MN)
     evaluations = judge.result()
     if predictions.accepted:
