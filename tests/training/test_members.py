@@ -88,11 +88,13 @@ def test_input_times_gradient_multiplies_and_smoothing_averages_blocks():
     network = nn.Sequential(nn.Flatten(), nn.Linear(192, 2)).double()
     given = images(2).requires_grad_()
     logits, labels = network(given), torch.tensor([1, 0])
-    plain = attribution_maps(given, logits, labels, MapsTable(absolute=False)).reshape(2, 3, 8, 8)
+    plain = attribution_maps(network, given, logits, labels, MapsTable(absolute=False)).reshape(2, 3, 8, 8)
     assert torch.allclose(plain[0].flatten(), network[1].weight[1])
-    product = attribution_maps(given, logits, labels, MapsTable(method="input_x_gradient", absolute=False))
+    product = attribution_maps(
+        network, given, logits, labels, MapsTable(method="input_x_gradient", absolute=False)
+    )
     assert torch.allclose(product.reshape(2, 3, 8, 8), plain * given)
-    blocks = attribution_maps(given, logits, labels, MapsTable(absolute=False, smooth=4))
+    blocks = attribution_maps(network, given, logits, labels, MapsTable(absolute=False, smooth=4))
     assert blocks.shape == (2, 3 * 2 * 2)
     assert blocks[0, 0].item() == pytest.approx(plain[0, 0, :4, :4].mean().item())
 

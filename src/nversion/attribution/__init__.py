@@ -4,7 +4,7 @@ from .accumulate import GramSums
 from .grad_cam import class_activation, grad_cam_layer
 from .gram import NORMALISATIONS, gram
 from .maps import PASS_BYTES, attribute, attribute_targets, images_per_pass
-from .methods import METHODS, AttributionMethod, Method, described_by, find_method
+from .methods import METHODS, AttributionMethod, Method, described_by, find_differentiable_method, find_method
 from .pictures import masked, to_png
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "attribute_targets",
     "class_activation",
     "described_by",
+    "find_differentiable_method",
     "find_method",
     "grad_cam_layer",
     "gram",

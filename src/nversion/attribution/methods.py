@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from nversion.core import Registry, UserError
@@ -24,8 +25,11 @@ F = TypeVar("F")
 class AttributionMethod(Protocol):
     """Maps of one classifier for one batch.
 
-    A method that makes more than one forward and backward pass takes their number as one more
-    keyword, `passes: int = DEFAULT`; a study then sets it by the name "method-number".
+    Two more keywords say what a method can do. One that makes several forward and backward passes takes
+    their number as `passes: int = DEFAULT`; a study then sets it by the name "method-number". One whose maps
+    can be differentiated takes `create_graph: bool = False` and keeps the graph where it is True; a recipe
+    may then name it under `[maps]`, for losses on maps. In training `classifier` is a function from images to
+    scores and nothing else.
 
     Args:
         classifier: in eval mode; called on canonical images, so that the gradient runs back through
@@ -57,17 +61,26 @@ class Method:
         function: the entry of `METHODS`.
         passes: forward and backward passes for the map of one image and target, its cost.
         is_settable: whether the number of passes is a setting of the function.
+        is_differentiable: whether the function can keep the graph of its maps.
     """
 
     name: str
     function: AttributionMethod
     passes: int
     is_settable: bool
+    is_differentiable: bool
 
     def __call__(
-        self, classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor, *, absolute: bool
+        self,
+        classifier: Callable[[Tensor], Tensor],
+        images_N3HW: Tensor,
+        targets_N: Tensor,
+        *,
+        absolute: bool,
+        create_graph: bool = False,
     ) -> Tensor:
         settings: dict[str, Any] = {"passes": self.passes} if self.is_settable else {}
+        settings |= {"create_graph": True} if create_graph else {}
         return self.function(classifier, images_N3HW, targets_N, absolute=absolute, **settings)
 
     def describe(self, classifiers: Sequence[Classifier]) -> dict[str, Any]:
@@ -93,9 +106,10 @@ def find_method(name: str) -> Method:
     if name in METHODS or base not in METHODS:
         base, number = name, ""
     function = METHODS[base]
-    passes = inspect.signature(function).parameters.get("passes")
+    parameters = inspect.signature(function).parameters
+    passes, graph = parameters.get("passes"), "create_graph" in parameters
     if not number:
-        return Method(name, function, 1 if passes is None else passes.default, passes is not None)
+        return Method(name, function, 1 if passes is None else passes.default, passes is not None, graph)
     if passes is None:
         raise UserError(
             expected=f"an attribution method that takes a number of passes, which {base} does not",
@@ -108,7 +122,24 @@ def find_method(name: str) -> Method:
             found=repr(name) if len(name) < 80 else f"{name[:60]!r} ...",
             next_step=f"write for example '{base}-10'",
         )
-    return Method(name, function, int(number), True)
+    return Method(name, function, int(number), True, graph)
+
+
+def find_differentiable_method(name: str) -> Method:
+    """The method of a name whose maps a loss can differentiate; see `find_method`.
+
+    Raises:
+        UserError: there is no such method, or its maps cannot be differentiated.
+    """
+    method = find_method(name)
+    if not method.is_differentiable:
+        known = [repr(own) for own in METHODS if find_method(own).is_differentiable]
+        raise UserError(
+            expected="an attribution method whose maps can be differentiated",
+            found=repr(name),
+            next_step=f"name one of these: {', '.join(known)}; studies take the others, too",
+        )
+    return method
 
 
 def described_by(facts: Callable[[Sequence[Classifier]], dict[str, Any]]) -> Callable[[F], F]:
@@ -122,29 +153,40 @@ def described_by(facts: Callable[[Sequence[Classifier]], dict[str, Any]]) -> Cal
 
 
 @METHODS.register("saliency")
-def saliency(classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor, *, absolute: bool) -> Tensor:
+def saliency(
+    classifier: Callable[[Tensor], Tensor],
+    images_N3HW: Tensor,
+    targets_N: Tensor,
+    *,
+    absolute: bool,
+    create_graph: bool = False,
+) -> Tensor:
     """`a[c, p] = ∂ logit_target / ∂ x[c, p]`, or its magnitude (Simonyan et al., 2014).
 
     One forward and one backward pass. captum's own default is the magnitude (`abs=True`).
     """
-    from captum.attr import Saliency
-
-    maps_N3HW: Tensor = Saliency(classifier).attribute(images_N3HW, target=targets_N, abs=absolute)
-    return maps_N3HW
+    targets_N1 = targets_N.unsqueeze(1)
+    score = classifier(images_N3HW).gather(1, targets_N1).sum()
+    (slope_N3HW,) = torch.autograd.grad(score, images_N3HW, create_graph=create_graph)
+    return slope_N3HW.abs() if absolute else slope_N3HW
 
 
 @METHODS.register("input_x_gradient")
 @described_by(lambda _: {"baseline": "black"})
 def input_x_gradient(
-    classifier: Classifier, images_N3HW: Tensor, targets_N: Tensor, *, absolute: bool
+    classifier: Callable[[Tensor], Tensor],
+    images_N3HW: Tensor,
+    targets_N: Tensor,
+    *,
+    absolute: bool,
+    create_graph: bool = False,
 ) -> Tensor:
     """`a[c, p] = x[c, p] · ∂ logit_target / ∂ x[c, p]`, or its magnitude (Shrikumar et al., 2016).
 
     One forward and one backward pass. x is the canonical image in [0, 1], so that a black value gets 0.
     """
-    from captum.attr import InputXGradient
-
-    maps_N3HW: Tensor = InputXGradient(classifier).attribute(images_N3HW, target=targets_N)
+    slope_N3HW = saliency(classifier, images_N3HW, targets_N, absolute=False, create_graph=create_graph)
+    maps_N3HW = images_N3HW * slope_N3HW
     return maps_N3HW.abs() if absolute else maps_N3HW
 
 

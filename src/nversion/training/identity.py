@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nversion.attribution import find_method
 from nversion.core import code_fingerprint, fingerprint, fingerprint_file
 from nversion.core.settings import resolve
 from nversion.losses.base import LOSSES
@@ -44,6 +45,7 @@ def what_weights_depend_on(
             [
                 code_fingerprint(LOSSES[recipe.loss["name"]]),
                 code_fingerprint(STRATEGIES[recipe.strategy.name]),
+                code_fingerprint(find_method(recipe.maps.method).function),
             ],
             settings_code(recipe.optimizer, recipe.schedule),
             [code_of(table.arch, table.args, base) for table in recipe.members],

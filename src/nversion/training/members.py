@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nversion.attribution import find_differentiable_method
 from nversion.core import UserError, did_you_mean, fingerprint
 from nversion.core.randomness import forked_randomness
 from nversion.core.reasons import reason_of
@@ -275,8 +277,11 @@ class Members(nn.Module):
             dropout_seeds: one a member, for whatever it draws; None: from the global generator.
         """
         with_maps = "maps" in needs
+        explained_n3HW = images_N3HW[: self._maps.images].detach()
         if with_maps:
-            images_N3HW = images_N3HW.detach().requires_grad_()
+            explained_n3HW.requires_grad_()
+            rest = images_N3HW[len(explained_n3HW) :]
+            images_N3HW = torch.cat([explained_n3HW, rest]) if len(rest) else explained_n3HW
         logits, features, maps = [], [], []
         with ExitStack() as hooks:
             taken = (
@@ -284,16 +289,21 @@ class Members(nn.Module):
                 if "features" in needs
                 else []
             )
-            for position, network in enumerate(self.networks):
+            for position in range(len(self)):
                 with _dropout(dropout_seeds, position, images_N3HW.device):
-                    own = logits_of(network(self._preprocessings[position](images_N3HW)), network)
+                    run = partial(self._logits, position)
+                    own = run(images_N3HW)
+                    if with_maps:
+                        maps.append(attribution_maps(run, explained_n3HW, own, labels_N, self._maps))
                 logits.append(own)
-                if with_maps:
-                    maps.append(attribution_maps(images_N3HW, own, labels_N, self._maps))
             features = [member[0].flatten(1) for member in taken]
         return Outputs(
             torch.stack(logits), torch.stack(maps) if with_maps else None, features if taken else None
         )
+
+    def _logits(self, position: int, images_N3HW: Tensor) -> Tensor:
+        network = self.networks[position]
+        return logits_of(network(self._preprocessings[position](images_N3HW)), network)
 
 
 def logits_of(output: Any, network: nn.Module) -> Tensor:
@@ -325,28 +335,38 @@ def logits_of(output: Any, network: nn.Module) -> Tensor:
     return found[0]
 
 
-def attribution_maps(images_N3HW: Tensor, logits_NC: Tensor, labels_N: Tensor, settings: MapsTable) -> Tensor:
-    """Maps (N, P) of one member with their graph, so that a loss on them can be differentiated.
+def attribution_maps(
+    member: Callable[[Tensor], Tensor],
+    images_n3HW: Tensor,
+    logits_NC: Tensor,
+    labels_N: Tensor,
+    settings: MapsTable,
+) -> Tensor:
+    """Maps (n, P) of one member with their graph, so that a loss on them can be differentiated.
+
+    Args:
+        member: images to logits; a method that looks at other images than `images_n3HW` runs it again.
+        images_n3HW: that are explained; a leaf that requires gradients.
+        logits_NC: of the member on these images and, behind them, on others.
+        labels_N: whose scores are explained.
+        settings: the method and what it explains.
 
     Raises:
-        UserError: the logits do not depend on the images.
+        UserError: the method is unknown or not differentiable, or the logits do not depend on the images.
     """
-    count = min(len(images_N3HW), settings.images or len(images_N3HW))
-    if settings.of == "logit":
-        scores_N = logits_NC.gather(1, labels_N[:, None])[:, 0]
-    else:
-        scores_N = logits_NC.log_softmax(1).gather(1, labels_N[:, None])[:, 0]
-        if settings.of == "loss":
-            scores_N = -scores_N
-    (maps_N3HW,) = torch.autograd.grad(scores_N[:count].sum(), images_N3HW, create_graph=True)
-    maps_N3HW = maps_N3HW[:count]
-    if settings.method == "input_x_gradient":
-        maps_N3HW = maps_N3HW * images_N3HW[:count]
-    if settings.absolute:
-        maps_N3HW = maps_N3HW.abs()
+    count = len(images_n3HW)
+
+    def scores(asked_n3HW: Tensor) -> Tensor:
+        own_nC = logits_NC[:count] if asked_n3HW is images_n3HW else member(asked_n3HW)
+        if settings.of == "logit":
+            return own_nC
+        return own_nC.log_softmax(1) if settings.of == "log_probability" else -own_nC.log_softmax(1)
+
+    method = find_differentiable_method(settings.method)
+    maps_n3HW = method(scores, images_n3HW, labels_N[:count], absolute=settings.absolute, create_graph=True)
     if settings.smooth > 1:
-        maps_N3HW = F.avg_pool2d(maps_N3HW, settings.smooth)
-    return maps_N3HW.flatten(1)
+        maps_n3HW = F.avg_pool2d(maps_n3HW, settings.smooth)
+    return maps_n3HW.flatten(1)
 
 
 def classifier_of(network: nn.Module) -> tuple[str, nn.Module]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from nversion.attribution import find_differentiable_method
 from nversion.core import UserError
 from nversion.core.randomness import forked_randomness
 from nversion.core.reasons import reason_of
@@ -38,7 +39,8 @@ def check_settings(recipe: TrainingRecipe) -> Loss:
     """The recipe's loss, once all its parts but networks and data are known to be right.
 
     Raises:
-        UserError: an unknown or wrong loss, optimizer, schedule or strategy, or a package that is missing.
+        UserError: an unknown or wrong loss, optimizer, schedule, strategy or method of `[maps]`, or a package
+            that is missing.
     """
     loss = make_loss(recipe.loss)
     parts = [(recipe.optimizer, recipe.schedule, recipe.train.epochs)]
@@ -50,6 +52,7 @@ def check_settings(recipe: TrainingRecipe) -> Loss:
         for epoch in (0.0, epochs / 2, epochs - 1e-3):
             _check_factor(factor(epoch, epochs), epoch, schedule)
     stages(Context(recipe, np.zeros(0, np.int64), 2, 0, Facts()))
+    find_differentiable_method(recipe.maps.method)
     if recipe.train.tensorboard:
         summary_writer()
     if "teacher" in loss.needs and not recipe.teacher:

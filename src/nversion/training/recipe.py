@@ -115,7 +115,7 @@ class StrategyTable(Table):
 class MapsTable(Table):
     """`[maps]`: the attribution maps that a loss asks for, gradients of the input that keep their graph."""
 
-    method: Literal["saliency", "input_x_gradient"] = "saliency"
+    method: str = "saliency"  # an attribution method whose maps can be differentiated
     of: Literal["logit", "log_probability", "loss"] = "logit"  # whose gradient, for the label's class
     absolute: bool = True
     smooth: int = Field(1, ge=1)  # side of the pixel blocks over which maps are averaged
