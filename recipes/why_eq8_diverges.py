@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from nversion.models.untrained import seeded
 from PIL import Image
 from torch import Tensor
 
 from nversion.core import generator
 from nversion.losses import TrainingBatch, make_loss
 from nversion.models import Preprocessing
-from nversion.models.untrained import seeded
 from nversion.training.members import Members
 from nversion.training.optimizers import make_optimizer
 from nversion.training.recipe import MapsTable

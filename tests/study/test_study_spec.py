@@ -217,7 +217,7 @@ LIMITS = {
     "a long name": ({"data": {"ä" * 101: OF}}, "202 bytes, more than 200"),
     "two names in one folder": ({"data": {"val": OF, "Val": OF}}, "'val' and 'Val' are one folder where"),
     "an empty path": ({"hazards": {"groups": ""}}, "hazards.groups .* at least 1 character"),
-    "a blank path": ({"conditions": {"calibrated": " "}}, "conditions.calibrated .* match pattern"),
+    "a blank path": ({"conditions": {"severities": " "}}, "conditions.severities .* match pattern"),
 }
 
 

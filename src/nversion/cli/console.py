@@ -159,10 +159,12 @@ def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         print(json.dumps(list(rows), indent=1))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in rows[0] if rows else ():
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(escape("" if value is None else str(value)) for value in row.values()))
+        values = (row.get(column) for column in columns)
+        table.add_row(*(escape("" if value is None else str(value)) for value in values))
     printer = console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
     printer.print(table)
 

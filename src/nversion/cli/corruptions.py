@@ -14,7 +14,7 @@ from .console import LARGEST_SEED, ConsoleReporter, console, examples, next_comm
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nversion.severity_search.search import Calibrated
+    from nversion.severity_search import FoundSeverity
 
 app = typer.Typer(
     help="List and draw corruptions, search for severities, write corrupted data sets.", no_args_is_help=True
@@ -272,12 +272,12 @@ def apply(
 
 @app.command(
     epilog=examples(
-        "nversion corruptions calibrate study.toml --model resnet50 --drop 0.1 --out severities.toml",
-        "nversion corruptions calibrate study.toml --model small --drop 0.1 --drop 0.2 --corruption fog "
+        "nversion corruptions severities study.toml --model resnet50 --drop 0.1 --out severities.toml",
+        "nversion corruptions severities study.toml --model small --drop 0.1 --drop 0.2 --corruption fog "
         "--corruption lines --count 1000 --out severities.toml",
     )
 )
-def calibrate(
+def severities(
     spec: Annotated[
         Path,
         typer.Argument(
@@ -304,30 +304,29 @@ def calibrate(
 ) -> None:
     """Find the severity of each corruption that costs a reference model a given accuracy.
 
-    What was measured is kept beside the file to write, so that more corruptions or drops, or a run after an
-    interruption, measure only what is missing.
+    Measured answers are kept in a folder next to the written file: another call with more corruptions or
+    drops, or after an interruption, measures only what is missing.
     """
     import os
 
     from nversion.core import write_text
-    from nversion.severity_search.search import asked_corruptions, calibrate, open_reference, to_file
+    from nversion.severity_search import search_severities, severities_toml
     from nversion.study import read_pool_spec
+    from nversion.study.reference import asked_corruptions, open_reference
 
     content = read_pool_spec(spec)
     names = corruption or asked_corruptions(content)
     with ConsoleReporter() as reporter:
         reference = open_reference(content, spec.parent, model, data, count, part_seed)
-        rows = calibrate(reference, names, drop, out.with_suffix(".measured"), reporter)
-    print_rows([_calibrated(row) for row in rows], as_json=False)
-    write_text(out, to_file(reference, rows))
+        rows = search_severities(reference, names, drop, out.with_suffix(".measured"), reporter)
+    print_rows([_found(row) for row in rows], as_json=False)
+    write_text(out, severities_toml(reference, rows))
     typer.echo(f"Wrote {out}")
-    beside = os.path.relpath(out, spec.parent)  # as the study file would name it
-    next_command(
-        f'set calibrated = "{beside}" under [conditions] of {spec}, then: nversion study plan {spec}'
-    )
+    named = os.path.relpath(out, spec.parent)  # as the study file would name it
+    next_command(f'set severities = "{named}" under [conditions] of {spec}, then: nversion study plan {spec}')
 
 
-def _calibrated(row: Calibrated) -> dict[str, Any]:
+def _found(row: FoundSeverity) -> dict[str, Any]:
     of_severity = "" if row.severity_low is None else f"{row.severity_low:.4g} to {row.severity_high:.4g}"
     return {
         "corruption": row.corruption,

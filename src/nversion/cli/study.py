@@ -45,7 +45,7 @@ mode = "crop"                   # or "squash"
 
 [conditions]
 clean = true
-# calibrated = "severities.toml"  # of `nversion corruptions calibrate`: what costs a model a given accuracy
+# severities = "severities.toml"  # of `nversion corruptions severities`: what costs a model a given accuracy
 # as_released = true            # through JPEG as ImageNet-C was, so that mCE compares with published numbers
 # sets = ["imagenet-c"]         # published ones: imagenet-c, imagenet-c-extra, imagenet-c-bar, cifar-10-c, …
 

@@ -120,7 +120,7 @@ def wrap(
             gets a 3×H×W uint8 tensor and gives one. Set its own probability (`p`) to 1.
         name: letters, digits and _, as study files and the command line name it.
         low, high: the range of the severity.
-        levels: those in use, from mild to strong, for sheets and calibration; None: five even steps.
+        levels: those in use, from mild to strong, for sheets and severity searches; None: five even steps.
 
     Raises:
         UserError: a name that is taken or has other characters, or no range.

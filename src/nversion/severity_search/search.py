@@ -1,4 +1,4 @@
-"""Severities that cost a reference classifier a given accuracy: corruptions made comparable.
+"""Search for the severities that cost a reference classifier a given accuracy.
 
 What is equal at all severities are the images and the seed; the draws of a sample are not, because they come
 from a generator of (corruption, severity, seed, sample id). In return the accuracy reported at a severity is
@@ -17,14 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import nversion
-from nversion.core import PartedArray, UserError, did_you_mean, fingerprint, only_run, spans
+from nversion.core import PartedArray, UserError, fingerprint, only_run, spans
 from nversion.core.reporter import Reporter, Silent, duration
-from nversion.core.toml import to_toml
-from nversion.corruptions import CORRUPTIONS, levels_of, united
+from nversion.corruptions import CORRUPTIONS, levels_of
 from nversion.data import Canonical, Condition, Dataset
-from nversion.models import Classifier, check_label_space, expand_pool, load_classifier
-from nversion.models.loading import default_name
+from nversion.models import Classifier
 from nversion.predictions import (
     Inference,
     RenderedBatch,
@@ -32,15 +29,11 @@ from nversion.predictions import (
     autocast,
     describe_condition,
     made_with,
-    place,
     read_back,
     run,
     trial,
 )
 from nversion.reliability import paired_difference_interval, proportion_interval
-from nversion.study.images import canonical_of, open_datasets
-from nversion.study.plan import choose_device
-from nversion.study.spec import ImagesSpec, PoolSpec
 
 from .crossing import Crossing, NoCrossing, Point, Wanted, first_crossing
 
@@ -50,7 +43,7 @@ WRONG, RIGHT, UNREADABLE = 0, 1, 2
 
 @dataclass(frozen=True)
 class Reference:
-    """The classifier and the images that severities are calibrated with."""
+    """The classifier and the images of a severity search."""
 
     classifier: Classifier
     dataset: Dataset
@@ -67,8 +60,8 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """What one accuracy drop costs in severity of one corruption.
+class FoundSeverity:
+    """The severity of one corruption that costs one drop in accuracy.
 
     Attributes:
         target: the drop asked for, a fraction of all images.
@@ -101,54 +94,13 @@ class Calibrated:
     note: str
 
 
-def open_reference(
-    spec: PoolSpec,
-    base: Path,
-    model: str,
-    data: str | None = None,
-    count: int | None = None,
-    part_seed: int = 0,
-) -> Reference:
-    """Open the data set and the one classifier; no other model is loaded.
-
-    Args:
-        data: its name in the file; may be left out where there is one.
-        count: a seeded part of so many images; None: all.
-
-    Raises:
-        UserError: no such model or data set, or they do not fit together.
-    """
-    if data is None and len(spec.data) > 1:
-        raise UserError(
-            expected="one data set to calibrate with",
-            found=", ".join(spec.data),
-            next_step=f"name one: --data {next(iter(spec.data))}",
-        )
-    data = data or next(iter(spec.data))
-    _check_known("data set of the file", data, list(spec.data))
-    pool = {default_name(single): single for single in expand_pool(spec.models)}
-    _check_known("model of the file", model, list(pool))
-    device = choose_device(spec.run.device)
-    dataset = open_datasets(spec.model_copy(update={"data": {data: spec.data[data]}}), base)[data]
-    if count is not None:
-        dataset = dataset.subset(count, part_seed)
-    classifier = load_classifier(pool[model], base)
-    check_label_space([classifier], [dataset])
-    asked = spec.run
-    inference = Inference(asked.batch_size, asked.storage, asked.amp, asked.channels_last)
-    place([classifier], inference, device)
-    exclude = asked.unreadable == "exclude"
-    seed = spec.conditions.seed
-    return Reference(classifier, dataset, data, canonical_of(spec), inference, device, seed, exclude)
-
-
-def calibrate(
+def search_severities(
     reference: Reference,
     corruptions: Sequence[str],
     targets: Sequence[float],
     store: Path,
     reporter: Reporter | None = None,
-) -> list[Calibrated]:
+) -> list[FoundSeverity]:
     """The severity of each corruption that costs each of the drops in accuracy.
 
     What was measured is kept in `store`, N bytes for each (classifier, images, corruption, severity, seed):
@@ -194,12 +146,6 @@ def calibrate(
     return rows
 
 
-def asked_corruptions(spec: ImagesSpec) -> list[str]:
-    """Those that the file names under [conditions], published sets included; all that there are if none."""
-    asked = spec.conditions
-    return list(united(asked.sets, asked.corruptions, spec.canonical.size)) or list(CORRUPTIONS)
-
-
 def grid_of(corruption: str, side: int) -> tuple[float, ...]:
     """The severities in use for images of this side, ascending, from the mildest there is.
 
@@ -208,37 +154,6 @@ def grid_of(corruption: str, side: int) -> tuple[float, ...]:
     """
     lowest = float(f"{CORRUPTIONS[corruption].lowest:.6g}")
     return tuple(sorted({lowest, *levels_of(corruption, side)}))
-
-
-def to_file(reference: Reference, rows: Sequence[Calibrated]) -> str:
-    """The TOML text that studies take with `[conditions] calibrated`, with the facts it rests on."""
-    clean = rows[0].accuracy + rows[0].drop if rows else None
-    strengths: dict[str, list[float]] = {}
-    for row in rows:
-        if row.severity is not None:
-            strengths[row.corruption] = sorted({*strengths.get(row.corruption, []), row.severity})
-    facts = {
-        "model": reference.classifier.name,
-        "model_fingerprint": reference.classifier.fingerprint,
-        "data": reference.data,
-        "images": reference.dataset.name,
-        "data_fingerprint": reference.dataset.fingerprint,
-        "num_images": rows[0].num_images if rows else 0,
-        "canonical": {k: v for k, v in vars(reference.canonical).items() if v is not None},
-        "seed": reference.seed,
-        "drops": sorted({row.target for row in rows}),
-        "clean_accuracy": clean,
-        "confidence": CONFIDENCE,
-        "nversion": nversion.__version__,
-    }
-    found = [{k: v for k, v in vars(row).items() if v not in (None, "")} for row in rows]
-    return to_toml(
-        {
-            "corruptions": strengths,
-            "calibration": {k: v for k, v in facts.items() if v is not None},
-            "found": found,
-        }
-    )
 
 
 class _Answers:
@@ -357,7 +272,7 @@ def _row(
     clean_N: NDArray[np.uint8],
     answers: _Answers,
     reference: Reference,
-) -> Calibrated:
+) -> FoundSeverity:
     found_N = answers.of(reference.condition(name, step.severity))
     lost, won, num_images = _changed(clean_N, found_N)
     right = int((found_N == RIGHT).sum())
@@ -366,7 +281,7 @@ def _row(
         torch.tensor([float(lost)]), torch.tensor([float(won)]), num_images, confidence=CONFIDENCE
     )
     drop_low, drop_high = (float(end[0]) for end in ends)
-    row = Calibrated(
+    row = FoundSeverity(
         corruption=name,
         target=target,
         severity=None,
@@ -387,7 +302,7 @@ def _row(
         note = (
             "even the mildest severity costs more"
             if step.is_beyond
-            else "not reached; the largest drop is told"
+            else "not reached; the numbers are those of the largest drop"
         )
         return replace(row, note=note)
     notes = []
@@ -417,8 +332,3 @@ def _say_plan(answers: _Answers, conditions: Sequence[Condition], reporter: Repo
         images = min(missing * one.inference.batch_size, len(conditions) * len(one.dataset))
         seconds = speed[one.classifier.name] * images
         reporter.say(f"To run: about {duration(seconds)} on {one.device}, and halving after that")
-
-
-def _check_known(kind: str, name: str, known: list[str]) -> None:
-    if name not in known:
-        raise UserError(expected=f"a {kind}", found=repr(name), next_step=did_you_mean(name, known))

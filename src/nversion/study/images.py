@@ -22,8 +22,9 @@ from nversion.data import (
 )
 from nversion.data.released import CODEC
 from nversion.data.trees import MANIFEST
+from nversion.severity_search import SearchTable, read_severities
 
-from .spec import CalibrationTable, ImagesSpec, read_calibrated
+from .spec import ImagesSpec
 
 Images = TypeVar("Images", bound=ImagesSpec)
 
@@ -52,39 +53,39 @@ def canonical_of(spec: ImagesSpec) -> Canonical:
     return Canonical(**spec.canonical.model_dump())
 
 
-def with_calibrated(spec: Images, base: Path) -> Images:
-    """The spec with the severities of its calibrated file among its corruptions, after its own.
+def with_found_severities(spec: Images, base: Path) -> Images:
+    """The spec with the severities of its file of severities among its corruptions, after its own.
 
     Raises:
-        UserError: there is no such file, it holds something else, or its severities were calibrated on other
+        UserError: there is no such file, it holds something else, or its severities were found on other
             canonical images.
     """
     asked = spec.conditions
-    if asked.calibrated is None:
+    if asked.severities is None:
         return spec
-    path = resolve(Path(asked.calibrated), base)
-    calibrated = read_calibrated(path)
-    facts = calibrated.calibration
+    path = resolve(Path(asked.severities), base)
+    found = read_severities(path)
+    facts = found.search
     if facts is not None and facts.canonical != spec.canonical:
         raise UserError(
-            expected=f"severities calibrated on images of {_of_canonical(spec)}",
+            expected=f"severities found on images of {_of_canonical(spec)}",
             found=f"{_of_canonical(facts)} in {path}",
-            next_step="calibrate again with this file's [canonical]",
+            next_step="search again with this file's [canonical]",
         )
-    if not any(calibrated.corruptions.values()):
+    if not any(found.corruptions.values()):
         raise UserError(
             expected=f"a severity under [corruptions] in {path}",
             found="none",
-            next_step="calibrate with a smaller drop: its [[found]] tells the largest of each corruption",
+            next_step="search for a smaller drop: its [[found]] has the largest of each corruption",
         )
     corruptions = {name: list(severities) for name, severities in asked.corruptions.items()}
-    for name, severities in calibrated.corruptions.items():
+    for name, severities in found.corruptions.items():
         held = corruptions.setdefault(name, [])
         held += [severity for severity in severities if severity not in held]
     return spec.model_copy(update={"conditions": asked.model_copy(update={"corruptions": corruptions})})
 
 
-def _of_canonical(holder: ImagesSpec | CalibrationTable) -> str:
+def _of_canonical(holder: ImagesSpec | SearchTable) -> str:
     one = holder.canonical
     return f"{one.size} pixels ({one.mode}, resize {one.resize or 'as it is'}, {one.interpolation})"
 
@@ -172,7 +173,7 @@ def trees_of(spec: ImagesSpec, base: Path, out: Path, layout: str, quality: int)
 
     Clean images and stored ones are left out: they are on disk already.
     """
-    spec = with_calibrated(spec, base)
+    spec = with_found_severities(spec, base)
     if layout == "imagenet-c" and spec.conditions.as_released:
         if quality != CODEC["quality"]:
             raise UserError(

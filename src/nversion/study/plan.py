@@ -25,7 +25,13 @@ from nversion.predictions.grams import GramWriter
 from nversion.predictions.similarities import RepresentationWriter
 
 from .estimates import seconds_of_tables
-from .images import canonical_of, corrupted_conditions, open_datasets, stored_conditions, with_calibrated
+from .images import (
+    canonical_of,
+    corrupted_conditions,
+    open_datasets,
+    stored_conditions,
+    with_found_severities,
+)
 from .spec import NAME_BYTES, StudySpec
 
 RESULTS_BYTES = 4 << 30  # of all ensembles under two conditions, with and without each block of images
@@ -167,7 +173,7 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         base: the folder that relative paths in the spec start from.
     """
     _check_names("consensus rule", spec.ensembles.consensus, list(CONSENSUS))
-    spec = with_calibrated(spec, base)
+    spec = with_found_severities(spec, base)
     corrupted = {name: corrupted_conditions(spec, name) for name in spec.data}
     if spec.attribution is not None:
         for method in spec.attribution.methods:

@@ -53,8 +53,8 @@ class ConditionsTable(Table):
     as_released: bool = False  # corruptions of ImageNet-C and -C̄ go through JPEG, as the released images did
     sets: list[str] = Field(default_factory=list)  # published ones, merged with `corruptions`
     corruptions: dict[str, Severities] = Field(default_factory=dict)
-    calibrated: PathText | None = (
-        None  # a file of `nversion corruptions calibrate`, merged with `corruptions`
+    severities: PathText | None = (
+        None  # a file of `nversion corruptions severities`; adds to `corruptions`
     )
     stored: dict[str, StoredTable] = Field(default_factory=dict)
 
@@ -70,7 +70,7 @@ class ConditionsTable(Table):
         for name, severities in self.corruptions.items():
             if not severities:
                 raise ValueError(f"{name} has no severity: name one, or take the line out")
-        if not (self.clean or self.corruptions or self.sets or self.stored or self.calibrated):
+        if not (self.clean or self.corruptions or self.sets or self.stored or self.severities):
             raise ValueError("no condition is asked for: set clean = true or name a corruption")
         return self
 
@@ -151,31 +151,6 @@ class PoolSpec(ImagesSpec):
     run: RunTable = RunTable()
 
 
-class CalibrationTable(Table):
-    """`[calibration]` of a file of calibrated severities: what they rest on."""
-
-    model: str
-    model_fingerprint: str
-    data: str
-    images: str
-    data_fingerprint: str
-    num_images: int
-    canonical: CanonicalTable
-    seed: int
-    drops: list[float]
-    clean_accuracy: float
-    confidence: float
-    nversion: str
-
-
-class CalibratedSpec(Table):
-    """A file of calibrated severities; studies read its `[corruptions]`."""
-
-    corruptions: dict[str, list[float]]
-    calibration: CalibrationTable | None = None  # None: written by hand
-    found: list[dict[str, Any]] = Field(default_factory=list)  # a row for each corruption and drop
-
-
 class StudySpec(PoolSpec):
     """A whole study file."""
 
@@ -234,17 +209,6 @@ def read_pool_spec(path: Path) -> PoolSpec:
 def parse_spec(content: dict[str, Any], origin: str) -> StudySpec:
     """Check the content of a study file; `origin` names it in errors."""
     return STUDY.checked(StudySpec, content, origin)
-
-
-def read_calibrated(path: Path) -> CalibratedSpec:
-    """Read and check a file that `nversion corruptions calibrate` wrote.
-
-    Raises:
-        UserError: the file is missing, is no TOML, or says something that such a file does not hold.
-    """
-    missing = "write it with: nversion corruptions calibrate STUDY.toml --model NAME --drop 0.1 --out "
-    content = read_toml(path, "a file of calibrated severities", missing + path.name)
-    return STUDY.checked(CalibratedSpec, content, str(path))
 
 
 def _read_part(kind: type[Spec], path: Path) -> Spec:

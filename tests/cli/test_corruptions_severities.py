@@ -1,4 +1,4 @@
-"""`nversion corruptions calibrate`: a table, a file, and what comes next."""
+"""`nversion corruptions severities`: a table, a file, and what comes next."""
 
 import pytest
 
@@ -31,23 +31,21 @@ def folder(small, tmp_path, monkeypatch):
     return tmp_path
 
 
-def calibrate(call, *options):
-    return call("corruptions", "calibrate", "file.toml", "--out", "sev.toml", *options)
+def search(call, *options):
+    return call("corruptions", "severities", "file.toml", "--out", "sev.toml", *options)
 
 
-def test_calibrate_prints_a_table_and_writes_a_file_that_a_study_takes(call, folder):
-    code, out, _ = calibrate(
-        call, "--model", "bb", "--drop", "0.2", "--drop", "0.9", "--corruption", "contrast"
-    )
+def test_severities_prints_a_table_and_writes_a_file_that_a_study_takes(call, folder):
+    code, out, _ = search(call, "--model", "bb", "--drop", "0.2", "--drop", "0.9", "--corruption", "contrast")
     assert code == 0
     assert "bb on d: 12 images under 6 conditions; 0 of 6 batches are there" in out
     assert "not reached; the largest drop is told" in out
     assert out.splitlines()[-1].startswith(
-        'Next: set calibrated = "sev.toml" under [conditions] of file.toml'
+        'Next: set severities = "sev.toml" under [conditions] of file.toml'
     )
     assert "[corruptions]" in (folder / "sev.toml").read_text()
     assert (folder / "sev.measured").is_dir()
-    again = calibrate(call, "--model", "bb", "--drop", "0.2", "--corruption", "contrast")
+    again = search(call, "--model", "bb", "--drop", "0.2", "--corruption", "contrast")
     assert "6 of 6 batches are there" in again[1] and "To run" not in again[1]
 
 
@@ -61,6 +59,6 @@ def test_calibrate_prints_a_table_and_writes_a_file_that_a_study_takes(call, fol
     ],
 )
 def test_a_mistake_is_one_sentence(call, folder, options, sentence):
-    code, _, err = calibrate(call, *options)
+    code, _, err = search(call, *options)
     assert code == 2 and sentence in err and err.count("\n") == 1
     assert not (folder / "sev.toml").exists()

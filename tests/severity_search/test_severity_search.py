@@ -1,4 +1,4 @@
-"""Calibrated severities of a classifier of digits by their fine detail; and studies that take them."""
+"""Severities found for a classifier of digits by their fine detail; and studies that read them."""
 
 import tomllib
 
@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from nversion.core import UserError
-from nversion.severity_search.search import asked_corruptions, calibrate, grid_of, open_reference, to_file
+from nversion.severity_search import grid_of, search_severities, severities_toml
 from nversion.study import make_plan, open_study, parse_spec, read_pool_spec, trees_of
-from nversion.study.images import with_calibrated
+from nversion.study.images import with_found_severities
+from nversion.study.reference import asked_corruptions, open_reference
 
 MODELS_PY = """
 import torch
@@ -67,7 +68,7 @@ TARGETS = [0.01, 0.1, 0.3, 0.9]
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    base = tmp_path_factory.mktemp("calibrate")
+    base = tmp_path_factory.mktemp("severities")
     (base / "models.py").write_text(MODELS_PY)
     (base / "file.toml").write_text(FILE)
     return base
@@ -80,7 +81,7 @@ def reference(base):
 
 @pytest.fixture(scope="module")
 def rows(reference, base):
-    return calibrate(reference, ["gaussian_blur"], TARGETS, base / "out.measured")
+    return search_severities(reference, ["gaussian_blur"], TARGETS, base / "out.measured")
 
 
 def of(rows, target):
@@ -114,7 +115,7 @@ def test_the_accuracy_told_is_that_of_the_condition_in_a_study(reference, rows):
 def test_what_is_out_of_reach_is_told_with_the_largest_drop(rows):
     row = of(rows, 0.9)
     assert row.severity is None and row.severity_low is None
-    assert row.note == "not reached; the largest drop is told"
+    assert row.note == "not reached; the numbers are those of the largest drop"
     assert row.drop >= max(of(rows, t).drop for t in (0.1, 0.3))
 
 
@@ -134,19 +135,19 @@ def test_a_second_call_measures_nothing_and_gives_the_same(reference, rows, base
 
         advance = None
 
-    again = calibrate(reference, ["gaussian_blur"], TARGETS, base / "out.measured", Strict())
+    again = search_severities(reference, ["gaussian_blur"], TARGETS, base / "out.measured", Strict())
     assert again == rows
-    (only,) = calibrate(reference, ["gaussian_blur"], [0.3], base / "out.measured", Strict())
+    (only,) = search_severities(reference, ["gaussian_blur"], [0.3], base / "out.measured", Strict())
     assert (only.severity, only.drop) == (of(rows, 0.3).severity, of(rows, 0.3).drop)
 
 
 def test_the_file_holds_severities_and_what_they_rest_on(reference, rows):
-    content = tomllib.loads(to_file(reference, rows))
+    content = tomllib.loads(severities_toml(reference, rows))
     assert content["corruptions"]["gaussian_blur"] == [
         of(rows, 0.1).severity,
         of(rows, 0.3).severity,
     ]
-    facts = content["calibration"]
+    facts = content["search"]
     assert (facts["model"], facts["num_images"], facts["seed"]) == ("near", 250, 3)
     assert facts["model_fingerprint"] == reference.classifier.fingerprint
     assert facts["data_fingerprint"] == reference.dataset.fingerprint
@@ -163,18 +164,18 @@ def study(content, **conditions):
 
 def test_a_study_takes_the_file_beside_its_own_corruptions(reference, rows, base):
     (base / "sub").mkdir(exist_ok=True)
-    (base / "sub" / "severities.toml").write_text(to_file(reference, rows))
-    spec = study(base, calibrated="sub/severities.toml")
+    (base / "sub" / "severities.toml").write_text(severities_toml(reference, rows))
+    spec = study(base, severities="sub/severities.toml")
     (tree,) = trees_of(spec, base, base / "tree", "png", 85)
     found = [of(rows, t).severity for t in (0.1, 0.3)]
     assert [c.severity for c in tree.conditions] == [1.0, *found]
-    merged = with_calibrated(spec, base)
-    assert with_calibrated(merged, base) == merged
+    merged = with_found_severities(spec, base)
+    assert with_found_severities(merged, base) == merged
 
 
-def test_a_plan_counts_the_calibrated_conditions(small, inputs):
+def test_a_plan_counts_the_conditions_of_found_severities(small, inputs):
     (inputs / "severities.toml").write_text("[corruptions]\nlines = [1.0, 1.75]\nscatter = [0.5]\n")
-    opened = open_study(small.spec(conditions={"calibrated": "severities.toml"}), inputs / "out", inputs)
+    opened = open_study(small.spec(conditions={"severities": "severities.toml"}), inputs / "out", inputs)
     assert [c.name for c in opened.conditions] == ["d/clean", "d/lines-1", "d/lines-1.75", "d/scatter-0.5"]
     assert make_plan(opened).batches_total == 4 * 4 * 3
 
@@ -183,12 +184,12 @@ def test_a_plan_counts_the_calibrated_conditions(small, inputs):
     ("content", "sentence"),
     [
         ("[corruption]\nlines = [1.0]", "found corruption; did you mean 'corruptions' or"),
-        ("[corruptions]\n[calibration]\nmodle = 'a'", "found calibration.modle; did you mean 'model'?"),
-        ("[corruptions]\n", r"a severity under .corruptions. in .*, found none; calibrate with a smaller"),
+        ("[corruptions]\n[search]\nmodle = 'a'", "found search.modle; did you mean 'model'?"),
+        ("[corruptions]\n", r"a severity under .corruptions. in .*, found none; search for a smaller"),
         ("[corruptions]\nlines = 'much'", "a sound value of corruptions.lines in"),
         (
             None,
-            "a file of calibrated severities, found .*which cannot be read .*; write it with: nversion corr",
+            "a file of severities, found .*which cannot be read .*; write it with: nversion corr",
         ),
     ],
 )
@@ -198,21 +199,21 @@ def test_another_file_is_told(base, content, sentence):
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError, match=sentence.replace("?", r"\?")):
-        with_calibrated(study(base, calibrated="other.toml"), base)
+        with_found_severities(study(base, severities="other.toml"), base)
 
 
 def test_severities_of_other_canonical_images_are_refused(reference, rows, base):
-    (base / "at-32.toml").write_text(to_file(reference, rows))
-    spec = study(base, calibrated="at-32.toml")
+    (base / "at-32.toml").write_text(severities_toml(reference, rows))
+    spec = study(base, severities="at-32.toml")
     other = spec.model_copy(update={"canonical": spec.canonical.model_copy(update={"size": 64})})
-    with pytest.raises(UserError, match=r"calibrated on images of 64 pixels .*, found 32 pixels"):
-        with_calibrated(other, base)
+    with pytest.raises(UserError, match=r"found on images of 64 pixels .*, found 32 pixels"):
+        with_found_severities(other, base)
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, -0.1, float("nan"), 10])
 def test_a_drop_is_a_fraction(reference, base, target):
     with pytest.raises(UserError, match="a drop in accuracy between 0 and 1, found"):
-        calibrate(reference, ["lines"], [target], base / "unused")
+        search_severities(reference, ["lines"], [target], base / "unused")
 
 
 def test_an_unknown_model_or_corruption_is_told_the_nearest_name(base, reference):
@@ -222,13 +223,13 @@ def test_an_unknown_model_or_corruption_is_told_the_nearest_name(base, reference
     with pytest.raises(UserError, match="a data set of the file, found 'dd'; did you mean 'd'"):
         open_reference(spec, base, "near", data="dd")
     with pytest.raises(UserError, match="a known corruption, found 'linse'; did you mean 'lines'"):
-        calibrate(reference, ["linse"], [0.1], base / "unused")
+        search_severities(reference, ["linse"], [0.1], base / "unused")
 
 
 def test_logits_that_are_not_finite_are_told(base):
     broken = open_reference(read_pool_spec(base / "file.toml"), base, "broken", count=5)
     with pytest.raises(UserError, match=r"finite logits from 'broken' .*/clean, .* on 5 of 5; .*float32"):
-        calibrate(broken, ["lines"], [0.1], base / "broken.measured")
+        search_severities(broken, ["lines"], [0.1], base / "broken.measured")
 
 
 def test_the_range_searched_starts_at_the_mildest_severity():
