@@ -39,7 +39,7 @@ def test_severities_prints_a_table_and_writes_a_file_that_a_study_takes(call, fo
     code, out, _ = search(call, "--model", "bb", "--drop", "0.2", "--drop", "0.9", "--corruption", "contrast")
     assert code == 0
     assert "bb on d: 12 images under 6 conditions; 0 of 6 batches are there" in out
-    assert "not reached; the largest drop is told" in out
+    assert "not reached; the numbers are those of the largest drop" in out
     assert out.splitlines()[-1].startswith(
         'Next: set severities = "sev.toml" under [conditions] of file.toml'
     )

@@ -45,6 +45,20 @@ class AcceptedSets:
 
     labels_NW: Tensor
 
+    @classmethod
+    def of(cls, labels_N: NDArray[np.int64], accepted: Mapping[int, tuple[int, ...]]) -> AcceptedSets:
+        """Labels of N samples, and further accepted ones by the index of the sample.
+
+        >>> AcceptedSets.of(np.array([0, 1]), {1: (2,)}).labels_NW.tolist()
+        [[0, -1], [1, 2]]
+        """
+        width = 1 + max(map(len, accepted.values()), default=0)
+        labels_NW = torch.full((len(labels_N), width), -1)
+        labels_NW[:, 0] = torch.tensor(labels_N)
+        for sample, further in accepted.items():
+            labels_NW[sample, 1 : 1 + len(further)] = torch.tensor(further)
+        return cls(labels_NW)
+
     def right_MN(self, predicted_MN: Tensor, samples: slice | Tensor = slice(None)) -> Tensor:
         """Which of the predicted classes are accepted, for all samples or those that `samples` picks.
 
@@ -97,13 +111,8 @@ class ConditionPredictions:
 
     @cached_property
     def accepted_sets(self) -> AcceptedSets:
-        """All labels that count as right; tells which predicted classes do."""
-        width = 1 + max(map(len, self.accepted.values()), default=0)
-        labels_NW = torch.full((len(self), width), -1)
-        labels_NW[:, 0] = torch.from_numpy(self.labels_N)
-        for sample, further in self.accepted.items():
-            labels_NW[sample, 1 : 1 + len(further)] = torch.tensor(further)
-        return AcceptedSets(labels_NW)
+        """All labels that count as right of each sample."""
+        return AcceptedSets.of(self.labels_N, self.accepted)
 
     def chunks(self, budget_bytes: int = BUDGET_BYTES) -> Iterator[Chunk]:
         """Consecutive samples with float32 logits; at most `budget_bytes` of them at a time."""

@@ -23,6 +23,7 @@ from nversion.corruptions import CORRUPTIONS, levels_of
 from nversion.data import Canonical, Condition, Dataset
 from nversion.models import Classifier
 from nversion.predictions import (
+    AcceptedSets,
     Inference,
     RenderedBatch,
     as_float,
@@ -162,6 +163,7 @@ class _Answers:
     def __init__(self, reference: Reference, store: Path) -> None:
         self.reference = reference
         self.store = store
+        self.accepted = AcceptedSets.of(reference.dataset.labels_N, reference.dataset.accepted)
         self.arrays: dict[str, PartedArray] = {}
         self.bounds = list(spans(len(reference.dataset), reference.inference.batch_size))
 
@@ -213,10 +215,7 @@ class _Answers:
                 next_step='check its weights and preprocessing, or set storage = "float32" under [run]',
             )
         predicted_N = stored_NC.argmax(-1)
-        right_N = predicted_N == rendered.labels_N.cpu()
-        for row in range(rendered.start, rendered.stop):
-            if int(predicted_N[row - rendered.start]) in one.dataset.accepted.get(row, ()):
-                right_N[row - rendered.start] = True
+        right_N = self.accepted.right_MN(predicted_N[None], slice(rendered.start, rendered.stop))[0]
         answers_N = torch.where(readable_N, right_N.to(torch.uint8), UNREADABLE).to(torch.uint8)
         self.arrays[rendered.condition.name].write(rendered.batch, answers_N.numpy())
 

@@ -53,9 +53,7 @@ class ConditionsTable(Table):
     as_released: bool = False  # corruptions of ImageNet-C and -C̄ go through JPEG, as the released images did
     sets: list[str] = Field(default_factory=list)  # published ones, merged with `corruptions`
     corruptions: dict[str, Severities] = Field(default_factory=dict)
-    severities: PathText | None = (
-        None  # a file of `nversion corruptions severities`; adds to `corruptions`
-    )
+    severities: PathText | None = None  # a file of `nversion corruptions severities`; adds to `corruptions`
     stored: dict[str, StoredTable] = Field(default_factory=dict)
 
     @field_validator("corruptions", mode="before")
