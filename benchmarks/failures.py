@@ -19,12 +19,11 @@ from torch import Tensor
 
 from benchmarks.timing import Row, forget_peak, median_seconds, peak_kibibytes, side_by_side
 from nversion.diversity import (
-    ENSEMBLE_METRICS,
-    PAIRWISE,
     FailureCounts,
     PairCounts,
     ensemble_mean,
     evaluate_failures,
+    metrics_of,
 )
 from nversion.ensembles import Ensembles
 
@@ -88,13 +87,14 @@ def ours(right_MN: Tensor, blocks_N: Tensor, ensembles: Ensembles) -> Values:
             ensemble_mean(metric.function(*total), ensembles)[0],
             ensemble_mean(metric.function(*without), ensembles)[0],
         )
-        for name, metric in PAIRWISE.items()
+        for name, metric in metrics_of("pairs").items()
     }
     return values | evaluate_failures(FailureCounts.from_right(right_MN, blocks_N, NUM_BLOCKS, ensembles))
 
 
 def _against_deslib(right_MN: Tensor, blocks_N: Tensor, triples: Ensembles, note: str, repeats: int) -> Row:
-    name = f"all {len(PAIRWISE)} + {len(ENSEMBLE_METRICS)} right/wrong metrics, {NUM_BLOCKS} replicates"
+    number = " + ".join(str(len(metrics_of(kind))) for kind in ("pairs", "failure counts"))
+    name = f"all {number} right/wrong metrics, {NUM_BLOCKS} replicates"
     if importlib.util.find_spec("deslib") is None:
         seconds = median_seconds(lambda: ours(right_MN, blocks_N, triples), repeats)
         return Row(name, seconds, None, "DESlib", GOAL, note)
@@ -159,7 +159,7 @@ def numpy_loop(right_MN: Tensor, blocks_N: Tensor, ensembles: Ensembles) -> Valu
     without_4BEP = total_4EP[:, None] - each_4BEP
     values: Values = {
         name: (metric.function(*total_4EP).mean(-1), metric.function(*without_4BEP).mean(-1))
-        for name, metric in PAIRWISE.items()
+        for name, metric in metrics_of("pairs").items()
     }
     counts_EBK1 = np.stack(histograms).reshape(len(ensembles), NUM_BLOCKS, num_counts).astype(np.float64)
     return values | evaluate_failures(FailureCounts(torch.from_numpy(counts_EBK1).transpose(0, 1)))

@@ -5,7 +5,7 @@ Run: python examples/ensembles_from_logits.py
 
 import torch
 
-from nversion.diversity import PAIRWISE, PairCounts, ensemble_mean
+from nversion.diversity import METRICS, PairCounts, ensemble_mean
 from nversion.ensembles import Chunk, Ensembles, ModelStatistics, evaluate, right_MN
 from nversion.reliability import relation
 
@@ -27,7 +27,7 @@ ensembles = Ensembles.all_of(num_models=10, size=3)
 results = evaluate([chunk], ensembles, ["average", "vote"], num_blocks=50)
 
 counts = PairCounts.from_right(right_MN(logits_MNC, labels_N), blocks_N, num_blocks=50)
-disagreement_MM = PAIRWISE["disagreement"].function(*counts.total())
+disagreement_MM = METRICS["disagreement"].function(*counts.total())
 disagreement_E, _ = ensemble_mean(disagreement_MM, ensembles)
 
 best_member_E = top1_M[ensembles.members_EK].amax(-1)

@@ -20,6 +20,7 @@ _HOMES = {
     "Predictions": "predictions",
     "UserError": "core",
     "corrupt": "corruptions",
+    "evaluate": "evaluation",
     "predict": "predictions",
 }
 _PACKAGES = (

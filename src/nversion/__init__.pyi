@@ -20,6 +20,7 @@ from . import (
 )
 from .core import UserError
 from .corruptions import corrupt
+from .evaluation import evaluate
 from .predictions import Predictions, predict
 
 __version__: str
@@ -33,6 +34,7 @@ __all__ = [
     "data",
     "diversity",
     "ensembles",
+    "evaluate",
     "evaluation",
     "losses",
     "models",

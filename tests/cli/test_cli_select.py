@@ -12,8 +12,8 @@ from nversion.cli.main import main
 from nversion.core import UserError, fingerprint_file, read_record, write_record
 from nversion.core.sealed import read_records
 from nversion.core.study_files import read_table
+from nversion.evaluation import TABLES
 from nversion.evaluation.compare import compare
-from nversion.evaluation.schemas import SELECTION_SPLITS
 from nversion.report import read_study
 from nversion.selection.contenders import Request
 from nversion.selection.front import FRONT
@@ -101,7 +101,7 @@ def test_a_run_writes_the_tables_of_its_own_selection(finished):
     tables = {name: read_table(finished, name) for name in ("selection", "front", "selection_splits")}
     assert dict(tables["selection"].schema) == SELECTION
     assert dict(tables["front"].schema) == FRONT
-    assert dict(tables["selection_splits"].schema) == SELECTION_SPLITS
+    assert dict(tables["selection_splits"].schema) == dict(pl.Schema(TABLES["selection_splits"].schema))
     assert tables["selection_splits"].height == 100
     facts = pl.read_parquet_metadata(finished / "tables" / "selection.parquet")
     assert json.loads(facts["selection"])["unseen"] == ["digits/lines-1"]

@@ -103,14 +103,15 @@ def conditioned(maps_NMP, right_MN, ensembles, **settings):
 
 
 def stratum_of(num_right, size):
-    return "all_right" if num_right == size else "none_right" if num_right == 0 else "some_right"
+    return "all" if num_right == size else "none" if num_right == 0 else "some"
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_conditioned_diversity_is_the_mean_variance_over_the_samples_of_the_stratum(size):
     maps_NMP, right_MN = maps_and_right()
     ensembles = Ensembles.all_of(NUM_MODELS, size)
-    result = conditioned(maps_NMP, right_MN, ensembles).result()
+    sums = conditioned(maps_NMP, right_MN, ensembles)
+    result, count_SE = sums.result(), sums.count_SBE.sum(1)
     seen = set()
     for e, members in enumerate(ensembles.members_EK.tolist()):
         by_hand = {name: [] for name in STRATA}
@@ -119,7 +120,7 @@ def test_conditioned_diversity_is_the_mean_variance_over_the_samples_of_the_stra
             variance = float(maps_NMP[j, members].var(0, correction=0).sum())
             by_hand[stratum_of(num_right, size)].append((j % NUM_BLOCKS, variance))
         for name, found in by_hand.items():
-            assert result[name].count_E[e] == len(found)
+            assert count_SE[STRATA.index(name), e] == len(found)
             values = [variance for _, variance in found]
             torch.testing.assert_close(
                 float(result[name].full_E[e]),
@@ -139,9 +140,10 @@ def test_conditioned_diversity_is_the_mean_variance_over_the_samples_of_the_stra
 def test_the_strata_weighted_by_their_counts_are_the_whole(seed, size):
     maps_NMP, right_MN = maps_and_right(seed)
     ensembles = Ensembles.all_of(NUM_MODELS, size)
-    result = conditioned(maps_NMP, right_MN, ensembles).result()
-    weighted_E = sum((value.full_E * value.count_E).nan_to_num() for value in result.values())
-    count_E = sum(value.count_E for value in result.values())
+    sums = conditioned(maps_NMP, right_MN, ensembles)
+    count_SE, values = sums.count_SBE.sum(1), sums.result().values()
+    weighted_E = sum((value.full_E * n_E).nan_to_num() for value, n_E in zip(values, count_SE, strict=True))
+    count_E = count_SE.sum(0)
     assert count_E.tolist() == [NUM_SAMPLES] * len(ensembles)
     whole_E = attribution_diversity((maps_NMP @ maps_NMP.mT).mean(0), ensembles)
     torch.testing.assert_close(weighted_E / count_E, whole_E, rtol=1e-12, atol=1e-12)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from sklearn.metrics import cohen_kappa_score
 
 from nversion.core import UserError
-from nversion.diversity import PAIRWISE, PairCounts, ensemble_mean, pairwise_metric
+from nversion.diversity import METRICS, PairCounts, ensemble_mean, metric, metrics_of
 from nversion.ensembles import Ensembles
 
 # Kuncheva and Whitaker, "Measures of diversity in classifier ensembles", Machine Learning 51, 2003:
@@ -31,7 +31,7 @@ DESLIB = {
     "ratio_of_errors": deslib.ratio_errors,
 }
 
-every_metric = pytest.mark.parametrize("metric", PAIRWISE.values(), ids=list(PAIRWISE))
+every_metric = pytest.mark.parametrize("metric", metrics_of("pairs").values(), ids=list(metrics_of("pairs")))
 cell = st.integers(0, 50)
 
 
@@ -46,7 +46,7 @@ def table_of(right_MN):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_example_gives_the_published_mean(name):
-    values_MM = PAIRWISE[name].function(*table_of(kuncheva_whitaker_right()))
+    values_MM = METRICS[name].function(*table_of(kuncheva_whitaker_right()))
     mean_E, num_undefined_E = ensemble_mean(values_MM, Ensembles.all_of(10, 10))
     assert round(mean_E.item(), 4) == PUBLISHED[name]
     assert num_undefined_E.item() == 0
@@ -58,7 +58,7 @@ def test_values_of_predicted_labels_are_deslibs(name):
     labels_N = rng.integers(4, size=150)
     guesses_MN = rng.integers(4, size=(5, 150))
     predicted_MN = np.where(rng.random((5, 150)) < [[0.3], [0.5], [0.6], [0.7], [0.8]], labels_N, guesses_MN)
-    ours = PAIRWISE[name].function(*table_of(torch.from_numpy(predicted_MN == labels_N)))
+    ours = METRICS[name].function(*table_of(torch.from_numpy(predicted_MN == labels_N)))
     for i, k in itertools.permutations(range(5), 2):
         expected = DESLIB[name](labels_N, predicted_MN[i], predicted_MN[k])
         assert ours[i, k].item() == pytest.approx(expected, abs=1e-12)
@@ -66,7 +66,7 @@ def test_values_of_predicted_labels_are_deslibs(name):
 
 def test_error_consistency_is_cohens_kappa_of_right_and_wrong():
     right_MN = kuncheva_whitaker_right()
-    ours = PAIRWISE["error_consistency"].function(*table_of(right_MN))
+    ours = METRICS["error_consistency"].function(*table_of(right_MN))
     for i, k in itertools.permutations(range(10), 2):
         expected = cohen_kappa_score(right_MN[i].numpy(), right_MN[k].numpy())
         assert ours[i, k].item() == pytest.approx(expected, abs=1e-12)
@@ -74,33 +74,33 @@ def test_error_consistency_is_cohens_kappa_of_right_and_wrong():
 
 def test_error_consistency_of_independent_models_is_zero_whatever_their_accuracies():
     # 0.9 and 0.6: expected agreement 0.58, and 0.58 is observed.
-    assert PAIRWISE["error_consistency"].function(*torch.tensor([54.0, 36.0, 6.0, 4.0])).item() == 0.0
+    assert METRICS["error_consistency"].function(*torch.tensor([54.0, 36.0, 6.0, 4.0])).item() == 0.0
 
 
 def test_models_that_never_fail_together_have_no_ratio_of_errors():
     never_together = torch.tensor([[5.0, 2.0, 1.0, 0.0], [5.0, 0.0, 0.0, 0.0]])
-    assert PAIRWISE["ratio_of_errors"].function(*never_together.T).isnan().all()
+    assert METRICS["ratio_of_errors"].function(*never_together.T).isnan().all()
 
 
 def test_ensembles_say_how_many_pairs_have_no_ratio_of_errors():
     right_MN = torch.tensor([[True, False, False], [True, True, False], [False, True, True]])
-    values_MM = PAIRWISE["ratio_of_errors"].function(*table_of(right_MN))
+    values_MM = METRICS["ratio_of_errors"].function(*table_of(right_MN))
     mean_E, num_undefined_E = ensemble_mean(values_MM, Ensembles.all_of(3, 3))
     assert (mean_E.item(), num_undefined_E.item()) == (1.0, 2)
 
 
 @pytest.mark.parametrize("corner", [[8.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 8.0]])
 def test_models_that_are_both_always_right_or_wrong_have_no_error_consistency(corner):
-    assert PAIRWISE["error_consistency"].function(*torch.tensor(corner)).isnan()
+    assert METRICS["error_consistency"].function(*torch.tensor(corner)).isnan()
 
 
 def test_a_model_that_is_always_right_is_consistent_as_by_chance():
-    assert PAIRWISE["error_consistency"].function(*torch.tensor([5.0, 3.0, 0.0, 0.0])).item() == 0.0
+    assert METRICS["error_consistency"].function(*torch.tensor([5.0, 3.0, 0.0, 0.0])).item() == 0.0
 
 
 def test_rho_is_numpys_correlation_of_right_and_wrong():
     right_MN = kuncheva_whitaker_right()
-    ours = PAIRWISE["rho"].function(*table_of(right_MN)).numpy()
+    ours = METRICS["rho"].function(*table_of(right_MN)).numpy()
     np.testing.assert_allclose(ours, np.corrcoef(right_MN.numpy().astype(float)), atol=1e-12)
 
 
@@ -110,14 +110,14 @@ def test_disagreement_and_double_fault_are_counts_over_the_samples():
     for i, k in itertools.combinations(range(10), 2):
         differ = (right_MN[i] != right_MN[k]).double().mean()
         both_wrong = (~right_MN[i] & ~right_MN[k]).double().mean()
-        assert PAIRWISE["disagreement"].function(*table)[i, k] == differ
-        assert PAIRWISE["double_fault"].function(*table)[i, k] == both_wrong
+        assert METRICS["disagreement"].function(*table)[i, k] == differ
+        assert METRICS["double_fault"].function(*table)[i, k] == both_wrong
 
 
 def test_kohavi_wolpert_variance_is_its_share_of_the_mean_disagreement():
     right_MN = kuncheva_whitaker_right()
     kohavi_wolpert = right_MN.double().var(0, correction=0).mean()
-    values_MM = PAIRWISE["disagreement"].function(*table_of(right_MN))
+    values_MM = METRICS["disagreement"].function(*table_of(right_MN))
     mean_E, _ = ensemble_mean(values_MM, Ensembles.all_of(10, 10))
     assert (10 - 1) / (2 * 10) * mean_E.item() == pytest.approx(kohavi_wolpert.item(), abs=1e-12)
 
@@ -125,7 +125,7 @@ def test_kohavi_wolpert_variance_is_its_share_of_the_mean_disagreement():
 def test_mean_double_fault_is_the_chance_that_two_random_members_fail():
     failures_N = (~kuncheva_whitaker_right()).sum(0).double()
     expected = (failures_N * (failures_N - 1) / (10 * 9)).mean()
-    values_MM = PAIRWISE["double_fault"].function(*table_of(kuncheva_whitaker_right()))
+    values_MM = METRICS["double_fault"].function(*table_of(kuncheva_whitaker_right()))
     mean_E, _ = ensemble_mean(values_MM, Ensembles.all_of(10, 10))
     assert mean_E.item() == pytest.approx(expected.item(), abs=1e-12)
 
@@ -179,7 +179,7 @@ def test_no_sample_gives_nan(metric):
 
 @every_metric
 def test_a_reader_is_told_formula_and_undefined_cases(metric):
-    assert PAIRWISE[metric.name] is metric
+    assert METRICS[metric.name] is metric
     assert "N" in metric.formula
     assert metric.undefined_when
 
@@ -187,7 +187,7 @@ def test_a_reader_is_told_formula_and_undefined_cases(metric):
 @given(st.lists(st.booleans(), min_size=1, max_size=30))
 @settings(max_examples=25, deadline=None)
 def test_identical_members_have_zero_disagreement(right_N):
-    values_MM = PAIRWISE["disagreement"].function(*table_of(torch.tensor([right_N, right_N, right_N])))
+    values_MM = METRICS["disagreement"].function(*table_of(torch.tensor([right_N, right_N, right_N])))
     mean_E, _ = ensemble_mean(values_MM, Ensembles.all_of(3, 3))
     assert mean_E.item() == 0.0
 
@@ -195,23 +195,29 @@ def test_identical_members_have_zero_disagreement(right_N):
 @pytest.mark.parametrize("name", ["q", "rho", "error_consistency"])
 def test_identical_members_with_right_and_wrong_answers_are_fully_correlated(name):
     right_N = [True, False, True, True]
-    assert PAIRWISE[name].function(*table_of(torch.tensor([right_N, right_N])))[0, 1] == 1.0
+    assert METRICS[name].function(*table_of(torch.tensor([right_N, right_N])))[0, 1] == 1.0
 
 
 @pytest.mark.parametrize("name", ["q", "rho"])
 def test_a_model_that_is_always_right_has_no_correlation(name):
     right_MN = torch.tensor([[True, True, True], [True, False, True]])
-    assert PAIRWISE[name].function(*table_of(right_MN))[0, 1].isnan()
+    assert METRICS[name].function(*table_of(right_MN))[0, 1].isnan()
 
 
 def test_one_decorator_adds_a_metric_and_a_taken_name_is_refused():
-    file = pairwise_metric(
-        "disagreement", low=0, high=1, higher_is_more_diverse=True, formula="N", undefined_when="never"
+    file = metric(
+        "disagreement",
+        of="pairs",
+        low=0,
+        high=1,
+        higher_is_more_diverse=True,
+        formula="N",
+        undefined_when="never",
     )
-    with pytest.raises(UserError, match="expected a new name for a pairwise metric, found 'disagreement'"):
+    with pytest.raises(UserError, match="expected a new name for a diversity metric, found 'disagreement'"):
         file(lambda n11, n10, n01, n00: n11)
 
 
 def test_an_unknown_metric_is_answered_with_the_nearest_name():
     with pytest.raises(UserError, match="did you mean 'disagreement'"):
-        PAIRWISE["disagrement"]
+        METRICS["disagrement"]

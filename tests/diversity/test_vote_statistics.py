@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nversion.core import UserError
-from nversion.diversity import VOTE_METRICS, VoteStatistics, splits
+from nversion.diversity import METRICS, VoteStatistics, splits
 from nversion.ensembles import CONSENSUS, Chunk, Ensembles, Replicated, evaluate
 
 
@@ -290,7 +290,7 @@ def test_without_samples_nothing_is_defined() -> None:
 def test_values_lie_within_the_bounds_that_readers_are_told() -> None:
     votes = votes_of(random_votes(8), Ensembles.all_of(6, 3))
     for where in ("all", "right", "wrong"):
-        facts = VOTE_METRICS[f"shannon_{where}"]
+        facts = METRICS[f"shannon_{where}"]
         value_E = votes.shannon(where).full_E
         assert ((value_E >= facts.low) & (value_E <= facts.high)).all()
 

@@ -13,9 +13,7 @@ from nversion.reliability import (
     area_under_accuracy,
     corruption_errors,
     half_severity,
-    image_intervals,
     mean_over_corruptions,
-    over_images,
     relative_corruption_errors,
 )
 
@@ -101,13 +99,13 @@ def simulated():
 
 def test_everything_is_that_of_a_naive_loop(simulated):
     right_CSBM, clean_BM, count_B = simulated
-    error = over_images(lambda top1: 1 - top1.mean(-2), rates(right_CSBM, count_B))
-    clean = over_images(lambda top1: 1 - top1, rates(clean_BM, count_B))
-    base, base_clean = (Replicated(*(part[..., 0] for part in values)) for values in (error, clean))
-    ce = over_images(corruption_errors, error, base)
-    relative = over_images(relative_corruption_errors, error, clean, base, base_clean)
-    mce = over_images(mean_over_corruptions, ce)
-    found = image_intervals(mce, count_B)
+    error = Replicated.of(lambda top1: 1 - top1.mean(-2), rates(right_CSBM, count_B))
+    clean = Replicated.of(lambda top1: 1 - top1, rates(clean_BM, count_B))
+    base, base_clean = (values[0] for values in (error, clean))
+    ce = Replicated.of(corruption_errors, error, base)
+    relative = Replicated.of(relative_corruption_errors, error, clean, base, base_clean)
+    mce = Replicated.of(mean_over_corruptions, ce)
+    found = mce.interval(count_B)
 
     def by_loop(kept_B, model):
         n = sum(count_B[b].item() for b in kept_B)
@@ -134,16 +132,16 @@ def test_everything_is_that_of_a_naive_loop(simulated):
 
 def test_the_baseline_beside_itself_is_one_without_an_interval(simulated):
     right_CSBM, _, count_B = simulated
-    error = over_images(lambda top1: 1 - top1.mean(-2), rates(right_CSBM, count_B))
-    ce = over_images(corruption_errors, error, Replicated(error.full_E[:, 0], error.without_BE[..., 0]))
-    found = image_intervals(ce, count_B)
+    error = Replicated.of(lambda top1: 1 - top1.mean(-2), rates(right_CSBM, count_B))
+    ce = Replicated.of(corruption_errors, error, error[0])
+    found = ce.interval(count_B)
     assert ce.full_E[:, 0].tolist() == [1.0, 1.0]
     assert found.low_X[:, 0].isnan().all() and found.low_X[:, 1].isfinite().all()
 
 
 def test_a_number_that_one_block_holds_alone_has_no_interval():
     values = Replicated(tensor(0.5), torch.tensor([[torch.nan], [0.5], [0.6]], dtype=torch.float64))
-    found = image_intervals(values, torch.ones(3))
+    found = values.interval(torch.ones(3))
     assert found.low_X.isnan().all() and found.num_undefined_X.tolist() == [1]
 
 
@@ -176,6 +174,6 @@ def test_intervals_cover_what_more_images_would_show(fixed):
     covered = torch.zeros(5)
     for _ in range(400):
         top1 = rates(counts(rng, threshold, NUM_BLOCKS * 16), count_B)
-        found = image_intervals(over_images(lambda x: numbers(x, base_C), top1), count_B)
+        found = Replicated.of(lambda x: numbers(x, base_C), top1).interval(count_B)
         covered += (found.low_X <= truth) & (truth <= found.high_X)
     assert ((covered / 400 > 0.914) & (covered / 400 < 0.986)).all(), covered / 400

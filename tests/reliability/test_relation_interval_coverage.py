@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from nversion.diversity import PAIRWISE, PairCounts, ensemble_mean
+from nversion.diversity import METRICS, PairCounts, ensemble_mean
 from nversion.ensembles import Ensembles
 from nversion.reliability import relation, relation_interval
 
@@ -40,7 +40,7 @@ def numbers_of(right_MN, blocks_N, num_blocks, ensembles):
         total_E, total = sums_BE.sum(0), counts.count_B.sum()
         return torch.cat([(total_E - sums_BE) / (total - counts.count_B)[:, None], total_E[None] / total])
 
-    disagreement = PAIRWISE["disagreement"].function
+    disagreement = METRICS["disagreement"].function
     all_but_one_BE, _ = ensemble_mean(disagreement(*counts.without_each_block()), ensembles)
     all_E, _ = ensemble_mean(disagreement(*counts.total()), ensembles)
     return torch.cat([all_but_one_BE, all_E[None]]), with_all(majority_BE), with_all(member_BE)

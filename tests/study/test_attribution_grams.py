@@ -7,10 +7,11 @@ import torch
 
 from nversion.attribution import attribute, gram
 from nversion.core import UserError
+from nversion.diversity import attribution_metric
 from nversion.models import Classifier
 from nversion.predictions import grams as attributions
 from nversion.predictions import run as run_models
-from nversion.predictions.grams import GramWriter, metric_name
+from nversion.predictions.grams import GramWriter
 from nversion.study.plan import open_study
 from nversion.study.spec import AttributionTable
 
@@ -59,7 +60,7 @@ def images_of(study, grams):
 
 def test_saliency_of_predicted_class_and_label_keeps_the_key_of_earlier_versions(study):
     grams = writer(study)
-    what = grams.arrays[CONDITION, metric_name("saliency", "label", "none")].what
+    what = grams.arrays[CONDITION, attribution_metric("saliency", "label", "none").name].what
     described = attributions.describe_condition(
         study.datasets["d"], study.canonical, study.conditions_of("d")[0]
     )
@@ -78,9 +79,11 @@ def test_saliency_of_predicted_class_and_label_keeps_the_key_of_earlier_versions
 
 def test_the_record_of_a_method_says_baseline_rule_passes_and_layers(study):
     grams = writer(study, methods=["integrated_gradients-3", "grad_cam"], targets=["ensemble"])
-    integrated = grams.arrays[CONDITION, metric_name("integrated_gradients-3", "ensemble", "none")].what
+    integrated = grams.arrays[
+        CONDITION, attribution_metric("integrated_gradients-3", "ensemble", "none").name
+    ].what
     assert (integrated["baseline"], integrated["rule"], integrated["passes"]) == ("black", "gausslegendre", 3)
-    layers = grams.arrays[CONDITION, metric_name("grad_cam", "ensemble", "none")].what["layers"]
+    layers = grams.arrays[CONDITION, attribution_metric("grad_cam", "ensemble", "none").name].what["layers"]
     assert layers == dict.fromkeys(["a", "bb", "ccc", "dddd"], "stem")
 
 
@@ -101,7 +104,7 @@ def test_the_ensembles_class_is_that_of_the_mean_of_all_models_logits(study):
             for c, targets_n in zip(study.classifiers, targets_Mn, strict=True)
         ]
         stored_nMM = torch.from_numpy(
-            grams.arrays[CONDITION, metric_name("saliency", target, "none")].read().copy()
+            grams.arrays[CONDITION, attribution_metric("saliency", target, "none").name].read().copy()
         )
         expected_nMM = gram(maps)
         torch.testing.assert_close(stored_nMM, expected_nMM, rtol=1e-4, atol=1e-6 * float(expected_nMM.max()))

@@ -11,13 +11,21 @@ from polars.testing import assert_frame_equal
 from nversion.corruptions import published
 from nversion.data import Condition
 from nversion.ensembles import CREDITS
-from nversion.evaluation.benchmark import benchmark_tables
 from nversion.evaluation.published import Baseline, PublishedErrors
+from nversion.evaluation.registry import Scope
 from nversion.evaluation.severities import severities_table
 from nversion.evaluation.studied import Contenders, RightAnswers, studied_corruptions
 
 NUM_IMAGES, NUM_BLOCKS = 120, 10
+NAMES = ("benchmark", "benchmark_corruptions", "benchmark_differences")
 CONTENDERS = Contenders([["a"], ["b"], ["c"], ["a", "b"], ["a", "c"]], "average", 3, [4])
+
+
+def benchmark_tables(answers, baseline):
+    scope = Scope("data set", answers=answers, contenders=CONTENDERS, baseline=baseline)
+    return {name: scope.table(name) for name in NAMES}
+
+
 STRENGTHS = {"lines": [0.5, 2.5], "sparkles": [0.7], "plasma_noise": [0.7, 1.4, 7.0]}  # the last is of no set
 
 
@@ -49,7 +57,7 @@ def value(frame, **where):
 
 def test_corruption_errors_are_those_of_a_loop_over_images():
     answers, images = seen(STRENGTHS)
-    tables = benchmark_tables(answers, CONTENDERS, Baseline("b", model=1))
+    tables = benchmark_tables(answers, Baseline("b", model=1))
 
     def error(name, x):
         return sum(not right for right in images[name][:, x]) / NUM_IMAGES
@@ -76,7 +84,7 @@ def test_corruption_errors_are_those_of_a_loop_over_images():
 def test_the_mean_error_is_over_levels_and_then_over_corruptions():
     answers, images = seen(STRENGTHS)
     (row,) = (
-        benchmark_tables(answers, CONTENDERS, None)["benchmark"]
+        benchmark_tables(answers, None)["benchmark"]
         .filter(ensemble="c", set="cifar-10-c-bar")
         .iter_rows(named=True)
     )
@@ -87,7 +95,7 @@ def test_the_mean_error_is_over_levels_and_then_over_corruptions():
 
 
 def test_an_incomplete_set_says_over_how_many_of_how_many():
-    tables = benchmark_tables(seen(STRENGTHS)[0], CONTENDERS, None)
+    tables = benchmark_tables(seen(STRENGTHS)[0], None)
     keys = ["set", "corruptions", "of_corruptions", "levels", "of_levels", "complete"]
     assert tables["benchmark"].select(keys).unique(maintain_order=True).rows() == [
         ("cifar-10-c-bar", 2, 10, 3, 50, False),
@@ -112,7 +120,7 @@ def test_an_incomplete_set_says_over_how_many_of_how_many():
 )
 def test_a_whole_set_at_its_own_size_has_the_published_name(name, side, quantity):
     answers, _ = seen(dict(published(name, side)), side)
-    table = benchmark_tables(answers, CONTENDERS, None)["benchmark"]
+    table = benchmark_tables(answers, None)["benchmark"]
     assert set(table["set"]) == {name}
     assert set(table["quantity"]) == {quantity}
     assert table["levels"].to_list() == table["of_levels"].to_list()
@@ -135,7 +143,7 @@ def test_images_read_from_disk_stand_apart_from_those_made_here():
 
 def test_differences_are_of_the_same_images_and_have_no_own_row():
     answers, _ = seen(STRENGTHS)
-    tables = benchmark_tables(answers, CONTENDERS, None)
+    tables = benchmark_tables(answers, None)
     differences = tables["benchmark_differences"].filter(set="cifar-10-c-bar")
     means = {r["ensemble"]: r for r in tables["benchmark"].filter(set="cifar-10-c-bar").iter_rows(named=True)}
     assert set(differences["against"]) == {"a", "b", "c", "a + c"}
@@ -150,7 +158,7 @@ def test_differences_are_of_the_same_images_and_have_no_own_row():
 def test_a_published_row_counts_where_it_is_told_and_says_where_it_is_not():
     row = PublishedErrors("old", 0.1, at={("lines", 0.5): 0.2, ("lines", 2.5): 0.4})
     answers, images = seen(STRENGTHS)
-    tables = benchmark_tables(answers, CONTENDERS, Baseline("old", published=row))
+    tables = benchmark_tables(answers, Baseline("old", published=row))
     where = {"ensemble": "a", "set": "cifar-10-c-bar", "quantity": "partial_mce"}
     (mean,) = tables["benchmark"].filter(**where).iter_rows(named=True)
     error = np.mean([1 - images[f"d/lines-{level}"][:, 0].mean() for level in (0.5, 2.5)])
@@ -164,13 +172,13 @@ def test_a_published_row_counts_where_it_is_told_and_says_where_it_is_not():
 
 def test_without_clean_images_nothing_is_relative():
     answers, _ = seen(STRENGTHS, clean=False)
-    table = benchmark_tables(answers, CONTENDERS, Baseline("a", model=0))["benchmark"]
+    table = benchmark_tables(answers, Baseline("a", model=0))["benchmark"]
     assert set(table["quantity"]) == {"partial_mean_error", "partial_mce"}
 
 
 def test_without_corruptions_there_are_no_rows():
     answers, _ = seen({})
-    tables = benchmark_tables(answers, CONTENDERS, None)
+    tables = benchmark_tables(answers, None)
     assert all(frame.is_empty() for frame in tables.values())
     assert severities_table(answers, CONTENDERS).is_empty()
 
@@ -218,10 +226,10 @@ def test_without_clean_images_there_is_no_half_of_them():
 def test_chunks_of_contenders_give_the_same_rows(monkeypatch):
     answers, _ = seen(STRENGTHS)
     baseline = Baseline("b", model=1)
-    whole = [*benchmark_tables(answers, CONTENDERS, baseline).values(), severities_table(answers, CONTENDERS)]
+    whole = [*benchmark_tables(answers, baseline).values(), severities_table(answers, CONTENDERS)]
     for module in ("benchmark", "severities"):
         monkeypatch.setattr(f"nversion.evaluation.{module}.CELLS", 1)
-    parts = [*benchmark_tables(answers, CONTENDERS, baseline).values(), severities_table(answers, CONTENDERS)]
+    parts = [*benchmark_tables(answers, baseline).values(), severities_table(answers, CONTENDERS)]
     for one, other in zip(whole, parts, strict=True):
         keys = [name for name, kind in one.schema.items() if not kind.is_float()]
         assert_frame_equal(one.sort(keys), other.sort(keys))

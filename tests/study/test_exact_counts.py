@@ -61,7 +61,7 @@ def tables():
     asked = EnsemblesTable(sizes=list(range(2, M + 1)), consensus=["vote"], num_blocks=B, diversity=[])
     result = measure_condition(view(predicted_MN, labels_N), families, asked, {})
     cards = [card(name) for name in NAMES]
-    return predicted_MN, labels_N, ensembles_table([result], cards), comparisons_table(result, NAMES)
+    return predicted_MN, labels_N, ensembles_table(result, cards), comparisons_table(result, NAMES)
 
 
 def exact(predicted_MN, labels_N, members):

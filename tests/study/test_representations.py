@@ -12,8 +12,7 @@ from nversion.attribution import attribute
 from nversion.core import UserError
 from nversion.diversity import CKASums, hsic1, linear_gram
 from nversion.ensembles import Ensembles
-from nversion.evaluation.measure import PairValues
-from nversion.evaluation.tables import stderr_of
+from nversion.evaluation.measure import mean_of_pairs
 from nversion.models import Preprocessing, make_classifier
 from nversion.predictions import Inference, run
 from nversion.predictions.similarities import RepresentationWriter, represented_batches
@@ -145,13 +144,15 @@ def test_maps_do_not_enter_the_similarity_of_models(tiny, pool, tmp_path):
     plain = feed(tiny, data, writer_of(tiny, tmp_path / "plain", data, pool)).read(condition, 4)
     spec = SPEC.model_copy(update={"maps": ["saliency"]})
     mapped = feed(tiny, data, writer_of(tiny, tmp_path / "mapped", data, pool, spec)).read(condition, 4)
-    torch.testing.assert_close(mapped.similarity(), plain.similarity(), rtol=1e-10, atol=1e-12)
+    mapped, plain = mapped.similarity(), plain.similarity()
+    torch.testing.assert_close(mapped.full_E, plain.full_E, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(mapped.without_BE, plain.without_BE, rtol=1e-10, atol=1e-12)
 
 
 def test_similarity_is_the_mean_of_matched_depths_with_a_replicate_for_each_block(tiny, pool, tmp_path):
     data, condition = tiny.dataset(18), tiny.CONDITIONS[0]
     found = feed(tiny, data, writer_of(tiny, tmp_path, data, pool)).read(condition, num_blocks=5)
-    cka_MM, cka_BMM = found.similarity()
+    cka_MM, cka_BMM = found.similarity().full_E, found.similarity().without_BE
 
     def matched(hsic_TT):
         # Steps of the 4 layers of b: a stands at its first layer for two of them, at its last for two.
@@ -182,10 +183,10 @@ def test_a_similarity_has_one_standard_error_in_both_tables(tiny, pool, tmp_path
     data, condition = tiny.dataset(25), tiny.CONDITIONS[0]
     one_layer, five = SPEC.model_copy(update={"layers": ["stem"], "batches": 5}), Inference(5)
     stored = feed(tiny, data, writer_of(tiny, tmp_path, data, pool, one_layer, five)).read(condition, 50)
-    of_pair = PairValues(*stored.similarity(), stored.batches_B()).of(Ensembles.all_of(2, 2))
+    of_pair = mean_of_pairs(stored.similarity(), Ensembles.all_of(2, 2))
     row = stored.table(["a", "b"]).row(by_predicate=(pl.col("model_a") != pl.col("model_b")), named=True)
     assert of_pair.full_E.item() == pytest.approx(row["value"])
-    assert stderr_of(of_pair) == pytest.approx([row["stderr"]])
+    assert of_pair.stderr().tolist() == pytest.approx([row["stderr"]])
 
 
 def test_unreadable_images_are_left_out_for_all_models(tiny, pool, tmp_path):
@@ -220,7 +221,7 @@ def test_a_data_set_of_three_images_is_undefined_with_a_reason(tiny, pool, tmp_p
     table = found.table(["a", "b"])
     assert table["value"].is_nan().all()
     assert set(table["note"]) == {"no minibatch of at least 4 images"}
-    cka_MM, cka_BMM = found.similarity()
+    cka_MM, cka_BMM = found.similarity().full_E, found.similarity().without_BE
     assert cka_MM.isnan().all()
     assert cka_BMM.shape == (5, 2, 2)
 

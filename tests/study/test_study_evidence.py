@@ -15,6 +15,7 @@ from sklearn.metrics import log_loss
 
 from nversion.core.study_files import read_table
 from nversion.data import read_costs
+from nversion.diversity import STRATA, attribution_metric
 from nversion.ensembles import Ensembles
 from nversion.evaluation.halves import halves
 from nversion.evaluation.hazards import MIN_IMAGES
@@ -624,6 +625,8 @@ def test_maps_of_unreadable_images_alone_have_no_diversity(rich):
     view = open_stored(rich.folder).predictions["d/clean"]
     nothing = AttributedGrams(np.empty((0, 4, 4)), np.empty(0, np.int64), torch.empty(0, dtype=torch.int64))
     asked = EnsemblesTable(sizes=[2], consensus=["average"], diversity=[], num_blocks=4)
-    (size,) = measure_condition(view, [Ensembles.all_of(4, 2)], asked, {"maps": nothing}).sizes
-    assert set(size.diversity) == {"maps", "maps_all_right", "maps_some_right", "maps_none_right"}
+    kind = ("saliency", "label", "none")
+    maps = attribution_metric(*kind)
+    (size,) = measure_condition(view, [Ensembles.all_of(4, 2)], asked, {maps: nothing}).sizes
+    assert set(size.diversity) == {attribution_metric(*kind, subset).name for subset in (None, *STRATA)}
     assert all(measured.full_E.isnan().all() for measured in size.diversity.values())

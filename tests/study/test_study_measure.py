@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from nversion.diversity import attribution_metric, metrics_of
 from nversion.ensembles import Ensembles
 from nversion.evaluation.measure import AttributedGrams, measure_condition
-from nversion.evaluation.metrics import known_metrics
 from nversion.predictions import ConditionPredictions, block_of_each_sample
 from nversion.study.spec import EnsemblesTable
 
 N, M, C, B = 40, 4, 3, 5
+MAPS = attribution_metric("saliency", "label", "none")
 RULES = ["average", "probability", "vote"]
 FAMILIES = [Ensembles.all_of(M, 2), Ensembles.all_of(M, 3)]
 
@@ -30,7 +31,7 @@ def case(keep=None):
         "d/clean", tuple("abcd"), tuple(logits_MNC), rows_N, labels_N[rows_N], blocks_N[rows_N]
     )
     maps_NMP = maps_NMP[rows_N]
-    grams = {"maps": stored(np.einsum("nip,njp->nij", maps_NMP, maps_NMP))}
+    grams = {MAPS: stored(np.einsum("nip,njp->nij", maps_NMP, maps_NMP))}
     return predictions, grams, logits_MNC[:, rows_N], labels_N[rows_N], maps_NMP
 
 
@@ -97,14 +98,14 @@ def test_attribution_diversity_is_the_variance_of_the_maps():
     for result in measured().sizes:
         for e, members in enumerate(result.ensembles.members_EK.tolist()):
             variance = maps_NMP[:, members].var(axis=1).sum(-1).mean()
-            assert result.diversity["maps"].full_E[e].item() == pytest.approx(variance)
+            assert result.diversity[MAPS.name].full_E[e].item() == pytest.approx(variance)
 
 
 @pytest.mark.parametrize("block", range(B))
 def test_without_a_block_is_what_the_other_images_give(block):
     blocks_N = block_of_each_sample([str(i) for i in range(N)], B)
     full, rest = measured(), measured(blocks_N != block)
-    assert set(known_metrics()) < set(full.sizes[0].diversity)
+    assert set(metrics_of()) < set(full.sizes[0].diversity)
     for of_all, of_rest in zip(full.sizes, rest.sizes, strict=True):
         pairs = [(of_all.mean_member, of_rest.mean_member)]
         for kind in ("accuracy", "improvement", "diversity"):
@@ -118,13 +119,13 @@ def test_an_undefined_map_leaves_its_image_out_and_is_counted():
     gram_nMM = np.einsum("nip,njp->nij", maps_NMP, maps_NMP)
     gram_nMM[3, 1] = gram_nMM[3, :, 1] = np.nan
     table = asked(["average"], diversity=[])
-    without = measure_condition(predictions, FAMILIES, table, {"maps": stored(gram_nMM)}).sizes[0]
+    without = measure_condition(predictions, FAMILIES, table, {MAPS: stored(gram_nMM)}).sizes[0]
     mean_MM = torch.from_numpy(np.delete(gram_nMM, 3, 0).mean(0))
     by_hand_E = [
         ((mean_MM[i, i] + mean_MM[j, j] - 2 * mean_MM[i, j]) / 4).item() for i, j in combinations(range(M), 2)
     ]
-    assert without.diversity["maps"].full_E.tolist() == pytest.approx(by_hand_E)
-    assert without.diversity["maps"].undefined_E.tolist() == [1] * 6
+    assert without.diversity[MAPS.name].full_E.tolist() == pytest.approx(by_hand_E)
+    assert without.diversity[MAPS.name].undefined_E.tolist() == [1] * 6
 
 
 def test_tied_votes_can_be_settled_by_a_seeded_draw():

@@ -11,14 +11,10 @@ import pytest
 import nversion
 from nversion.core import UserError
 from nversion.core.study_files import read_table, write_table
-from nversion.evaluation import schemas
-from nversion.evaluation.metrics import known_metrics
+from nversion.diversity import metrics_of
+from nversion.evaluation import TABLES
 
-SCHEMAS = {
-    name.lower(): schema
-    for name, schema in vars(schemas).items()
-    if name.isupper() and isinstance(schema, dict)
-}
+SCHEMAS = {name: one.schema for name, one in TABLES.items()}
 EMPTY_HERE = {"suspects", "lineage", "attribution_agreement", "severities"}
 """Tables without a row in the small study: nothing is suspected or shared, one method makes the maps,
 a corruption has one severity."""
@@ -65,7 +61,7 @@ def test_a_tables_file_says_where_it_comes_from(finished, name):
 def test_every_model_condition_ensemble_and_metric_has_its_row(finished):
     rules, maps = 5, 2 * 2  # attribution targets × normalisations
     pairwise = 6 + 4 + maps + 1  # of right and wrong, of outputs, of maps, of representations
-    metrics = len(known_metrics()) + 4 * maps + 1  # of maps on all images, and on those of three strata
+    metrics = len(metrics_of()) + 4 * maps + 1  # of maps on all images, and on those of three strata
     ensembles = math.comb(4, 2) + math.comb(4, 3)
     assert len(read_table(finished, "models")) == 4 * 2
     assert len(read_table(finished, "ensembles")) == ensembles * rules * 2

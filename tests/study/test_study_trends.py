@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nversion.ensembles import Ensembles
-from nversion.evaluation.measure import Measured
+from nversion.ensembles import Ensembles, Replicated
 from nversion.evaluation.trends import correlations
 
 
@@ -15,7 +14,7 @@ def result(condition, diversity_E, gain_E, mean_E):
 
     def measured(values_E):
         values_E = torch.as_tensor(values_E, dtype=torch.float64)
-        return Measured(values_E, values_E.expand(4, -1), torch.zeros(len(values_E), dtype=torch.int64))
+        return Replicated(values_E, values_E.expand(4, -1))
 
     of_size = SimpleNamespace(
         ensembles=Ensembles.all_of(5, 2),

@@ -15,10 +15,9 @@ from nversion.data.arrays import Arrays
 from nversion.evaluation.suspects import (
     condition_of_suspects,
     find_suspects,
-    suspects_sheet,
     suspects_table,
-    write_suspects_sheet,
 )
+from nversion.study.suspects import suspects_sheet, with_pictures, write_suspects_sheet
 
 PETS = LabelSpace("pets", 4, ("cat", "dog", "fox", "hen"))
 
@@ -30,7 +29,8 @@ def table(num_pictures=9, share=0.75):
     images_NHW3 = np.repeat(np.arange(0, 240, 40, dtype=np.uint8), 8 * 8 * 3).reshape(6, 8, 8, 3)
     data = Arrays("pets", PETS, list("uvwxyz"), np.zeros(6, np.int64), images_NHW3)
     condition = Condition("my pets")
-    return suspects_table(data, Canonical(4, "squash"), condition, np.arange(1, 6), suspects, num_pictures)
+    found = suspects_table(data, condition, np.arange(1, 6), suspects)
+    return with_pictures(found, {"my pets": data}, Canonical(4, "squash"), num_pictures)
 
 
 def test_suspects_stand_by_agreement_on_the_wrong_class():
@@ -141,6 +141,6 @@ def test_the_table_of_no_suspects_has_all_columns():
     predicted_MN = torch.zeros(2, 1, dtype=torch.long)
     found = find_suspects(predicted_MN, predicted_MN == 0, 0.9)
     data = Arrays("pets", PETS, ["a"], np.zeros(1, np.int64), np.zeros((1, 4, 4, 3), np.uint8))
-    empty = suspects_table(data, Canonical(4, "squash"), Condition("pets"), np.arange(1), found, 5)
+    empty = suspects_table(data, Condition("pets"), np.arange(1), found)
     assert empty.schema == table().schema
     assert empty.schema["png"] == pl.Binary

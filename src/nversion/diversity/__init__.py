@@ -1,19 +1,17 @@
 """How differently models fail: counts of failures, metrics of pairs and ensembles, attributions, layers."""
 
 from .attribution import (
+    NORMALISE,
     STRATA,
-    ConditionalDiversity,
+    TARGETS,
     ConditionalSums,
     attribution_diversity,
+    attribution_metric,
     conditional_attribution_sums,
 )
-from .facts import MetricFacts
 from .failure_metrics import (
-    ENSEMBLE_METRICS,
-    EnsembleMetric,
     coincident_failure,
     difficulty,
-    ensemble_metric,
     entropy,
     evaluate_failures,
     generalised_diversity,
@@ -22,20 +20,18 @@ from .failure_metrics import (
 )
 from .failures import FailureCounts
 from .means import ensemble_mean
-from .outputs import AMBIGUITY, OUTPUT_METRICS, OutputSums
+from .metric import METRICS, Metric, metric, metrics_of
+from .outputs import OutputSums
 from .pairwise import (
-    PAIRWISE,
-    PairwiseMetric,
     disagreement,
     double_fault,
     error_consistency,
-    pairwise_metric,
     q_statistic,
     ratio_of_errors,
     rho,
 )
 from .representations import (
-    FEWEST_BATCHES,
+    CKA,
     MIN_IMAGES,
     CKASums,
     hsic1,
@@ -44,39 +40,34 @@ from .representations import (
     u_centred,
 )
 from .statistics import PairCounts, PairTable, leave_one_block_out
-from .votes import VOTE_METRICS, Agreement, Split, VoterOutcomes, VoteStatistics, splits
+from .votes import Agreement, Split, VoterOutcomes, VoteStatistics, splits
 
 __all__ = [
-    "AMBIGUITY",
-    "ENSEMBLE_METRICS",
-    "FEWEST_BATCHES",
+    "CKA",
+    "METRICS",
     "MIN_IMAGES",
-    "OUTPUT_METRICS",
-    "PAIRWISE",
+    "NORMALISE",
     "STRATA",
-    "VOTE_METRICS",
+    "TARGETS",
     "Agreement",
     "CKASums",
-    "ConditionalDiversity",
     "ConditionalSums",
-    "EnsembleMetric",
     "FailureCounts",
-    "MetricFacts",
+    "Metric",
     "OutputSums",
     "PairCounts",
     "PairTable",
-    "PairwiseMetric",
     "Split",
     "VoteStatistics",
     "VoterOutcomes",
     "attribution_diversity",
+    "attribution_metric",
     "coincident_failure",
     "conditional_attribution_sums",
     "difficulty",
     "disagreement",
     "double_fault",
     "ensemble_mean",
-    "ensemble_metric",
     "entropy",
     "error_consistency",
     "evaluate_failures",
@@ -87,7 +78,8 @@ __all__ = [
     "leave_one_block_out",
     "linear_gram",
     "matched_depth_cka",
-    "pairwise_metric",
+    "metric",
+    "metrics_of",
     "q_statistic",
     "ratio_of_errors",
     "rho",

@@ -3,19 +3,70 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from nversion.core import UserError, chunk_length, spans
-from nversion.ensembles import Ensembles
+from nversion.ensembles import Ensembles, Replicated
 
 from .means import ensemble_mean
+from .metric import Metric
 from .statistics import leave_one_block_out
 
-STRATA = ("all_right", "some_right", "none_right")
-"""The samples that all members of an ensemble classify rightly, some but not all, or none."""
+STRATA = ("all", "some", "none")
+"""The samples that all members of an ensemble classify correctly, some but not all, or none."""
+TARGETS = {"predicted": "predicted class", "label": "true class", "ensemble": "ensemble's class"}
+NORMALISE = {"none": "raw", "l2": "unit length", "sum": "unit sum"}
+_SCALES = {"none": "as they are", "l2": "of unit Euclidean norm", "sum": "of unit sum of magnitudes"}
+_METHODS = {"input_x_gradient": "input × gradient", "grad_cam": "Grad-CAM"}
+_SUBSETS = {
+    None: ("", "mean over images"),
+    "all": (", all members right", "mean over the images that all members classify correctly"),
+    "some": (", some members right", "mean over the images that some members, not all, classify correctly"),
+    "none": (", no member right", "mean over the images that no member classifies correctly"),
+}
+
+
+def attribution_metric(
+    method: str, target: str, normalise: str, subset: str | None = None, *, absolute: bool = True
+) -> Metric:
+    """Eq. 7 of one kind of attribution maps, over all images or a subset of them.
+
+    Args:
+        method: name of the attribution method, with its number of passes if it has one.
+        target: a key of `TARGETS`: the class that the maps explain.
+        normalise: a key of `NORMALISE`.
+        subset: one of `STRATA`; None: all images.
+        absolute: whether the maps are magnitudes.
+
+    >>> attribution_metric("integrated_gradients-10", "label", "l2", "some").label
+    'Attribution (integrated gradients ×10, true class, unit length, some members right)'
+    """
+    name, _, passes = method.partition("-")
+    of_method = _METHODS.get(name, name.replace("_", " ")) + (f" ×{passes}" if passes else "")
+    of_subset, over = _SUBSETS[subset]
+    kind = "absolute" if absolute else "signed"
+    return Metric(
+        name=f"attribution_{method}_{target}_{normalise}" + (f"_{subset}_right" if subset else ""),
+        label=f"Attribution ({of_method}, {TARGETS[target]}, {NORMALISE[normalise]}{of_subset})",
+        group=f"Attribution, {TARGETS[target]}",
+        of="maps",
+        low=0.0,
+        high=math.inf,
+        higher_is_more_diverse=True,
+        formula=f"Eq. 7: variance over members, summed over channels and pixels, of {kind} {method} maps "
+        f"of the {target} class, {_SCALES[normalise]}; {over}",
+        undefined_when="there is no such image"
+        if normalise == "none"
+        else "a map is zero everywhere, or there is no such image",
+        method=method,
+        target=target,
+        normalise=normalise,
+        subset=subset,
+    )
 
 
 def attribution_diversity(gram_MM: Tensor, ensembles: Ensembles, *, unbiased: bool = False) -> Tensor:
@@ -52,21 +103,6 @@ def attribution_diversity(gram_MM: Tensor, ensembles: Ensembles, *, unbiased: bo
 
 
 @dataclass(frozen=True)
-class ConditionalDiversity:
-    """Attribution diversity of E ensembles over one stratum of the samples of each.
-
-    Attributes:
-        full_E: mean A over the samples of the stratum; nan where an ensemble has none.
-        without_BE: the same without the samples of each block.
-        count_E: float64 number of samples in the stratum.
-    """
-
-    full_E: Tensor
-    without_BE: Tensor
-    count_E: Tensor
-
-
-@dataclass(frozen=True)
 class ConditionalSums:
     """Sums of A over the samples of each stratum and block, for every ensemble; additive.
 
@@ -83,8 +119,8 @@ class ConditionalSums:
     >>> gram_NMM = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[9.0, 3.0], [3.0, 1.0]]])
     >>> right_MN = torch.tensor([[True, False], [True, False]])
     >>> sums = conditional_attribution_sums(gram_NMM, right_MN, torch.arange(2), 2, Ensembles.all_of(2, 2))
-    >>> {name: (value.full_E.item(), value.count_E.item()) for name, value in sums.result().items()}
-    {'all_right': (0.5, 1.0), 'some_right': (nan, 0.0), 'none_right': (1.0, 1.0)}
+    >>> {name: value.full_E.item() for name, value in sums.result().items()}
+    {'all': 0.5, 'some': nan, 'none': 1.0}
     """
 
     diversity_SBE: Tensor
@@ -98,13 +134,13 @@ class ConditionalSums:
             self.left_out_B + other.left_out_B,
         )
 
-    def result(self) -> dict[str, ConditionalDiversity]:
-        """The means of each stratum, by the names of `STRATA`."""
+    def result(self) -> dict[str, Replicated]:
+        """The mean A over the samples of each stratum, by the names of `STRATA`; nan where there are none."""
         return {
-            name: ConditionalDiversity(
+            name: Replicated(
                 diversity_BE.sum(0) / count_BE.sum(0),
                 leave_one_block_out(diversity_BE) / leave_one_block_out(count_BE),
-                count_BE.sum(0),
+                self.left_out_B.sum().expand(diversity_BE.shape[1]),
             )
             for name, diversity_BE, count_BE in zip(STRATA, self.diversity_SBE, self.count_SBE, strict=True)
         }

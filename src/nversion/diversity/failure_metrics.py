@@ -2,76 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from nversion.core import Registry, UserError
+from nversion.core import UserError
 from nversion.ensembles import Replicated
 
 from .failures import FailureCounts
+from .metric import METRICS, metric, metrics_of
 
-CountFunction = Callable[[Tensor], Tensor]
-Bound = float | Callable[[int], float]
-
-
-@dataclass(frozen=True)
-class EnsembleMetric:
-    """A formula on failure counts and what a reader of its values must know.
-
-    Attributes:
-        name: as it stands in tables.
-        function: counts of shape (..., K + 1), the number of samples on which exactly i = 0 … K
-            members fail → values of shape (...), nan where undefined; K ≥ 2.
-        low, high: the values' bounds, both attainable: a number, or a function of K.
-        higher_is_more_diverse: false where a low value means diverse.
-        formula: one line, with p_i the share of samples on which exactly i of K members fail.
-        undefined_when: when the value is nan, one phrase.
-    """
-
-    name: str
-    function: CountFunction
-    low: Bound
-    high: Bound
-    higher_is_more_diverse: bool
-    formula: str
-    undefined_when: str
-
-    def bounds(self, size: int = 2) -> tuple[float, float]:
-        """The lowest and the highest value of ensembles of `size` members.
-
-        Pairs have the widest bounds of the metrics here: `bounds()` holds for every size.
-
-        >>> ENSEMBLE_METRICS["kappa"].bounds(3)
-        (-0.5, 1.0)
-        """
-        low, high = (bound(size) if callable(bound) else bound for bound in (self.low, self.high))
-        return low, high
-
-
-ENSEMBLE_METRICS: Registry[EnsembleMetric] = Registry("metric of ensembles", "nversion.ensemble_metrics")
-
-
-def ensemble_metric(
-    name: str,
-    *,
-    low: Bound,
-    high: Bound,
-    higher_is_more_diverse: bool,
-    formula: str,
-    undefined_when: str,
-) -> Callable[[CountFunction], CountFunction]:
-    """Decorator: file a formula on failure counts (..., K + 1) as the ensemble metric `name`."""
-
-    def file(function: CountFunction) -> CountFunction:
-        ENSEMBLE_METRICS.register(name)(
-            EnsembleMetric(name, function, low, high, higher_is_more_diverse, formula, undefined_when)
-        )
-        return function
-
-    return file
+GROUP = "Right or wrong, all members"
 
 
 def evaluate_failures(counts: FailureCounts, names: Sequence[str] | None = None) -> dict[str, Replicated]:
@@ -80,7 +22,7 @@ def evaluate_failures(counts: FailureCounts, names: Sequence[str] | None = None)
     Args:
         counts: of ensembles of K ≥ 2 members; for a part of the samples, count
             `right_MN[:, keep_N]` with `blocks_N[keep_N]`.
-        names: names in `ENSEMBLE_METRICS`; None: all of them.
+        names: metrics of failure counts; None: all of them.
 
     Raises:
         UserError: an unknown name, or K < 2.
@@ -93,16 +35,20 @@ def evaluate_failures(counts: FailureCounts, names: Sequence[str] | None = None)
     >>> values.full_E.tolist(), values.without_BE.tolist()
     ([0.5], [[0.5], [0.5]])
     """
-    metrics = [ENSEMBLE_METRICS[name] for name in (ENSEMBLE_METRICS if names is None else names)]
     total_EK1, without_BEK1 = counts.total(), counts.without_each_block()
-    return {
-        metric.name: Replicated(metric.function(total_EK1), metric.function(without_BEK1))
-        for metric in metrics
-    }
+    found = {}
+    for name in metrics_of("failure counts") if names is None else names:
+        function = METRICS[name].function
+        assert function is not None
+        found[name] = Replicated(function(total_EK1), function(without_BEK1))
+    return found
 
 
-@ensemble_metric(
+@metric(
     "entropy",
+    of="failure counts",
+    label="Entropy E",
+    group=GROUP,
     low=0.0,
     high=1.0,
     higher_is_more_diverse=True,
@@ -123,8 +69,11 @@ def entropy(counts_K1: Tensor) -> Tensor:
     return counts_K1 @ minority_K1 / (counts_K1.sum(-1) * (size // 2))
 
 
-@ensemble_metric(
+@metric(
     "kohavi_wolpert",
+    of="failure counts",
+    label="Kohavi–Wolpert variance",
+    group=GROUP,
     low=0.0,
     high=lambda size: (size // 2) * ((size + 1) // 2) / size**2,
     higher_is_more_diverse=True,
@@ -144,8 +93,11 @@ def kohavi_wolpert(counts_K1: Tensor) -> Tensor:
     return counts_K1 @ (failing_K1 * (size - failing_K1)) / (counts_K1.sum(-1) * size**2)
 
 
-@ensemble_metric(
+@metric(
     "kappa",
+    of="failure counts",
+    label="Interrater agreement κ",
+    group=GROUP,
     low=lambda size: -1 / (size - 1),
     high=1.0,
     higher_is_more_diverse=False,
@@ -169,8 +121,11 @@ def kappa(counts_K1: Tensor) -> Tensor:
     return 1 - split * size * num_samples / ((size - 1) * by_chance)
 
 
-@ensemble_metric(
+@metric(
     "difficulty",
+    of="failure counts",
+    label="Difficulty θ",
+    group=GROUP,
     low=0.0,
     high=0.25,
     higher_is_more_diverse=False,
@@ -193,8 +148,10 @@ def difficulty(counts_K1: Tensor) -> Tensor:
     return variance / (num_samples * size) ** 2
 
 
-@ensemble_metric(
+@metric(
     "generalised_diversity",
+    of="failure counts",
+    group=GROUP,
     low=0.0,
     high=1.0,
     higher_is_more_diverse=True,
@@ -216,8 +173,11 @@ def generalised_diversity(counts_K1: Tensor) -> Tensor:
     return 1 - num_pairs_wrong / ((size - 1) * (counts_K1 @ failing_K1))
 
 
-@ensemble_metric(
+@metric(
     "coincident_failure",
+    of="failure counts",
+    label="Coincident failure diversity",
+    group=GROUP,
     low=0.0,
     high=1.0,
     higher_is_more_diverse=True,

@@ -8,58 +8,11 @@ import torch
 from torch import Tensor
 
 from nversion.core import UserError, chunk_length, spans
-from nversion.ensembles import Chunk, Replicated, log_probabilities
+from nversion.ensembles import Chunk, EnsembleCalibration, Replicated, log_probabilities
 
-from .facts import MetricFacts
+from .metric import metric
 
-OUTPUT_METRICS = {
-    facts.name: facts
-    for facts in (
-        MetricFacts(
-            name="label_disagreement",
-            low=0.0,
-            high=1.0,
-            higher_is_more_diverse=True,
-            formula="share of samples on which the two name different classes, right or wrong",
-            undefined_when="there is no sample",
-        ),
-        MetricFacts(
-            name="kl",
-            low=0.0,
-            high=math.inf,
-            higher_is_more_diverse=True,
-            formula="mean over samples of (KL(p_a ‖ p_b) + KL(p_b ‖ p_a)) / 2, in nats",
-            undefined_when="there is no sample, or one gives probability 0 where the other does not",
-        ),
-        MetricFacts(
-            name="js",
-            low=0.0,
-            high=math.log(2.0),
-            higher_is_more_diverse=True,
-            formula="mean over samples of H((p_a + p_b) / 2) − (H(p_a) + H(p_b)) / 2, in nats",
-            undefined_when="there is no sample",
-        ),
-        MetricFacts(
-            name="cosine",
-            low=0.0,
-            high=1.0,
-            higher_is_more_diverse=False,
-            formula="mean over samples of p_a·p_b / (‖p_a‖ ‖p_b‖), a similarity: diversity = 1 − cosine",
-            undefined_when="there is no sample",
-        ),
-    )
-}
-"""What a reader of `OutputSums.tables` must know; an ensemble's value is the mean over its pairs."""
-
-AMBIGUITY = MetricFacts(
-    name="ambiguity",
-    low=0.0,
-    high=math.inf,
-    higher_is_more_diverse=True,
-    formula="mean over members of the NLL − NLL of the mean logits = mean of −ln Σ_c exp(mean_i ln p_ic)",
-    undefined_when="there is no sample, or the members exclude all classes between them",
-)
-"""The facts of `nversion.ensembles.EnsembleCalibration.ambiguity`."""
+GROUP = "Answers and probabilities"
 
 _FLOOR = -1e30
 """Stands for the logarithm of 0, which a product with a probability of 0 would turn into nan."""
@@ -83,8 +36,8 @@ class OutputSums:
     >>> sums = OutputSums(num_models=2, num_blocks=1)
     >>> logits_MNC = torch.tensor([[[9.0, 9.0]], [[9.0, -90.0]]])
     >>> sums.update(Chunk(0, logits_MNC, torch.tensor([0]), torch.tensor([0])))
-    >>> {name: round(table_MM[0, 1].item(), 4) for name, table_MM in sums.tables().items()}
-    {'label_disagreement': 0.0, 'kl': 24.75, 'js': 0.2158, 'cosine': 0.7071}
+    >>> [round(of(sums).full_E[0, 1].item(), 4) for of in (label_disagreement, kl, js, cosine)]
+    [0.0, 24.75, 0.2158, 0.7071]
     """
 
     def __init__(self, num_models: int, num_blocks: int, *, budget_bytes: int = 64 << 20) -> None:
@@ -159,26 +112,88 @@ class OutputSums:
                 js_NP = (ends_NP - minus_mixed_NP).double().clamp_(0, math.log(2.0)).cpu()
                 self.js_BP[:, start:stop].index_add_(0, blocks, js_NP)
 
-    def tables(self) -> dict[str, Tensor]:
-        """Means over all samples: for each of `OUTPUT_METRICS` a symmetric float64 table (M, M)."""
-        return {name: value.full_E for name, value in self._means().items()}
-
-    def tables_without(self) -> dict[str, Tensor]:
-        """The same without the samples of each block, (B, M, M)."""
-        return {name: value.without_BE for name, value in self._means().items()}
-
     def kl_directions(self) -> Replicated:
         """Mean KL(p_row ‖ p_column), which is not symmetric, of shapes (M, M) and (B, M, M)."""
         return Replicated.mean(self.kl_BMM, self.count_B)
 
-    def _means(self) -> dict[str, Replicated]:
-        js_BMM = torch.zeros_like(self.kl_BMM)
-        js_BMM[:, self.first_P, self.second_P] = self.js_BP
-        js_BMM[:, self.second_P, self.first_P] = self.js_BP
-        sums = {
-            "label_disagreement": self.differ_BMM,
-            "kl": (self.kl_BMM + self.kl_BMM.mT) / 2,
-            "js": js_BMM,
-            "cosine": self.cosine_BMM,
-        }
-        return {name: Replicated.mean(sums_BMM, self.count_B) for name, sums_BMM in sums.items()}
+
+@metric(
+    "label_disagreement",
+    of="outputs",
+    group=GROUP,
+    low=0.0,
+    high=1.0,
+    higher_is_more_diverse=True,
+    formula="share of samples on which the two name different classes, right or wrong",
+    undefined_when="there is no sample",
+)
+def label_disagreement(sums: OutputSums) -> Replicated:
+    """Of all pairs, (M, M)."""
+    return Replicated.mean(sums.differ_BMM, sums.count_B)
+
+
+@metric(
+    "kl",
+    of="outputs",
+    label="Kullback–Leibler divergence",
+    group=GROUP,
+    low=0.0,
+    high=math.inf,
+    higher_is_more_diverse=True,
+    formula="mean over samples of (KL(p_a ‖ p_b) + KL(p_b ‖ p_a)) / 2, in nats",
+    undefined_when="there is no sample, or one gives probability 0 where the other does not",
+)
+def kl(sums: OutputSums) -> Replicated:
+    """Of all pairs, (M, M), both directions averaged."""
+    return Replicated.mean((sums.kl_BMM + sums.kl_BMM.mT) / 2, sums.count_B)
+
+
+@metric(
+    "js",
+    of="outputs",
+    label="Jensen–Shannon divergence",
+    group=GROUP,
+    low=0.0,
+    high=math.log(2.0),
+    higher_is_more_diverse=True,
+    formula="mean over samples of H((p_a + p_b) / 2) − (H(p_a) + H(p_b)) / 2, in nats",
+    undefined_when="there is no sample",
+)
+def js(sums: OutputSums) -> Replicated:
+    """Of all pairs, (M, M)."""
+    js_BMM = torch.zeros_like(sums.kl_BMM)
+    js_BMM[:, sums.first_P, sums.second_P] = sums.js_BP
+    js_BMM[:, sums.second_P, sums.first_P] = sums.js_BP
+    return Replicated.mean(js_BMM, sums.count_B)
+
+
+@metric(
+    "cosine",
+    of="outputs",
+    label="Cosine of probabilities",
+    group=GROUP,
+    low=0.0,
+    high=1.0,
+    higher_is_more_diverse=False,
+    formula="mean over samples of p_a·p_b / (‖p_a‖ ‖p_b‖), a similarity: diversity = 1 − cosine",
+    undefined_when="there is no sample",
+)
+def cosine(sums: OutputSums) -> Replicated:
+    """Of all pairs, (M, M)."""
+    return Replicated.mean(sums.cosine_BMM, sums.count_B)
+
+
+@metric(
+    "ambiguity",
+    of="likelihood",
+    label="Ambiguity of the likelihood",
+    group=GROUP,
+    low=0.0,
+    high=math.inf,
+    higher_is_more_diverse=True,
+    formula="mean over members of the NLL − NLL of the mean logits = mean of −ln Σ_c exp(mean_i ln p_ic)",
+    undefined_when="there is no sample, or the members exclude all classes between them",
+)
+def ambiguity(calibration: EnsembleCalibration) -> Replicated:
+    """Of all ensembles; see `nversion.ensembles.EnsembleCalibration`."""
+    return calibration.ambiguity

@@ -3,65 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nversion.core import Registry
+from .metric import metric
 
-PairFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class PairwiseMetric:
-    """A formula on pair counts and what a reader of its values must know.
-
-    Attributes:
-        name: as it stands in tables.
-        function: (n11, n10, n01, n00), float tensors of one shape → values of that shape, nan
-            where undefined; symmetric under an exchange of n10 and n01.
-        low, high: the values' bounds, both attainable; an infinite one is approached.
-        higher_is_more_diverse: false where a low value means diverse.
-        formula: one line, with N = N11 + N10 + N01 + N00.
-        undefined_when: when the value is nan, one phrase.
-    """
-
-    name: str
-    function: PairFunction
-    low: float
-    high: float
-    higher_is_more_diverse: bool
-    formula: str
-    undefined_when: str
+GROUP = "Right or wrong, in pairs"
 
 
-PAIRWISE: Registry[PairwiseMetric] = Registry("pairwise metric", "nversion.pairwise_metrics")
-
-
-def pairwise_metric(
-    name: str,
-    *,
-    low: float,
-    high: float,
-    higher_is_more_diverse: bool,
-    formula: str,
-    undefined_when: str,
-) -> Callable[[PairFunction], PairFunction]:
-    """Decorator: file a formula on (n11, n10, n01, n00) as the pairwise metric `name`."""
-
-    def file(function: PairFunction) -> PairFunction:
-        PAIRWISE.register(name)(
-            PairwiseMetric(name, function, low, high, higher_is_more_diverse, formula, undefined_when)
-        )
-        return function
-
-    return file
-
-
-@pairwise_metric(
+@metric(
     "disagreement",
+    of="pairs",
+    group=GROUP,
     low=0.0,
     high=1.0,
     higher_is_more_diverse=True,
@@ -80,8 +34,11 @@ def disagreement(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
     return (n10 + n01) / (n11 + n10 + n01 + n00)
 
 
-@pairwise_metric(
+@metric(
     "q",
+    of="pairs",
+    label="Q statistic",
+    group=GROUP,
     low=-1.0,
     high=1.0,
     higher_is_more_diverse=False,
@@ -100,8 +57,11 @@ def q_statistic(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
     return (together - apart) / (together + apart)
 
 
-@pairwise_metric(
+@metric(
     "rho",
+    of="pairs",
+    label="Failure correlation ρ",
+    group=GROUP,
     low=-1.0,
     high=1.0,
     higher_is_more_diverse=False,
@@ -120,8 +80,10 @@ def rho(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
     return (n11 * n00 - n01 * n10) / torch.sqrt(first * second)
 
 
-@pairwise_metric(
+@metric(
     "double_fault",
+    of="pairs",
+    group=GROUP,
     low=0.0,
     high=1.0,
     higher_is_more_diverse=False,
@@ -139,8 +101,10 @@ def double_fault(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tensor:
     return n00 / (n11 + n10 + n01 + n00)
 
 
-@pairwise_metric(
+@metric(
     "ratio_of_errors",
+    of="pairs",
+    group=GROUP,
     low=0.0,
     high=math.inf,
     higher_is_more_diverse=True,
@@ -160,8 +124,11 @@ def ratio_of_errors(n11: Tensor, n10: Tensor, n01: Tensor, n00: Tensor) -> Tenso
     return torch.where(n00 > 0, (n01 + n10) / n00, torch.nan)
 
 
-@pairwise_metric(
+@metric(
     "error_consistency",
+    of="pairs",
+    label="Error consistency κ",
+    group=GROUP,
     low=-1.0,
     high=1.0,
     higher_is_more_diverse=False,

@@ -10,14 +10,23 @@ import torch
 from torch import Tensor
 
 from nversion.core import UserError, chunk_length, spans
+from nversion.ensembles import FEWEST_BLOCKS
 
+from .metric import Metric
 from .statistics import leave_one_block_out
 
+CKA = Metric(
+    name="cka",
+    label="Layer similarity (CKA)",
+    group="Representation",
+    of="layers",
+    low=-math.inf,
+    high=1.0,
+    higher_is_more_diverse=False,
+    formula="mean over layers at matched depth of the unbiased minibatch CKA of two models (Eq. 6)",
+    undefined_when="no layer's similarity with itself is above 0, or batches hold fewer than 4 images",
+)
 MIN_IMAGES = 4  # fewer leave the unbiased estimate undefined: n(n−3) is its divisor
-
-FEWEST_BATCHES = 5
-"""Blocks of minibatches for a standard error. Two may agree by chance to any digit: Student's 95 % interval
-is then ± 12.7 standard errors, of five blocks ± 2.8."""
 
 # What remains of a Gram matrix of float32 products below this share of its trace is rounding.
 _ROUNDING = 1e-6
@@ -222,13 +231,13 @@ class CKASums:
     def stderr(self) -> Tensor:
         """Jackknife standard error of `cka` over the blocks that hold minibatches.
 
-        nan with fewer than `FEWEST_BATCHES` of them.
+        nan with fewer than `FEWEST_BLOCKS` of them.
 
         Blocks are taken as equally large; with minibatches dealt out in turn they differ by at most one.
         """
         replicates_BLL = self.without_each_block()[self.batches_B > 0]
         num_blocks = len(replicates_BLL)
-        if num_blocks < FEWEST_BATCHES:
+        if num_blocks < FEWEST_BLOCKS:
             return torch.full_like(self.hsic_BLL[0], torch.nan)
         deviation_BLL = replicates_BLL - replicates_BLL.mean(0)
         return (deviation_BLL.square().sum(0) * (num_blocks - 1) / num_blocks).sqrt()

@@ -20,7 +20,8 @@ from torch import Tensor
 from nversion.core import UserError, chunk_length, spans
 from nversion.ensembles import Ensembles, Replicated
 
-from .facts import MetricFacts
+from .metric import metric
+from .outputs import GROUP
 
 Split = tuple[tuple[int, bool], ...]
 """(votes, right) of each class that has a vote; the votes descend and add up to K."""
@@ -348,22 +349,28 @@ _PROBABILITY: dict[Where, Callable[[Split], float] | None] = {
     "wrong": plurality_wrong,
 }
 
-VOTE_METRICS = {
-    f"shannon_{where}": MetricFacts(
-        name=f"shannon_{where}",
+
+def _shannon(where: Where, votes: VoteStatistics, species: Species, num_classes: int) -> Replicated:
+    return votes.shannon(where, species, num_classes)
+
+
+_IMAGES: dict[Where, tuple[str, str]] = {
+    "all": ("all images", "there is no sample"),
+    "right": ("rightly classified", "the plurality vote gets no sample right"),
+    "wrong": ("wrongly classified", "the plurality vote gets no sample wrong"),
+}
+for _where, (_images, _undefined_when) in _IMAGES.items():
+    metric(
+        f"shannon_{_where}",
+        of="votes",
+        label=f"Shannon equitability, {_images}",
+        group=GROUP,
         low=0.0,
         high=1.0,
         higher_is_more_diverse=True,
         formula="mean over samples of −Σ_s q_s ln q_s / ln S, q_s the share of members that name class s",
-        undefined_when=undefined_when,
-    )
-    for where, undefined_when in {
-        "all": "there is no sample",
-        "right": "the plurality vote gets no sample right",
-        "wrong": "the plurality vote gets no sample wrong",
-    }.items()
-}
-"""The facts of `VoteStatistics.shannon`; S is the setting `species`."""
+        undefined_when=_undefined_when,
+    )(partial(_shannon, _where))
 
 
 class _SplitReader:

@@ -1,26 +1,29 @@
-"""Whether cheap attribution methods rank pairs of models as dear ones do (Fig. 9)."""
+"""Whether cheap attribution methods rank pairs of models as expensive ones do (Fig. 9)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-import polars as pl
 import torch
 
 from nversion.attribution import GramSums
-from nversion.diversity import attribution_diversity
+from nversion.data import Condition
+from nversion.diversity import Metric, attribution_diversity
 from nversion.ensembles import Ensembles
-from nversion.predictions.grams import split_metric_name
 from nversion.reliability import Estimate, num_points, relation, relation_interval
 
-from .schemas import ATTRIBUTION_AGREEMENT
+from .registry import FLOAT, INT, TEXT, table
 
 
+@table("attribution_agreement", of="condition", schema={
+    "condition": TEXT, "target": TEXT, "normalise": TEXT, "method_a": TEXT, "method_b": TEXT,
+    "n_pairs": INT, "pearson": FLOAT, "spearman": FLOAT, "low": FLOAT, "high": FLOAT,
+})  # fmt: skip
 def attribution_agreement(
-    condition: str, sums: Mapping[str, GramSums], model_names: Sequence[str]
-) -> pl.DataFrame:
+    condition: Condition, grams: Mapping[Metric, GramSums], model_names: Sequence[str]
+) -> Iterator[dict[str, object]]:
     """Correlations over the pairs of models between every two methods, for each target and normalisation.
 
     The score of a pair is Eq. 7 of the ensemble of the two, in the mean over the samples on which the
@@ -32,29 +35,29 @@ def attribution_agreement(
     count, not the pairs).
 
     Args:
-        condition: its name.
-        sums: by the name of the metric (`metric_name`), as measured under the condition.
+        grams: by the metric, as measured under the condition.
         model_names: in the order of the Grams.
 
     Returns:
         Rows of the table `attribution_agreement`; none for a target and normalisation of one method.
     """
-    pairs = _pairs(model_names)
-    of_kind: dict[tuple[str, str], dict[str, GramSums]] = {}
-    for metric, of_metric in sums.items():
-        method, target, normalise = split_metric_name(metric)
-        of_kind.setdefault((target, normalise), {})[method] = of_metric
-    rows: list[dict[str, object]] = []
-    for (target, normalise), methods in of_kind.items():
-        kind = {"condition": condition, "target": target, "normalise": normalise}
-        for (a, sums_a), (b, sums_b) in combinations(methods.items(), 2):
-            pearson, spearman = _correlations(sums_a, sums_b, pairs)
-            rows.append(
-                kind
-                | {"method_a": a, "method_b": b, "n_pairs": pearson.n_ensembles, "pearson": pearson.value}
-                | {"spearman": spearman.value, "low": pearson.low, "high": pearson.high}
-            )
-    return pl.DataFrame(rows, schema=ATTRIBUTION_AGREEMENT)
+    pairs = Ensembles.all_of(len(model_names), 2)
+    for target, normalise in dict.fromkeys((one.target, one.normalise) for one in grams):
+        same = [one for one in grams if (one.target, one.normalise) == (target, normalise)]
+        for a, b in combinations(same, 2):
+            pearson, spearman = _correlations(grams[a], grams[b], pairs)
+            yield {
+                "condition": condition.name,
+                "target": target,
+                "normalise": normalise,
+                "method_a": a.method,
+                "method_b": b.method,
+                "n_pairs": pearson.n_ensembles,
+                "pearson": pearson.value,
+                "spearman": spearman.value,
+                "low": pearson.low,
+                "high": pearson.high,
+            }
 
 
 def _correlations(a: GramSums, b: GramSums, pairs: Ensembles) -> tuple[Estimate, Estimate]:
@@ -74,7 +77,3 @@ def _correlations(a: GramSums, b: GramSums, pairs: Ensembles) -> tuple[Estimate,
         a_P, b_P, None, a_BP, b_BP, None, pairs.members_EK, pairs.num_models, count_B=count_B
     )
     return estimates["pearson"], estimates["spearman"]
-
-
-def _pairs(model_names: Sequence[str]) -> Ensembles:
-    return Ensembles.all_of(len(model_names), 2)

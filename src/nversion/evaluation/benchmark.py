@@ -19,15 +19,13 @@ from nversion.corruptions import published
 from nversion.corruptions.severities import SMALL_IMAGE
 from nversion.ensembles import CREDITS, Replicated
 from nversion.reliability import (
-    constant,
     corruption_errors,
     mean_over_corruptions,
-    over_images,
     relative_corruption_errors,
 )
 
 from .published import Baseline
-from .schemas import BENCHMARK, BENCHMARK_CORRUPTIONS, BENCHMARK_DIFFERENCES, Schema
+from .registry import BOOL, FLOAT, INT, TEXT, TEXTS, shared, table
 from .studied import (
     CELLS,
     OTHER,
@@ -39,32 +37,59 @@ from .studied import (
     valued,
 )
 
-SCHEMAS: Mapping[str, Schema] = {
-    "benchmark": BENCHMARK,
-    "benchmark_corruptions": BENCHMARK_CORRUPTIONS,
-    "benchmark_differences": BENCHMARK_DIFFERENCES,
-}
 Fact = str | int | bool | None
 MEANS = {"error": "mean_error", "ce": "mce", "relative_ce": "relative_mce"}
 """From a number of one corruption to the name of its mean over corruptions."""
 
 
-def benchmark_tables(
-    answers: RightAnswers, contenders: Contenders, baseline: Baseline | None
-) -> dict[str, pl.DataFrame]:
-    """The tables of one data set, without rows where it has no corruption.
+@shared("data set")
+def benchmark_frames(
+    answers: RightAnswers, contenders: Contenders, baseline: Baseline | None = None
+) -> dict[str, list[pl.DataFrame]]:
+    """The parts of the three tables of one data set by their names; none where it has no corruption.
 
     Memory: `answers`, `CELLS` numbers several times, and the rows.
     """
-    parts = {name: [pl.DataFrame(schema=schema)] for name, schema in SCHEMAS.items()}
+    parts: dict[str, list[pl.DataFrame]] = {"benchmark": [], "benchmark_corruptions": []}
+    parts["benchmark_differences"] = []
     by_set: dict[tuple[str, str], list[Studied]] = {}
     for one in studied_corruptions(answers.conditions, answers.side):
         by_set.setdefault((one.set, one.stored), []).append(one)
     for members in by_set.values():
         for name, frame in _tables_of_set(answers, contenders, baseline, members):
-            rows = frame.with_columns(dataset=pl.lit(answers.dataset)).select(list(SCHEMAS[name]))
-            parts[name].append(rows.cast(pl.Schema(SCHEMAS[name])))
-    return {name: pl.concat(frames) for name, frames in parts.items()}
+            parts[name].append(frame.with_columns(dataset=pl.lit(answers.dataset)))
+    return parts
+
+
+@table("benchmark", of="data set", schema={
+    "dataset": TEXT, "set": TEXT, "stored": TEXT, "ensemble": TEXT, "members": TEXTS, "size": INT,
+    "consensus": TEXT, "quantity": TEXT, "value": FLOAT, "low": FLOAT, "high": FLOAT,
+    "corruptions": INT, "of_corruptions": INT, "levels": INT, "of_levels": INT, "complete": BOOL,
+    "baseline": TEXT, "note": TEXT,
+})  # fmt: skip
+def benchmark(benchmark_frames: Mapping[str, list[pl.DataFrame]]) -> list[pl.DataFrame]:
+    """Means over the corruptions of each published set."""
+    return benchmark_frames["benchmark"]
+
+
+@table("benchmark_corruptions", of="data set", schema={
+    "dataset": TEXT, "set": TEXT, "stored": TEXT, "corruption": TEXT, "ensemble": TEXT,
+    "members": TEXTS, "size": INT, "consensus": TEXT, "quantity": TEXT, "value": FLOAT,
+    "low": FLOAT, "high": FLOAT, "levels": INT, "of_levels": INT, "baseline": TEXT, "note": TEXT,
+})  # fmt: skip
+def benchmark_corruptions(benchmark_frames: Mapping[str, list[pl.DataFrame]]) -> list[pl.DataFrame]:
+    """Error, corruption error and relative corruption error of each corruption."""
+    return benchmark_frames["benchmark_corruptions"]
+
+
+@table("benchmark_differences", of="data set", schema={
+    "dataset": TEXT, "set": TEXT, "stored": TEXT, "quantity": TEXT, "ensemble": TEXT,
+    "members": TEXTS, "size": INT, "consensus": TEXT, "against": TEXT, "value": FLOAT,
+    "low": FLOAT, "high": FLOAT,
+})  # fmt: skip
+def benchmark_differences(benchmark_frames: Mapping[str, list[pl.DataFrame]]) -> list[pl.DataFrame]:
+    """Each contender against each model and named ensemble, on the same images."""
+    return benchmark_frames["benchmark_differences"]
 
 
 def _tables_of_set(
@@ -88,7 +113,7 @@ def _tables_of_set(
         who = contenders.frame[start:stop]
         for quantity, values in _numbers(answers, members, base, torch.arange(start, stop)).items():
             for c, one in enumerate(members):
-                of_one = Replicated(values.full_E[c], values.without_BE[:, c])
+                of_one = Replicated.of(lambda value_CX, c=c: value_CX[..., c, :], values)
                 columns = source | _facts_of_corruption(one) | {"quantity": quantity}
                 columns |= {"baseline": facts[quantity]["baseline"], "note": notes[quantity][c]}
                 rows = valued(who, quantity, of_one, answers.count_B)
@@ -101,8 +126,8 @@ def _tables_of_set(
             yield "benchmark", rows.with_columns(**literals(columns))
             if quantity == compared:
                 for a, other in enumerate(others):
-                    of_other = Replicated(of_others.full_E[a], of_others.without_BE[:, a : a + 1])
-                    less = over_images(_less, mean, of_other)
+                    of_other = of_others[a : a + 1]
+                    less = Replicated.of(_less, mean, of_other)
                     columns = source | {"quantity": name, "against": contenders.names[other]}
                     rows = valued(who, "difference", less, answers.count_B)
                     rows = rows.filter(pl.col("ensemble") != contenders.names[other])
@@ -116,7 +141,7 @@ def _less(a_X: Tensor, b_X: Tensor) -> Tensor:
 
 def _mean(values: Replicated, kept: Sequence[int]) -> Replicated:
     """The mean over some corruptions; nan over none."""
-    return over_images(lambda value_CX: mean_over_corruptions(value_CX[..., list(kept), :]), values)
+    return Replicated.of(lambda value_CX: mean_over_corruptions(value_CX[..., list(kept), :]), values)
 
 
 def _facts_of_set(
@@ -161,19 +186,15 @@ class _BaseErrors:
             ]
             return cls(
                 baseline.name,
-                constant(torch.tensor(errors, dtype=torch.float64), num_blocks),
-                constant(torch.tensor(row.clean, dtype=torch.float64), num_blocks),
+                Replicated.constant(torch.tensor(errors, dtype=torch.float64), num_blocks),
+                Replicated.constant(torch.tensor(row.clean, dtype=torch.float64), num_blocks),
             )
         assert baseline.model is not None
         own = torch.tensor([baseline.model])
         error = _errors(answers, members, own)
-        unknown = constant(torch.tensor(math.nan), num_blocks)
-        clean = unknown if answers.clean is None else _first(_clean_error(answers, own))
-        return cls(baseline.name, _first(error), clean)
-
-
-def _first(values: Replicated) -> Replicated:
-    return Replicated(values.full_E[..., 0], values.without_BE[..., 0])
+        unknown = Replicated.constant(torch.tensor(math.nan), num_blocks)
+        clean = unknown if answers.clean is None else _clean_error(answers, own)[0]
+        return cls(baseline.name, error[0], clean)
 
 
 def _errors(answers: RightAnswers, members: Sequence[Studied], which_X: Tensor) -> Replicated:
@@ -187,7 +208,7 @@ def _errors(answers: RightAnswers, members: Sequence[Studied], which_X: Tensor) 
     )
     levels_C1 = torch.tensor([[len(one.counted)] for one in members], dtype=torch.float64)
     summed = Replicated.mean(wrong_BCX, answers.count_B * CREDITS)
-    return Replicated(summed.full_E / levels_C1, summed.without_BE / levels_C1)
+    return Replicated.of(lambda sum_CX: sum_CX / levels_C1, summed)
 
 
 def _wrong(answers: RightAnswers, credits_BX: Tensor) -> Tensor:
@@ -207,10 +228,10 @@ def _numbers(
     error = _errors(answers, members, which_X)
     if base is None:
         return {"error": error}
-    found = {"error": error, "ce": over_images(corruption_errors, error, base.error)}
+    found = {"error": error, "ce": Replicated.of(corruption_errors, error, base.error)}
     if answers.clean is not None:
         clean = _clean_error(answers, which_X)
-        found["relative_ce"] = over_images(relative_corruption_errors, error, clean, base.error, base.clean)
+        found["relative_ce"] = Replicated.of(relative_corruption_errors, error, clean, base.error, base.clean)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 import torch
@@ -23,7 +23,7 @@ from nversion.reliability import (
 from .evidence import subsets
 from .halves import halves
 from .measure import ConditionResult
-from .schemas import METHODOLOGIES, PREDICTED_FAILURES, PROPERTIES
+from .registry import BOOL, FLOAT, INT, TEXT, TEXTS, shared, table
 from .settings import ReliabilityTable
 from .tables import named_ensembles
 
@@ -38,73 +38,75 @@ def stated(card: Card, fact: str) -> str:
     return value if getattr(card, f"{fact}_declared", True) else ""
 
 
-def methodologies_of(cards: Sequence[Card], asked: ReliabilityTable) -> dict[str, Methodologies]:
+@shared("study")
+def groupings(cards: Sequence[Card], reliability: ReliabilityTable) -> dict[str, Methodologies]:
     """The models grouped by each of the asked facts; a fact that no card states makes no grouping.
 
     A model whose card does not state the fact is in none of its groups: a guess groups no models.
     """
-    groupings: dict[str, Methodologies] = {}
-    for fact in asked.group_by:
+    found: dict[str, Methodologies] = {}
+    for fact in reliability.group_by:
         labels = [stated(card, fact) for card in cards]
         if any(labels):
-            groupings[fact] = Methodologies.of_labels(labels)
-    return groupings
+            found[fact] = Methodologies.of_labels(labels)
+    return found
 
 
+@table("methodologies", of="condition", schema={
+    "condition": TEXT, "subset": TEXT, "grouping": TEXT, "methodology_a": TEXT,
+    "methodology_b": TEXT, "m_a": INT, "m_b": INT, "quantity": TEXT, "value": FLOAT, "low": FLOAT,
+    "high": FLOAT, "note": TEXT,
+})  # fmt: skip
 def methodologies_table(
     result: ConditionResult, suspects_N: Tensor, groupings: Mapping[str, Methodologies]
-) -> pl.DataFrame:
+) -> Iterator[dict[str, object]]:
     """Mean and joint failure, covariance and correlation of difficulty, of and between methodologies."""
-    rows = [
-        {
-            "condition": result.condition,
-            "subset": subset,
-            "grouping": grouping,
-            **{name: getattr(estimate, name) for name in _ESTIMATE},
-        }
-        for subset, answers in subsets(result.answers, suspects_N).items()
-        for counts in [answers.pair_counts()]
-        for grouping, methodologies in groupings.items()
-        for estimate in methodology_estimates(counts.both_wrong_BMM, counts.count_B, methodologies)
-    ]
-    return pl.DataFrame(rows, schema=METHODOLOGIES)
+    for subset, answers in subsets(result.answers, suspects_N).items():
+        counts = answers.pair_counts()
+        for grouping, methodologies in groupings.items():
+            for estimate in methodology_estimates(counts.both_wrong_BMM, counts.count_B, methodologies):
+                keys = {"condition": result.condition, "subset": subset, "grouping": grouping}
+                yield keys | {name: getattr(estimate, name) for name in _ESTIMATE}
 
 
+@table("properties", of="condition", schema={
+    "condition": TEXT, "grouping": TEXT, "methodology_a": TEXT, "methodology_b": TEXT,
+    "property": TEXT, "value": FLOAT, "low": FLOAT, "high": FLOAT, "margin": FLOAT, "holds": BOOL,
+    "note": TEXT,
+})  # fmt: skip
 def properties_table(
     result: ConditionResult,
     groupings: Mapping[str, Methodologies],
     cards: Sequence[Card],
-    asked: ReliabilityTable,
-) -> pl.DataFrame:
+    reliability: ReliabilityTable,
+) -> Iterator[dict[str, object]]:
     """The three properties of §3.1, each with its number, interval and verdict."""
     counts = result.answers.pair_counts()
     both_wrong_BMM, count_B = counts.both_wrong_BMM, counts.count_B
     checks = [
         (grouping, check)
         for grouping, methodologies in groupings.items()
-        for check in pair_properties(both_wrong_BMM, count_B, methodologies, margin=asked.margin)
+        for check in pair_properties(both_wrong_BMM, count_B, methodologies, margin=reliability.margin)
     ]
     first, second = ([stated(card, fact) or stated(card, "family") for card in cards] for fact in CROSSED)
     crossing = logically_unrelated(
-        both_wrong_BMM, count_B, first, second, choices=CROSSED, margin=asked.margin
+        both_wrong_BMM, count_B, first, second, choices=CROSSED, margin=reliability.margin
     )
     checks.append((" × ".join(CROSSED), crossing))
-    rows = [
-        {
-            "condition": result.condition,
-            "grouping": grouping,
-            **{name: getattr(check, name) for name in _CHECK},
-        }
-        for grouping, check in checks
-    ]
-    return pl.DataFrame(rows, schema=PROPERTIES)
+    for grouping, check in checks:
+        keys = {"condition": result.condition, "grouping": grouping}
+        yield keys | {name: getattr(check, name) for name in _CHECK}
 
 
+@table("predicted_failures", of="condition", schema={
+    "condition": TEXT, "ensemble": TEXT, "members": TEXTS, "size": INT, "system": TEXT,
+    "predicted_from": TEXT, "grouping": TEXT, "predicted": FLOAT, "independent": FLOAT,
+    "observed": FLOAT, "observed_low": FLOAT, "observed_high": FLOAT, "n": INT, "note": TEXT,
+})  # fmt: skip
 def predicted_failures_table(
     result: ConditionResult, dataset: str, groupings: Mapping[str, Methodologies], model_names: Sequence[str]
-) -> pl.DataFrame:
+) -> Iterator[pl.DataFrame]:
     """How often ensembles fail as foretold from half of the images, and from other models of their kind."""
-    frames = [pl.DataFrame(schema=PREDICTED_FAILURES)]
     right_MN = result.answers.right_MN
     for size in result.sizes:
         family = size.ensembles
@@ -116,18 +118,14 @@ def predicted_failures_table(
             ("other models", grouping, predict_from_other_models(right_MN, family, methodologies))
             for grouping, methodologies in groupings.items()
         ]
-        frames += [
-            _predicted_frame(found, family, model_names).with_columns(
-                condition=pl.lit(result.condition),
-                system=pl.lit(system),
-                predicted_from=pl.lit(source),
-                grouping=pl.lit(grouping),
-            )
-            for source, grouping, systems in predictions
-            for system, found in systems.items()
-        ]
-    columns = list(PREDICTED_FAILURES)
-    return pl.concat(frame.select(columns).cast(pl.Schema(PREDICTED_FAILURES)) for frame in frames)
+        for source, grouping, systems in predictions:
+            for system, found in systems.items():
+                yield _predicted_frame(found, family, model_names).with_columns(
+                    condition=pl.lit(result.condition),
+                    system=pl.lit(system),
+                    predicted_from=pl.lit(source),
+                    grouping=pl.lit(grouping),
+                )
 
 
 def _predicted_frame(found: PredictedFailures, family: Ensembles, model_names: Sequence[str]) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 import torch
@@ -12,15 +12,20 @@ from nversion.ensembles import CREDITS
 from nversion.reliability import compare_with_best_member, joint_failures, proportion_intervals
 
 from .measure import Answers, ConditionResult, EnsembleResult
-from .schemas import AGREEMENT, CALIBRATION, COMPARISONS, JOINT_FAILURES, VOTES, Schema
-from .tables import named_ensembles, stderr_of
+from .registry import FLOAT, INT, TEXT, TEXTS, table
+from .tables import named_ensembles
 
 CONSENSUS_OF_CALIBRATION = "average"
 
 
-def comparisons_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataFrame:
+@table("comparisons", of="condition", schema={
+    "ensemble": TEXT, "members": TEXTS, "size": INT, "consensus": TEXT, "condition": TEXT,
+    "best_member": TEXT, "n": INT, "only_ensemble": FLOAT, "only_member": FLOAT,
+    "difference": FLOAT, "low": FLOAT, "high": FLOAT, "low_corrected": FLOAT,
+    "high_corrected": FLOAT, "p_value": FLOAT, "p_corrected": FLOAT, "num_compared": INT,
+})  # fmt: skip
+def comparisons_table(result: ConditionResult, model_names: Sequence[str]) -> Iterator[pl.DataFrame]:
     """Each ensemble against its best member, corrected for how many of them are compared."""
-    frames = []
     for size in result.sizes:
         for consensus, evaluation in size.evaluations.items():
             found = compare_with_best_member(
@@ -48,33 +53,38 @@ def comparisons_table(result: ConditionResult, model_names: Sequence[str]) -> pl
                 "n": result.num_samples,
                 "num_compared": found.num_compared,
             }
-            frames.append(_frame(columns, constants, size, result.condition, model_names, COMPARISONS))
-    return _joined(frames, COMPARISONS)
+            yield _frame(columns, constants, size, result.condition, model_names)
 
 
-def calibration_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataFrame:
+@table("calibration", of="condition", schema={
+    "ensemble": TEXT, "members": TEXTS, "size": INT, "consensus": TEXT, "condition": TEXT,
+    "nll": FLOAT, "nll_stderr": FLOAT, "brier": FLOAT, "brier_stderr": FLOAT, "ece": FLOAT,
+    "ece_debiased": FLOAT, "mean_member_nll": FLOAT, "ambiguity": FLOAT,
+})  # fmt: skip
+def calibration_table(result: ConditionResult, model_names: Sequence[str]) -> Iterator[pl.DataFrame]:
     """How good the probabilities of each ensemble's averaged logits are."""
-    frames = []
     for size in result.sizes:
         found = size.calibration
         columns = {
             "nll": found.nll.full_E.tolist(),
-            "nll_stderr": stderr_of(found.nll),
+            "nll_stderr": found.nll.stderr().tolist(),
             "brier": found.brier.full_E.tolist(),
-            "brier_stderr": stderr_of(found.brier),
+            "brier_stderr": found.brier.stderr().tolist(),
             "ece": found.ece_E.tolist(),
             "ece_debiased": found.ece_debiased_E.tolist(),
             "mean_member_nll": found.mean_member_nll.full_E.tolist(),
             "ambiguity": found.ambiguity.full_E.tolist(),
         }
         constants = {"consensus": CONSENSUS_OF_CALIBRATION}
-        frames.append(_frame(columns, constants, size, result.condition, model_names, CALIBRATION))
-    return _joined(frames, CALIBRATION)
+        yield _frame(columns, constants, size, result.condition, model_names)
 
 
-def agreement_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataFrame:
+@table("agreement", of="condition", schema={
+    "ensemble": TEXT, "members": TEXTS, "size": INT, "condition": TEXT, "agreeing": INT, "n": INT,
+    "accepted": INT, "coverage": FLOAT, "risk": FLOAT, "risk_low": FLOAT, "risk_high": FLOAT,
+})  # fmt: skip
+def agreement_table(result: ConditionResult, model_names: Sequence[str]) -> Iterator[pl.DataFrame]:
     """Risk and coverage of answering only where at least so many members name one class."""
-    frames = []
     for size in result.sizes:
         found = size.votes.agreement()
         for level in range(size.ensembles.size):
@@ -88,13 +98,16 @@ def agreement_table(result: ConditionResult, model_names: Sequence[str]) -> pl.D
                 "risk_high": high_E.tolist(),
             }
             constants = {"agreeing": level + 1, "n": result.num_samples}
-            frames.append(_frame(columns, constants, size, result.condition, model_names, AGREEMENT))
-    return _joined(frames, AGREEMENT)
+            yield _frame(columns, constants, size, result.condition, model_names)
 
 
-def votes_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataFrame:
+@table("votes", of="condition", schema={
+    "ensemble": TEXT, "members": TEXTS, "size": INT, "condition": TEXT, "voter": TEXT,
+    "right": FLOAT, "safe_stop": FLOAT, "silent_wrong": FLOAT, "silent_wrong_low": FLOAT,
+    "silent_wrong_high": FLOAT, "n": INT,
+})  # fmt: skip
+def votes_table(result: ConditionResult, model_names: Sequence[str]) -> Iterator[pl.DataFrame]:
     """Right, safe stop or silent wrong: what a majority voter and a unanimous one come to."""
-    frames = []
     for size in result.sizes:
         for voter in ("majority", "unanimous"):
             found = size.votes.voter(voter)
@@ -111,19 +124,24 @@ def votes_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataF
                 "silent_wrong_high": high_E.tolist(),
             }
             constants = {"voter": voter, "n": result.num_samples}
-            frames.append(_frame(columns, constants, size, result.condition, model_names, VOTES))
-    return _joined(frames, VOTES)
+            yield _frame(columns, constants, size, result.condition, model_names)
 
 
+@table("joint_failures", of="condition", schema={
+    "ensemble": TEXT, "members": TEXTS, "size": INT, "condition": TEXT, "subset": TEXT, "n": INT,
+    "all_fail": FLOAT, "all_fail_low": FLOAT, "all_fail_high": FLOAT,
+    "all_fail_independent": FLOAT, "majority_fail": FLOAT, "majority_fail_independent": FLOAT,
+    "vote_fail": FLOAT, "identical_wrong": FLOAT, "beta": FLOAT, "beta_stderr": FLOAT,
+    "beta_independent": FLOAT,
+})  # fmt: skip
 def joint_failures_table(
     result: ConditionResult, suspects_N: Tensor, model_names: Sequence[str]
-) -> pl.DataFrame:
+) -> Iterator[pl.DataFrame]:
     """How ensembles fail together, on all images and without those whose label is suspected.
 
     Args:
         suspects_N: bool, the suspected images of the condition.
     """
-    frames = []
     for subset, answers in subsets(result.answers, suspects_N).items():
         wrong_BM = _wrong_BM(answers)
         for size in result.sizes:
@@ -146,8 +164,7 @@ def joint_failures_table(
                 "beta_independent": found.beta_independent_E.tolist(),
             }
             constants = {"subset": subset, "n": found.n}
-            frames.append(_frame(columns, constants, size, result.condition, model_names, JOINT_FAILURES))
-    return _joined(frames, JOINT_FAILURES)
+            yield _frame(columns, constants, size, result.condition, model_names)
 
 
 def subsets(answers: Answers, suspects_N: Tensor) -> dict[str, Answers]:
@@ -168,13 +185,7 @@ def _frame(
     size: EnsembleResult,
     condition: str,
     model_names: Sequence[str],
-    schema: Schema,
 ) -> pl.DataFrame:
     named = {**named_ensembles(size.ensembles.members_EK.tolist(), model_names), **columns}
     constants = {"size": size.ensembles.size, "condition": condition, **constants}
-    frame = pl.DataFrame(named).with_columns(**{name: pl.lit(value) for name, value in constants.items()})
-    return frame.select(list(schema)).cast(pl.Schema(schema))
-
-
-def _joined(frames: Sequence[pl.DataFrame], schema: Schema) -> pl.DataFrame:
-    return pl.concat([pl.DataFrame(schema=schema), *frames])
+    return pl.DataFrame(named).with_columns(**{name: pl.lit(value) for name, value in constants.items()})

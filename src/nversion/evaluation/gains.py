@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 import torch
@@ -11,7 +11,7 @@ from nversion.ensembles import CREDITS
 from nversion.reliability import images_to_show_gain, paired_difference_interval, smallest_gain
 
 from .measure import ConditionResult
-from .schemas import GAINS, POWER
+from .registry import FLOAT, INT, TEXT, TEXTS, table
 from .tables import named_ensembles
 
 MOST = 10
@@ -20,7 +20,13 @@ CONFIDENCE = 0.95
 ONE_POINT = 0.01
 
 
-def gains_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataFrame:
+@table("gains", of="condition", schema={
+    "ensemble": TEXT, "members": TEXTS, "size": INT, "consensus": TEXT, "condition": TEXT,
+    "rank": INT, "best_model": TEXT, "n": INT, "only_ensemble": FLOAT, "only_model": FLOAT,
+    "difference": FLOAT, "low": FLOAT, "high": FLOAT, "low_corrected": FLOAT,
+    "high_corrected": FLOAT, "num_compared": INT,
+})  # fmt: skip
+def gains_table(result: ConditionResult, model_names: Sequence[str]) -> Iterator[pl.DataFrame]:
     """The ten ensembles of each size and rule that are right most often, against the best single model.
 
     `low` and `high` are the score interval of the paired difference for one ensemble alone.
@@ -29,7 +35,6 @@ def gains_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataF
     right most often on these images, the first of equals; its lead over other models is partly luck, which
     makes the comparison harder for the ensembles.
     """
-    frames = [pl.DataFrame(schema=GAINS)]
     right_M = result.models.right_BM.sum(0) * CREDITS
     best = int((right_M == right_M.max()).int().argmax())
     for size in result.sizes:
@@ -57,23 +62,22 @@ def gains_table(result: ConditionResult, model_names: Sequence[str]) -> pl.DataF
                 "low_corrected": corrected[0].tolist(),
                 "high_corrected": corrected[1].tolist(),
             }
-            frames.append(
-                pl.DataFrame(columns)
-                .with_columns(
-                    size=pl.lit(size.ensembles.size),
-                    consensus=pl.lit(consensus),
-                    condition=pl.lit(result.condition),
-                    best_model=pl.lit(model_names[best]),
-                    n=pl.lit(result.num_samples),
-                    num_compared=pl.lit(num_compared),
-                )
-                .select(list(GAINS))
-                .cast(pl.Schema(GAINS))
+            yield pl.DataFrame(columns).with_columns(
+                size=pl.lit(size.ensembles.size),
+                consensus=pl.lit(consensus),
+                condition=pl.lit(result.condition),
+                best_model=pl.lit(model_names[best]),
+                n=pl.lit(result.num_samples),
+                num_compared=pl.lit(num_compared),
             )
-    return pl.concat(frames)
 
 
-def power_table(comparisons: pl.DataFrame) -> pl.DataFrame:
+@table("power", of="condition", schema={
+    "size": INT, "consensus": TEXT, "condition": TEXT, "n": INT, "num_compared": INT,
+    "discordant": FLOAT, "smallest_gain": FLOAT, "smallest_gain_corrected": FLOAT,
+    "images_for_a_point": FLOAT,
+})  # fmt: skip
+def power_table(comparisons: pl.DataFrame) -> Iterator[dict[str, object]]:
     """The smallest gain over the best member that the images of each condition show, by size and rule.
 
     `discordant` is the median over the ensembles of the share of images that only the ensemble or only
@@ -89,16 +93,11 @@ def power_table(comparisons: pl.DataFrame) -> pl.DataFrame:
     found = comparisons.group_by(keys, maintain_order=True).agg(
         pl.col("n").first(), pl.col("num_compared").first(), apart.median().alias("discordant")
     )
-    rows = []
     for row in found.iter_rows(named=True):
         discordant = torch.tensor(row["discordant"], dtype=torch.float64)
         at_once = 1 - (1 - CONFIDENCE) / row["num_compared"]
-        rows.append(
-            row
-            | {
-                "smallest_gain": smallest_gain(discordant, row["n"]).item(),
-                "smallest_gain_corrected": smallest_gain(discordant, row["n"], confidence=at_once).item(),
-                "images_for_a_point": images_to_show_gain(torch.tensor(ONE_POINT), discordant).item(),
-            }
-        )
-    return pl.DataFrame(rows, schema=POWER)
+        yield row | {
+            "smallest_gain": smallest_gain(discordant, row["n"]).item(),
+            "smallest_gain_corrected": smallest_gain(discordant, row["n"], confidence=at_once).item(),
+            "images_for_a_point": images_to_show_gain(torch.tensor(ONE_POINT), discordant).item(),
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,9 @@ from nversion.data import ClassGroups
 from nversion.ensembles import Ensembles
 from nversion.reliability import proportion_intervals
 
-from .schemas import HAZARDS
-from .tables import named_ensembles
+from .measure import ConditionResult
+from .registry import FLOAT, INT, TEXT, TEXTS, table
+from .tables import Samples, named_ensembles
 
 MIN_IMAGES = 5
 """A class or group of fewer images is never called the worst: its rate says too little."""
@@ -90,6 +91,35 @@ def worst_strata(right_MN: Tensor, strata_N: Tensor, num_strata: int, ensembles:
     return Worst(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
 
 
+@table("hazards", of="condition", schema={
+    "ensemble": TEXT, "members": TEXTS, "size": INT, "condition": TEXT, "kind": TEXT, "name": TEXT,
+    "n": INT, "joint_failure": FLOAT, "low": FLOAT, "high": FLOAT, "failure": FLOAT,
+    "expected_cost": FLOAT,
+})  # fmt: skip
+def hazards(
+    result: ConditionResult,
+    model_names: Sequence[str],
+    data: Samples,
+    class_groups: ClassGroups | None = None,
+) -> Iterator[pl.DataFrame]:
+    """The worst class and group of every ensemble; see `hazards_table`."""
+    for size in result.sizes:
+        cost = size.calibration.expected_cost
+        average = size.evaluations.get("average")
+        unknown_E = [float("nan")] * len(size.ensembles)
+        yield hazards_table(
+            result.answers.right_MN,
+            result.answers.labels_N,
+            size.ensembles,
+            condition=result.condition,
+            model_names=model_names,
+            label_space=data.label_space,
+            groups=class_groups,
+            failure_E=unknown_E if average is None else (1 - average.accuracy_E).tolist(),
+            expected_cost_E=unknown_E if cost is None else cost.full_E.tolist(),
+        )
+
+
 def hazards_table(
     right_MN: Tensor,
     labels_N: Tensor,
@@ -129,7 +159,7 @@ def hazards_table(
     for kind, strata_N, names in strata:
         worst = worst_strata(right_MN, strata_N, len(names), ensembles)
         frames.append(shared.with_columns(*_columns(worst, names), kind=pl.lit(kind)))
-    return pl.concat(frames).select(list(HAZARDS)).cast(pl.Schema(HAZARDS))
+    return pl.concat(frames)
 
 
 def _columns(worst: Worst, names: Sequence[str]) -> list[pl.Series]:

@@ -6,19 +6,18 @@ images may have learned the same mistakes. What no card names is unknown, not di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 
 from nversion.ensembles import Ensembles
 from nversion.models import Card
 
-from .schemas import LINEAGE
+from .registry import TEXT, table
 
 KINDS = ("architecture", "initial_weights", "teacher", "training_data")
 
@@ -38,20 +37,21 @@ class _Fact:
     is_it_M: NDArray[np.int64]
 
 
-def lineage_table(cards: Sequence[Card]) -> pl.DataFrame:
+@table("lineage", of="study", schema={
+    "model_a": TEXT, "model_b": TEXT, "kind": TEXT, "value": TEXT,
+})  # fmt: skip
+def lineage_table(cards: Sequence[Card]) -> Iterator[dict[str, object]]:
     """A row for each two models and each known thing that they share.
 
     They share an equal value of one kind; each training data set counts for itself. A model also shares its
     teacher with the model that taught it (by name or by architecture), and its initial weights with the model
     whose name they are.
     """
-    rows = [
-        {"model_a": cards[a].name, "model_b": cards[b].name, "kind": fact.kind, "value": fact.value}
-        for fact in _facts(cards)
-        for a, b in combinations(range(len(cards)), 2)
-        if _shared(fact.carries_M[a] + fact.carries_M[b], fact.is_it_M[a] + fact.is_it_M[b])
-    ]
-    return pl.DataFrame(rows, schema=LINEAGE)
+    for fact in _facts(cards):
+        for a, b in combinations(range(len(cards)), 2):
+            if _shared(fact.carries_M[a] + fact.carries_M[b], fact.is_it_M[a] + fact.is_it_M[b]):
+                names: dict[str, object] = {"model_a": cards[a].name, "model_b": cards[b].name}
+                yield names | {"kind": fact.kind, "value": fact.value}
 
 
 def shared_lineage(cards: Sequence[Card], ensembles: Ensembles) -> list[str]:

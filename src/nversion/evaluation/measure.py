@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,18 +18,18 @@ from torch import Tensor
 from nversion.attribution import GramSums
 from nversion.core import spans
 from nversion.diversity import (
-    AMBIGUITY,
-    ENSEMBLE_METRICS,
-    PAIRWISE,
+    CKA,
+    METRICS,
     ConditionalSums,
     FailureCounts,
+    Metric,
     OutputSums,
     PairCounts,
     VoteStatistics,
     attribution_diversity,
+    attribution_metric,
     conditional_attribution_sums,
     ensemble_mean,
-    evaluate_failures,
     leave_one_block_out,
 )
 from nversion.ensembles import (
@@ -45,55 +45,10 @@ from nversion.ensembles import (
 )
 from nversion.predictions import ConditionPredictions
 
-from .metrics import SIMILARITY, asked_metrics
+from .metrics import asked_metrics
 from .settings import EnsemblesTable
 
 GRAM_ROWS = 4096  # Gram matrices read at a time
-_SHANNON: dict[str, Literal["all", "right", "wrong"]] = {
-    "shannon_all": "all",
-    "shannon_right": "right",
-    "shannon_wrong": "wrong",
-}
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A quantity of E ensembles.
-
-    Attributes:
-        full_E: on all images; nan where undefined.
-        without_BE: with each block of images left out in turn.
-        undefined_E: how many pairs (or images, for attributions) were undefined.
-        count_B: what the blocks hold; None where they are about equally large.
-    """
-
-    full_E: Tensor
-    without_BE: Tensor
-    undefined_E: Tensor
-    count_B: Tensor | None = None
-
-    @classmethod
-    def of(cls, values: Replicated) -> Measured:
-        """A quantity that is one number an ensemble, undefined as a whole or not at all."""
-        return cls(values.full_E, values.without_BE, values.full_E.isnan().long())
-
-
-@dataclass(frozen=True)
-class PairValues:
-    """A number of every pair of models, on all images and without each block of them.
-
-    Attributes:
-        count_B: as `Measured.count_B`.
-    """
-
-    full_MM: Tensor
-    without_BMM: Tensor
-    count_B: Tensor | None = None
-
-    def of(self, family: Ensembles) -> Measured:
-        """Its mean over the pairs of each ensemble."""
-        full_E, undefined_E = ensemble_mean(self.full_MM, family)
-        return Measured(full_E, ensemble_mean(self.without_BMM, family)[0], undefined_E, self.count_B)
 
 
 @dataclass(frozen=True)
@@ -172,12 +127,12 @@ class EnsembleResult:
 
     ensembles: Ensembles
     evaluations: Mapping[str, Evaluation]
-    accuracy: Mapping[str, Measured]
-    improvement: Mapping[str, Measured]
+    accuracy: Mapping[str, Replicated]
+    improvement: Mapping[str, Replicated]
     best_E: Tensor
     best_member_E: Tensor
-    mean_member: Measured
-    diversity: Mapping[str, Measured]
+    mean_member: Replicated
+    diversity: Mapping[str, Replicated]
     calibration: EnsembleCalibration
     failures: FailureCounts
     votes: VoteStatistics
@@ -193,68 +148,75 @@ class ConditionResult:
     pairs: Mapping[str, Tensor]
     sizes: Sequence[EnsembleResult]
     answers: Answers
-    grams: Mapping[str, GramSums]
+    grams: Mapping[Metric, GramSums]
 
 
 def measure_condition(
     predictions: ConditionPredictions,
     families: Sequence[Ensembles],
     asked: EnsemblesTable,
-    grams: Mapping[str, AttributedGrams],
-    similarity: PairValues | None = None,
+    grams: Mapping[Metric, AttributedGrams],
+    similarity: Replicated | None = None,
     cost_CC: Tensor | None = None,
 ) -> ConditionResult:
     """Evaluate all ensembles under one condition.
 
     Args:
         families: ensembles, one entry a size.
-        grams: for each attribution metric, the Gram matrices of the attributed images.
-        similarity: of the models' representations, where they were compared.
+        grams: for each metric of attribution maps, the Gram matrices of the attributed images.
+        similarity: of the representations of every two models, (M, M), where they were compared.
         cost_CC: the cost of taking one class for another.
 
     Memory: a chunk of logits, `Answers`, and M×M and E numbers for each block.
     """
-    names = asked_metrics(asked.diversity)
+    metrics = [METRICS[name] for name in asked_metrics(asked.diversity)]
     seen = _pass_over_logits(predictions, families, asked, cost_CC)
-    answers = seen.answers
+    answers, num_classes = seen.answers, predictions.num_classes
 
-    counts = answers.pair_counts()
-    total, without = counts.total(), counts.without_each_block()
-    outputs, outputs_without = seen.outputs.tables(), seen.outputs.tables_without()
-    pairs: dict[str, PairValues] = {}
-    for name in names:
-        if name in PAIRWISE:
-            pairs[name] = PairValues(PAIRWISE[name].function(*total), PAIRWISE[name].function(*without))
-        elif name in outputs:
-            pairs[name] = PairValues(outputs[name], outputs_without[name])
+    pair_counts = answers.pair_counts()
+    total, without = pair_counts.total(), pair_counts.without_each_block()
+    pairs: dict[str, Replicated] = {}
+    for metric in metrics:
+        if metric.of == "pairs":
+            pairs[metric.name] = Replicated(_call(metric, *total), _call(metric, *without))
+        elif metric.of == "outputs":
+            pairs[metric.name] = _call(metric, seen.outputs)
     if similarity is not None:
-        pairs[SIMILARITY.name] = similarity
+        pairs[CKA.name] = similarity
 
     sums, strata = {}, {}
-    for metric, stored in grams.items():
-        sums[metric], strata[metric] = _sums_of_grams(stored, answers, families)
+    for of_maps, stored in grams.items():
+        sums[of_maps], strata[of_maps] = _sums_of_grams(stored, answers, families)
 
     sizes = []
     for i, (family, evaluations) in enumerate(zip(families, seen.evaluations, strict=True)):
         failures, votes = answers.failure_counts(family), answers.votes(family)
-        diversity = {name: values.of(family) for name, values in pairs.items()}
-        of_counts = evaluate_failures(failures, [name for name in names if name in ENSEMBLE_METRICS])
-        diversity |= {name: Measured.of(values) for name, values in of_counts.items()}
-        for name, where in _SHANNON.items():
-            if name in names:
-                equitability = votes.shannon(where, asked.shannon_species, predictions.num_classes)
-                diversity[name] = Measured.of(equitability)
-        if AMBIGUITY.name in names:
-            diversity[AMBIGUITY.name] = Measured.of(seen.calibrations[i].ambiguity)
-        for metric, of_metric in sums.items():
-            left_out_E = torch.full((len(family),), int(of_metric.left_out_B.sum()))
-            diversity[metric] = Measured(
-                attribution_diversity(of_metric.mean_gram(), family),
-                attribution_diversity(of_metric.leave_one_block_out(), family),
-                left_out_E,
+        diversity = {name: mean_of_pairs(values, family) for name, values in pairs.items()}
+        counts = (failures.total(), failures.without_each_block())
+        diversity |= {
+            metric.name: Replicated(*(_call(metric, each) for each in counts))
+            for metric in metrics
+            if metric.of == "failure counts"
+        }
+        diversity |= {
+            metric.name: _call(metric, votes, asked.shannon_species, num_classes)
+            for metric in metrics
+            if metric.of == "votes"
+        }
+        diversity |= {
+            metric.name: _call(metric, seen.calibrations[i])
+            for metric in metrics
+            if metric.of == "likelihood"
+        }
+        for of_maps, of_images in sums.items():
+            diversity[of_maps.name] = Replicated(
+                attribution_diversity(of_images.mean_gram(), family),
+                attribution_diversity(of_images.leave_one_block_out(), family),
+                of_images.left_out_B.sum().expand(len(family)),
             )
-            for stratum, found in strata[metric][i].result().items():
-                diversity[f"{metric}_{stratum}"] = Measured(found.full_E, found.without_BE, left_out_E)
+            for subset, found in strata[of_maps][i].result().items():
+                kind = (str(of_maps.method), str(of_maps.target), str(of_maps.normalise))
+                diversity[attribution_metric(*kind, subset).name] = found
         sizes.append(
             _of_members(family, evaluations, seen.models, diversity, seen.calibrations[i], failures, votes)
         )
@@ -262,8 +224,8 @@ def measure_condition(
         predictions.condition,
         len(predictions),
         seen.models,
-        {name: values.full_MM for name, values in pairs.items()}
-        | {metric: _of_two(of_metric.mean_gram()) for metric, of_metric in sums.items()},
+        {name: values.full_E for name, values in pairs.items()}
+        | {of_maps.name: _of_two(of_images.mean_gram()) for of_maps, of_images in sums.items()},
         sizes,
         answers,
         sums,
@@ -356,6 +318,17 @@ def _sums_of_grams(
     return sums, strata
 
 
+def _call(metric: Metric, *arguments: object) -> Any:
+    assert metric.function is not None
+    return metric.function(*arguments)
+
+
+def mean_of_pairs(values: Replicated, family: Ensembles) -> Replicated:
+    """The mean of a number of every two models, (M, M), over the pairs of each ensemble."""
+    full_E, undefined_E = ensemble_mean(values.full_E, family)
+    return Replicated(full_E, ensemble_mean(values.without_BE, family)[0], undefined_E, values.count_B)
+
+
 def _of_two(gram_MM: Tensor) -> Tensor:
     """Attribution diversity of the ensemble of every two models."""
     num_models = len(gram_MM)
@@ -370,7 +343,7 @@ def _of_members(
     family: Ensembles,
     evaluations: Mapping[str, Evaluation],
     models: ModelAccuracy,
-    diversity: Mapping[str, Measured],
+    diversity: Mapping[str, Replicated],
     calibration: EnsembleCalibration,
     failures: FailureCounts,
     votes: VoteStatistics,
@@ -382,20 +355,16 @@ def _of_members(
     right_EK, left_BEK = right_EK[family.members_EK], left_BEK[:, family.members_EK]
     best_E, best_BE = right_EK.amax(-1), left_BEK.amax(-1)
     first_E1 = (right_EK == best_E.unsqueeze(1)).int().argmax(1, keepdim=True)
-    none_E = torch.zeros(len(family), dtype=torch.int64)
     accuracy, improvement = {}, {}
     for name, evaluation in evaluations.items():
         credits_E, left_credits_BE = _with_and_without(evaluation.credits_BE)
-        accuracy[name] = Measured(evaluation.accuracy_E, evaluation.leave_one_out_BE, none_E)
-        improvement[name] = Measured(
+        accuracy[name] = Replicated(evaluation.accuracy_E, evaluation.leave_one_out_BE)
+        improvement[name] = Replicated(
             (credits_E - best_E * CREDITS) / (count * CREDITS),
             (left_credits_BE - best_BE * CREDITS) / (left_B[:, None] * CREDITS),
-            none_E,
         )
     size = family.size
-    mean_member = Measured(
-        right_EK.sum(-1) / (size * count), left_BEK.sum(-1) / (size * left_B[:, None]), none_E
-    )
+    mean_member = Replicated(right_EK.sum(-1) / (size * count), left_BEK.sum(-1) / (size * left_B[:, None]))
     return EnsembleResult(
         family,
         evaluations,

@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
 from nversion.models import Card
-from nversion.reliability import effective_robustness, group_robustness
+from nversion.reliability import EffectiveRobustness, effective_robustness, group_robustness
 
 from .design import stated
 from .measure import ConditionResult
-from .schemas import ROBUSTNESS, ROBUSTNESS_GROUPS
+from .registry import FLOAT, INT, TEXT, shared, table
 
 GROUPS = ("family", "training")
 
 
-def robustness_tables(
-    result: ConditionResult, clean: ConditionResult, cards: Sequence[Card]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A row for each model, and one for each declared family and training approach, under one corruption.
+@shared("condition")
+def effective(result: ConditionResult, clean_twin: ConditionResult) -> EffectiveRobustness:
+    """What the clean accuracy of the same data set does not explain."""
+    return effective_robustness(clean_twin.models.right_BM, result.models.right_BM, result.models.count_B)
 
-    Args:
-        clean: the same data set's clean images.
-    """
-    found = effective_robustness(clean.models.right_BM, result.models.right_BM, result.models.count_B)
-    of_models = pl.DataFrame(
+
+@table("robustness", of="condition", schema={
+    "condition": TEXT, "model": TEXT, "family": TEXT, "training": TEXT, "clean_top1": FLOAT,
+    "top1": FLOAT, "expected_top1": FLOAT, "residual_probit": FLOAT, "residual_points": FLOAT,
+    "low": FLOAT, "high": FLOAT, "n_models": INT,
+})  # fmt: skip
+def robustness_table(
+    result: ConditionResult, effective: EffectiveRobustness, cards: Sequence[Card]
+) -> pl.DataFrame:
+    """A row for each model under one corruption."""
+    return pl.DataFrame(
         {
             "model": [card.name for card in cards],
             "family": [card.family for card in cards],
             "training": [card.training for card in cards],
-            "clean_top1": found.clean_top1_M.tolist(),
-            "top1": found.top1_M.tolist(),
-            "expected_top1": found.expected_top1_M.tolist(),
-            "residual_probit": found.residual_probit_M.tolist(),
-            "residual_points": found.residual_points_M.tolist(),
-            "low": found.low_M.tolist(),
-            "high": found.high_M.tolist(),
+            "clean_top1": effective.clean_top1_M.tolist(),
+            "top1": effective.top1_M.tolist(),
+            "expected_top1": effective.expected_top1_M.tolist(),
+            "residual_probit": effective.residual_probit_M.tolist(),
+            "residual_points": effective.residual_points_M.tolist(),
+            "low": effective.low_M.tolist(),
+            "high": effective.high_M.tolist(),
         }
     ).with_columns(condition=pl.lit(result.condition), n_models=pl.lit(len(cards)))
-    of_groups = [
-        {"condition": result.condition, "kind": kind, **vars(group)}
-        for kind in GROUPS
-        for group in group_robustness(found, [stated(card, kind) for card in cards])
-        if group.group
-    ]
-    return (
-        of_models.select(list(ROBUSTNESS)).cast(pl.Schema(ROBUSTNESS)),
-        pl.DataFrame(of_groups, schema=ROBUSTNESS_GROUPS),
-    )
+
+
+@table("robustness_groups", of="condition", schema={
+    "condition": TEXT, "kind": TEXT, "group": TEXT, "n_models": INT, "residual_points": FLOAT,
+    "low": FLOAT, "high": FLOAT, "note": TEXT,
+})  # fmt: skip
+def robustness_groups_table(
+    result: ConditionResult, effective: EffectiveRobustness, cards: Sequence[Card]
+) -> Iterator[dict[str, object]]:
+    """A row for each declared family and training approach under one corruption."""
+    for kind in GROUPS:
+        for group in group_robustness(effective, [stated(card, kind) for card in cards]):
+            if group.group:
+                yield {"condition": result.condition, "kind": kind, **vars(group)}

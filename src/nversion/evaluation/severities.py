@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 import torch
@@ -12,25 +12,27 @@ from torch import Tensor
 from nversion.core import spans
 from nversion.corruptions.zero import clean_at_zero
 from nversion.ensembles import CREDITS, Replicated
-from nversion.reliability import area_under_accuracy, half_severity, image_intervals, over_images
+from nversion.reliability import area_under_accuracy, half_severity
 
-from .schemas import SEVERITIES
+from .registry import FLOAT, INT, TEXT, TEXTS, table
 from .studied import CELLS, Contenders, RightAnswers, Studied, literals, studied_corruptions, valued
 
 
-def severities_table(answers: RightAnswers, contenders: Contenders) -> pl.DataFrame:
+@table("severities", of="data set", schema={
+    "dataset": TEXT, "corruption": TEXT, "stored": TEXT, "ensemble": TEXT, "members": TEXTS,
+    "size": INT, "consensus": TEXT, "quantity": TEXT, "value": FLOAT, "low": FLOAT, "high": FLOAT,
+    "first": FLOAT, "last": FLOAT, "levels": INT, "note": TEXT,
+})  # fmt: skip
+def severities_table(answers: RightAnswers, contenders: Contenders) -> Iterator[pl.DataFrame]:
     """A row for each contender, corruption of at least two severities, and quantity.
 
     Clean images are severity 0 where the scale begins with them. Memory: `answers`, `CELLS` numbers
     several times, and the rows.
     """
-    frames = [pl.DataFrame(schema=SEVERITIES)]
     for one in studied_corruptions(answers.conditions, answers.side):
         if len(one.conditions) > 1:
             for frame in _of_corruption(answers, contenders, one):
-                rows = frame.with_columns(dataset=pl.lit(answers.dataset)).select(list(SEVERITIES))
-                frames.append(rows.cast(pl.Schema(SEVERITIES)))
-    return pl.concat(frames)
+                yield frame.with_columns(dataset=pl.lit(answers.dataset))
 
 
 def _of_corruption(answers: RightAnswers, contenders: Contenders, one: Studied) -> list[pl.DataFrame]:
@@ -46,14 +48,14 @@ def _of_corruption(answers: RightAnswers, contenders: Contenders, one: Studied) 
         who = contenders.frame[start:stop]
         credits_BLX = torch.stack([credits_BX[:, start:stop] for credits_BX in rights], dim=1)
         top1 = Replicated.mean(credits_BLX, count_B * CREDITS)
-        area = over_images(lambda top1_LX: area_under_accuracy(severity_L, top1_LX), top1)
+        area = Replicated.of(lambda top1_LX: area_under_accuracy(severity_L, top1_LX), top1)
         frames.append(
             valued(who, "area", area, count_B).with_columns(quantity=pl.lit("area"), note=pl.lit(""))
         )
         if clean is None:
             continue
         clean_top1 = Replicated.mean(clean[:, start:stop], count_B * CREDITS)
-        half = over_images(
+        half = Replicated.of(
             lambda top1_LX, clean_X: half_severity(severity_L, top1_LX, clean_X), top1, clean_top1
         )
         notes = _half_notes(half, top1, clean_top1, severities, count_B)
@@ -74,7 +76,7 @@ def _of_corruption(answers: RightAnswers, contenders: Contenders, one: Studied) 
 def _half_notes(
     half: Replicated, top1: Replicated, clean: Replicated, severities: Sequence[float], count_B: Tensor
 ) -> list[str]:
-    undefined_X = image_intervals(half, count_B).num_undefined_X.tolist()
+    undefined_X = half.interval(count_B).num_undefined_X.tolist()
     already_X = (top1.full_E[0] <= clean.full_E / 2).tolist()
     notes = []
     for x, value in enumerate(half.full_E.tolist()):

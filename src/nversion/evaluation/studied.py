@@ -15,8 +15,7 @@ from nversion.core.members import ensemble_name
 from nversion.corruptions import published
 from nversion.corruptions.severities import SMALL_IMAGE
 from nversion.data import Condition
-from nversion.ensembles import CREDITS, Replicated
-from nversion.reliability import image_intervals
+from nversion.ensembles import CREDITS, Ensembles, Replicated
 
 from .measure import ConditionResult
 
@@ -41,6 +40,28 @@ class Contenders:
     consensus: str
     num_models: int
     named: Sequence[int] = ()
+
+    @classmethod
+    def of(
+        cls,
+        families: Sequence[Ensembles],
+        model_names: Sequence[str],
+        consensus: str,
+        named: Sequence[Sequence[str]],
+    ) -> Contenders:
+        """All models, then the ensembles of every size.
+
+        Args:
+            named: members of the ensembles that the study names.
+        """
+        members = [row for family in families for row in family.members_EK.tolist()]
+        wanted = {frozenset(map(model_names.index, names)) for names in named}
+        return cls(
+            [[name] for name in model_names] + [[model_names[i] for i in row] for row in members],
+            consensus,
+            len(model_names),
+            [len(model_names) + i for i, row in enumerate(members) if frozenset(row) in wanted],
+        )
 
     @cached_property
     def names(self) -> list[str]:
@@ -153,7 +174,7 @@ def sets_for(side: int) -> tuple[str, ...]:
 def intervals(quantity: str, values: Replicated, count_B: Tensor) -> tuple[Tensor, Tensor]:
     """Ends of the intervals, within what the quantity can be."""
     least, most = _LIMITS.get(quantity, (-math.inf, math.inf))
-    found = image_intervals(values, count_B)
+    found = values.interval(count_B)
     return found.low_X.clamp(least, most), found.high_X.clamp(least, most)
 
 

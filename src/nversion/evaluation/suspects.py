@@ -9,27 +9,19 @@ fail on them takes joint failures away by construction, so the second number is 
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from torch import Tensor
 
-from nversion.attribution import to_png
-from nversion.core import write_bytes
-from nversion.data import Canonical, Condition, Dataset
+from nversion.data import Condition
 
-from .schemas import SUSPECTS
-
-LINE_HEIGHT = 14
-GAP = 6
+from .registry import BYTES, FLOAT, INT, TEXT, table
+from .tables import Samples
 
 
 @dataclass(frozen=True)
@@ -114,92 +106,34 @@ def condition_of_suspects(conditions: Sequence[Condition]) -> Condition:
     return next((condition for condition in conditions if condition.is_clean), conditions[0])
 
 
+@table("suspects", of="data set", schema={
+    "dataset": TEXT, "sample_id": TEXT, "condition": TEXT, "label": INT, "label_name": TEXT,
+    "num_wrong": INT, "num_models": INT, "agreed_label": INT, "agreed_name": TEXT,
+    "agreed_share": FLOAT, "png": BYTES,
+})  # fmt: skip
 def suspects_table(
-    dataset: Dataset,
-    canonical: Canonical,
-    condition: Condition,
-    rows_N: NDArray[np.int64],
-    suspects: Suspects,
-    num_pictures: int,
-) -> pl.DataFrame:
-    """A row for each suspect of a data set, in their order.
+    data: Samples, suspects_found_in: Condition, rows_N: NDArray[np.int64], suspects: Suspects
+) -> Iterator[dict[str, object]]:
+    """A row for each suspect of a data set, in their order; column `png` is null: see `nversion.study`.
 
     Args:
-        condition: under which they were found; the picture is the canonical image without a corruption,
-            because it is the label that is in doubt.
+        suspects_found_in: the condition under which they were found.
         rows_N: the row of each readable sample in the data set.
-        num_pictures: the first so many have a PNG, the others null.
     """
-    space = dataset.label_space
-    rows: list[dict[str, object]] = []
+    condition, space = suspects_found_in, data.label_space
     for i, sample in enumerate(suspects.samples_S.tolist()):
         row = int(rows_N[sample])
-        label, agreed = int(dataset.labels_N[row]), int(suspects.agreed_S[i])
-        rows.append(
-            {
-                "dataset": condition.dataset,
-                "sample_id": dataset.sample_ids[row],
-                "condition": condition.name,
-                "label": label,
-                "label_name": space.name_of(label),
-                "num_wrong": int(suspects.num_wrong_S[i]),
-                "num_models": suspects.num_models,
-                "agreed_label": agreed,
-                "agreed_name": space.name_of(agreed),
-                "agreed_share": int(suspects.num_agreed_S[i]) / suspects.num_models,
-                "png": _picture(dataset, canonical, row) if i < num_pictures else None,
-            }
-        )
-    return pl.DataFrame(rows, schema=SUSPECTS)
-
-
-def suspects_sheet(table: pl.DataFrame, columns: int = 6, side: int = 128) -> Image.Image | None:
-    """The suspects that have a picture, each with its label, the class agreed on and by how many models.
-
-    Args:
-        table: as `suspects_table` gives it.
-        columns: pictures in a row.
-        side: of a picture in pixels.
-
-    Returns:
-        None where no suspect has a picture.
-    """
-    shown = table.filter(pl.col("png").is_not_null())
-    if not shown.height:
-        return None
-    columns = min(columns, shown.height)
-    step_x, step_y = side + GAP, side + 3 * LINE_HEIGHT + GAP
-    sheet = Image.new(
-        "RGB", (GAP + step_x * columns, GAP + step_y * math.ceil(shown.height / columns)), "white"
-    )
-    for i, row in enumerate(shown.iter_rows(named=True)):
-        left, top = GAP + i % columns * step_x, GAP + i // columns * step_y
-        with Image.open(io.BytesIO(row["png"]), formats=("PNG",)) as picture:
-            sheet.paste(picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), (left, top))
-        agreeing = round(row["agreed_share"] * row["num_models"])
-        # Its own picture, so that a name longer than its tile is cut there.
-        caption = Image.new("RGB", (side, 3 * LINE_HEIGHT), "white")
-        lines = (
-            f"label {row['label_name']}",
-            f"not {row['agreed_name']}?",
-            f"so say {agreeing} of {row['num_models']}",
-        )
-        for number, line in enumerate(lines):
-            ImageDraw.Draw(caption).text((0, 1 + number * LINE_HEIGHT), line, fill="black")
-        sheet.paste(caption, (left, top + side))
-    return sheet
-
-
-def write_suspects_sheet(path: Path, table: pl.DataFrame) -> bool:
-    """Write the contact sheet as PNG, whole; False, and no file, where no suspect has a picture."""
-    sheet = suspects_sheet(table)
-    if sheet is None:
-        return False
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
-    write_bytes(path, buffer.getvalue())
-    return True
-
-
-def _picture(dataset: Dataset, canonical: Canonical, row: int) -> bytes:
-    return to_png(torch.from_numpy(canonical.render(dataset.decode(row))))
+        label, agreed = int(data.labels_N[row]), int(suspects.agreed_S[i])
+        yield {
+            "dataset": condition.dataset,
+            "sample_id": data.sample_ids[row],
+            "condition": condition.name,
+            "label": label,
+            "label_name": space.name_of(label),
+            "num_wrong": int(suspects.num_wrong_S[i]),
+            "num_models": suspects.num_models,
+            "agreed_label": agreed,
+            "agreed_name": space.name_of(agreed),
+            "agreed_share": int(suspects.num_agreed_S[i]) / suspects.num_models,
+            "png": None,
+        }

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import polars as pl
 import torch
 
+from nversion.ensembles import Replicated
 from nversion.reliability import Estimate, relation_intervals
 
-from .measure import ConditionResult, EnsembleResult, Measured
-from .schemas import CORRELATIONS
+from .measure import ConditionResult, EnsembleResult
+from .registry import FLOAT, INT, TEXT, table
 
 MEAN_MEMBER_ACCURACY = "mean_member_accuracy"
 
 
-def correlations(result: ConditionResult, clean: ConditionResult | None) -> pl.DataFrame:
+@table("correlations", of="condition", schema={
+    "metric": TEXT, "size": INT, "consensus": TEXT, "diversity_condition": TEXT,
+    "accuracy_condition": TEXT, "statistic": TEXT, "value": FLOAT, "low": FLOAT, "high": FLOAT,
+    "n_ensembles": INT, "note": TEXT,
+})  # fmt: skip
+def correlations(
+    result: ConditionResult, clean: ConditionResult | None = None
+) -> Iterator[dict[str, object]]:
     """Correlations of every metric with the improvement, with the interval of shared members and images.
 
     Args:
@@ -24,8 +31,8 @@ def correlations(result: ConditionResult, clean: ConditionResult | None) -> pl.D
             to the improvement under `result`'s condition, too.
     """
     sources = [result] if clean is None or clean.condition == result.condition else [result, clean]
-    rows = [row for source in sources for row in _rows(source, result)]
-    return pl.DataFrame(rows, schema=CORRELATIONS)
+    for source in sources:
+        yield from _rows(source, result)
 
 
 def _rows(diversity: ConditionResult, accuracy: ConditionResult) -> Iterator[dict[str, object]]:
@@ -50,7 +57,7 @@ def _rows(diversity: ConditionResult, accuracy: ConditionResult) -> Iterator[dic
 
 
 def _related(
-    metrics: Mapping[str, Measured], accuracy: EnsembleResult, z: Measured | None
+    metrics: Mapping[str, Replicated], accuracy: EnsembleResult, z: Replicated | None
 ) -> Iterator[tuple[str, str, str, Estimate]]:
     """Every metric with the gain under every rule; rules of equal gains are computed once."""
     gains = accuracy.improvement
@@ -74,7 +81,7 @@ def _related(
                 yield metric, rule, statistic, estimate
 
 
-def _first_equal(rule: str, gains: Mapping[str, Measured]) -> str:
+def _first_equal(rule: str, gains: Mapping[str, Replicated]) -> str:
     """The first rule with the same gains: the geometric mean's are those of the average."""
     return next(
         other

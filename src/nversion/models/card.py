@@ -34,7 +34,8 @@ class Card:
         name: how studies call it; unique in a pool.
         family: of its architecture, for grouping: "CNN", "NAS", "ViT", "hybrid", "MLP", "other".
         training: how it was trained, for grouping: "supervised", "self-supervised", ...
-        num_parameters: learned values, shared ones once; buffers are not counted.
+        num_parameters: learned values, shared ones once; buffers are not counted. None: unknown, as of logits
+            that come without their model; of `macs` and `input_size`, too.
         macs: multiply-accumulate operations for one image, preprocessing excluded.
         label_space: what its logits mean.
         source: from where it was loaded ("timm:resnet50").
@@ -52,11 +53,11 @@ class Card:
     name: str
     family: str
     training: str
-    num_parameters: int
-    macs: int
+    num_parameters: int | None
+    macs: int | None
     label_space: LabelSpace
     source: str
-    input_size: int
+    input_size: int | None
     family_declared: bool = False
     training_declared: bool = False
     outputs: str = "logits"

@@ -24,6 +24,7 @@ from nversion.core import (
 from nversion.core.tables import Seed, Table
 from nversion.data import Canonical, Condition, Dataset
 from nversion.data.patterns import named_by
+from nversion.diversity import Metric, attribution_metric
 from nversion.models import Classifier
 
 from .engine import RenderedBatch
@@ -42,21 +43,6 @@ class AttributionTable(Table):
     images: int | None = Field(None, ge=1)  # of each data set, a seeded part; None means all
     seed: Seed = 0
     conditions: list[str] = Field(["*"], min_length=1)  # names or shell patterns
-
-
-def metric_name(method: str, target: str, normalise: str) -> str:
-    """The name under which the tables hold Eq. 7 of one kind of map."""
-    return f"attribution_{method}_{target}_{normalise}"
-
-
-def split_metric_name(metric: str) -> tuple[str, str, str]:
-    """Method, target and normalisation of a name that `metric_name` made.
-
-    >>> split_metric_name("attribution_integrated_gradients-10_predicted_l2")
-    ('integrated_gradients-10', 'predicted', 'l2')
-    """
-    method, target, normalise = metric.removeprefix("attribution_").rsplit("_", 2)
-    return method, target, normalise
 
 
 def attributed_samples(dataset: Dataset, spec: AttributionTable) -> NDArray[np.int64]:
@@ -116,6 +102,7 @@ class GramWriter:
         ]
         self.methods = [find_method(name) for name in spec.methods]
         self.arrays: dict[tuple[str, str], PartedArray] = {}
+        self.metrics: dict[str, Metric] = {}
         self._keys: dict[tuple[str, str], list[tuple[str, str]]] = {}  # of a condition and a method
         facts = {
             method.name: method.describe(classifiers)
@@ -135,7 +122,9 @@ class GramWriter:
             for method in self.methods:
                 for target in spec.targets:
                     for normalise in spec.normalise:
-                        name = metric_name(method.name, target, normalise)
+                        metric = attribution_metric(method.name, target, normalise, absolute=spec.absolute)
+                        name = metric.name
+                        self.metrics[name] = metric
                         what = shared | {"method": method.name, "target": target, "normalise": normalise}
                         what |= facts[method.name]
                         folder = root / condition.name / f"{name}-{fingerprint(what)[:12]}"
@@ -197,13 +186,10 @@ class GramWriter:
             grams = []
             for images, targets in pieces:
                 maps = self._maps(images, targets, method)
-                grams.append(
-                    {
-                        metric_name(method.name, target, normalise): gram(maps[target], normalise).cpu()
-                        for target in self.spec.targets
-                        for normalise in self.spec.normalise
-                    }
-                )
+                of_method = [
+                    self.metrics[name] for _, name in self._keys[rendered.condition.name, method.name]
+                ]
+                grams.append({m.name: gram(maps[str(m.target)], str(m.normalise)).cpu() for m in of_method})
             for key in self._keys[rendered.condition.name, method.name]:
                 array = self.arrays[key]
                 if array.lacks(rendered.batch):

@@ -18,6 +18,7 @@ from nversion.core.tables import Seed, Table
 from nversion.data import Canonical, Condition, Dataset
 from nversion.data.patterns import named_by
 from nversion.diversity import MIN_IMAGES, CKASums, hsic1, linear_gram, matched_depth_cka
+from nversion.ensembles import Replicated
 from nversion.models import Classifier
 from nversion.representations import Entry, cka_table, layer_entries, layer_grams, layers_of_pool
 
@@ -75,16 +76,12 @@ class Representations:
         block_J = torch.arange(len(self.images_J)) % max(1, self.num_blocks)
         return torch.bincount(block_J[self.images_J >= MIN_IMAGES], minlength=self.num_blocks)
 
-    def similarity(self) -> tuple[Tensor, Tensor]:
-        """The mean CKA of matched depths of every pair of models, by activations alone.
+    def similarity(self) -> Replicated:
+        """The mean CKA of matched depths of every pair of models, (M, M), by activations alone.
 
-        The blocks of images of CKA are its minibatches, not those of the accuracies, because HSIC1 is no
-        sum over single images. A block without a minibatch changes nothing; see
-        `batches_B`.
-
-        Returns:
-            cka_MM: float64, 1 on the diagonal; nan where some matched pair of layers is undefined.
-            cka_BMM: without the minibatches of block b.
+        1 on the diagonal; nan where some matched pair of layers is undefined. The blocks of images of CKA are
+        its minibatches, not those of the accuracies, because HSIC1 is no sum over single images: a block
+        without a minibatch changes nothing, and `count_B` counts minibatches.
         """
         of_layers = torch.tensor([i for i, entry in enumerate(self.entries) if entry.depth >= 0])
         depths = [0] * self.num_models
@@ -95,7 +92,7 @@ class Representations:
         full_MM = matched_depth_cka(sums.cka(), depths)
         without_BMM = full_MM.repeat(self.num_blocks, 1, 1)
         without_BMM[:used] = matched_depth_cka(sums.without_each_block(), depths)
-        return full_MM, without_BMM
+        return Replicated(full_MM, without_BMM, count_B=self.batches_B())
 
 
 class RepresentationWriter:

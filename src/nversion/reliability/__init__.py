@@ -1,19 +1,16 @@
 """How sure a number is, and how models fail together: intervals, and the design-diversity model."""
 
+from nversion.ensembles.jackknife import BlockJackknife, block_jackknife, block_jackknife_stderr
+
 from .common_cause import JointFailures, common_cause_factor, common_cause_if_independent, joint_failures
 from .corruption_error import (
-    ImageIntervals,
     area_under_accuracy,
-    constant,
     corruption_errors,
     half_severity,
-    image_intervals,
     mean_over_corruptions,
-    over_images,
     relative_corruption_errors,
 )
 from .intervals import Interval, proportion_interval, proportion_intervals, samples_to_show_rate
-from .jackknife import BlockJackknife, block_jackknife, block_jackknife_stderr
 from .littlewood_miller import (
     MethodologyEstimate,
     MethodologyTables,
@@ -54,7 +51,6 @@ __all__ = [
     "EffectiveRobustness",
     "Estimate",
     "GroupRobustness",
-    "ImageIntervals",
     "Interval",
     "JointFailures",
     "MemberComparison",
@@ -74,7 +70,6 @@ __all__ = [
     "common_cause_factor",
     "common_cause_if_independent",
     "compare_with_best_member",
-    "constant",
     "correlation_of",
     "corruption_errors",
     "drawn_failing_distribution",
@@ -83,7 +78,6 @@ __all__ = [
     "group_robustness",
     "half_severity",
     "holm",
-    "image_intervals",
     "images_to_show_gain",
     "joint_failures",
     "k_out_of_n_failure",
@@ -96,7 +90,6 @@ __all__ = [
     "num_failing_distribution",
     "num_points",
     "one_out_of_two",
-    "over_images",
     "pair_properties",
     "paired_difference_interval",
     "partial",

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from nversion.core import UserError
+from nversion.ensembles.jackknife import block_jackknife_stderr
 
 from .intervals import proportion_intervals
-from .jackknife import block_jackknife_stderr
 from .systems import majority, num_failing_distribution
 
 

@@ -4,39 +4,15 @@ The corruption error of Hendrycks and Dietterich, "Benchmarking Neural Network R
 Corruptions and Perturbations" (ICLR 2019, section 4.2), sums the error over the levels of a corruption and
 divides it by the same sum of a baseline; Mintun, Kirillov and Xie (NeurIPS 2021) report the error itself. The
 formulas take accuracies or errors with any axes in front, so that one call gives them on all images and a
-second one without each block of images: `over_images`.
+second one without each block of images: `Replicated.of`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import torch
-from scipy import stats
 from torch import Tensor
 
 from nversion.core import UserError
-from nversion.ensembles import Replicated
-
-from .intervals import check_confidence
-from .jackknife import block_jackknife
-
-_NO_SPREAD = 1e-12
-"""Standard errors below this are rounding: no block of images changes the number."""
-
-
-class ImageIntervals(NamedTuple):
-    """Two-sided intervals over images.
-
-    Attributes:
-        low_X, high_X: float64; nan where there is none.
-        num_undefined_X: int64 number of blocks of images without which the number is undefined.
-    """
-
-    low_X: Tensor
-    high_X: Tensor
-    num_undefined_X: Tensor
 
 
 def corruption_errors(error_CX: Tensor, baseline_C: Tensor) -> Tensor:
@@ -134,52 +110,6 @@ def half_severity(severity_L: Tensor, top1_LX: Tensor, clean_X: Tensor) -> Tenso
     share_1X = (high_1X - half_1X) / (high_1X - low_1X)
     reached_1X = fallen_LX.any(-2, keepdim=True) & (after_1X > 0)
     return torch.where(reached_1X, start_1X + share_1X * (end_1X - start_1X), torch.nan).squeeze(-2)
-
-
-def over_images(formula: Callable[..., Tensor], *values: Replicated) -> Replicated:
-    """A formula of quantities on all images, and without each block of them: paired, block by block.
-
-    >>> a = Replicated(torch.tensor([1.0]), torch.tensor([[1.0], [2.0]]))
-    >>> over_images(lambda x, y: x / y, a, a).without_BE.tolist()
-    [[1.0], [1.0]]
-    """
-    return Replicated(
-        formula(*(value.full_E for value in values)), formula(*(value.without_BE for value in values))
-    )
-
-
-def constant(value_E: Tensor, num_blocks: int) -> Replicated:
-    """Numbers that do not depend on the images at hand, such as published ones.
-
-    >>> constant(torch.tensor(0.5), 2).without_BE.tolist()
-    [0.5, 0.5]
-    """
-    value_E = value_E.double()
-    return Replicated(value_E, value_E.expand(num_blocks, *value_E.shape))
-
-
-def image_intervals(values: Replicated, count_B: Tensor, *, confidence: float = 0.95) -> ImageIntervals:
-    """value ± t(B − 1)·(the delete-one-block jackknife's standard error), B blocks that hold images.
-
-    There is no interval where the number, or the number without some block, is undefined, nor where no
-    block changes it: that is ignorance, not certainty. Simulated coverage of 95 % intervals of mCE, mean
-    error, area, half severity and a paired difference, from 400 images that are hard for all models alike,
-    in 25 blocks, 400 repeats: .93 to .96.
-
-    Args:
-        values: on all images and without each block of them.
-        count_B: images of each block.
-
-    Raises:
-        UserError: fewer than two blocks with images, or a confidence outside (0, 1).
-    """
-    check_confidence(confidence)
-    found = block_jackknife(values.full_E, values.without_BE, count_B)
-    degrees = int((count_B > 0).sum()) - 1
-    known_X = (found.num_undefined_E == 0) & (found.stderr_E > _NO_SPREAD)
-    reach_X = float(stats.t.ppf((1 + confidence) / 2, degrees)) * found.stderr_E
-    reach_X = torch.where(known_X, reach_X, torch.nan)
-    return ImageIntervals(values.full_E - reach_X, values.full_E + reach_X, found.num_undefined_E)
 
 
 def _check_severities(severity_L: Tensor, top1_LX: Tensor) -> None:

@@ -10,8 +10,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from nversion.ensembles.jackknife import block_jackknife_stderr
+
 from .intervals import check_confidence, proportion_interval, samples_to_show_rate
-from .jackknife import block_jackknife_stderr
 
 Statistic = Callable[[Tensor], Tensor]
 """float64 membership of models in methodologies (G, M) → values (1 + B, ...): of all images, then

@@ -10,9 +10,9 @@ from scipy import stats
 from torch import Tensor
 
 from nversion.core import UserError, chunk_length, spans
+from nversion.ensembles.jackknife import block_jackknife_stderr
 
 from .intervals import check_confidence
-from .jackknife import block_jackknife_stderr
 from .relations import num_points, relation
 
 # A correlation this close to ±1 is a line up to rounding; Fisher's z is infinite there.

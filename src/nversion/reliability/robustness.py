@@ -16,9 +16,9 @@ from scipy import stats
 from torch import Tensor
 
 from nversion.core import UserError
+from nversion.ensembles.jackknife import block_jackknife_stderr
 
 from .intervals import check_confidence
-from .jackknife import block_jackknife_stderr
 
 FEWEST_MODELS = 3
 """A line through two models leaves nothing to be expected."""

@@ -11,7 +11,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from nversion.diversity import FEWEST_BATCHES, MIN_IMAGES, CKASums
+from nversion.diversity import MIN_IMAGES, CKASums
+from nversion.ensembles import FEWEST_BLOCKS
 from nversion.models import Classifier
 
 from .features import layer_grams
@@ -122,8 +123,8 @@ def cka_table(entries: Sequence[Entry], model_names: Sequence[str], sums: CKASum
     reason_T = sums.reasons()
     count = f"{sums.num_skipped} minibatch{'es' if sums.num_skipped > 1 else ''}"
     skipped = f"{count} of fewer than {MIN_IMAGES} images left out" if sums.num_skipped else ""
-    is_few = int((sums.batches_B > 0).sum()) < FEWEST_BATCHES
-    few = f"no standard error: fewer than {FEWEST_BATCHES} minibatches" if is_few else ""
+    is_few = int((sums.batches_B > 0).sum()) < FEWEST_BLOCKS
+    few = f"no standard error: fewer than {FEWEST_BLOCKS} minibatches" if is_few else ""
     columns: dict[str, Any] = {}
     for side, index in (("a", a), ("b", b)):
         columns |= {

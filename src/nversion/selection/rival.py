@@ -13,29 +13,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import polars as pl
 import torch
 from torch import Tensor
 
 from nversion.core.members import ensemble_name
 from nversion.data import Condition
 from nversion.evaluation.halves import halves
-from nversion.evaluation.schemas import RIVAL
+from nversion.evaluation.registry import FLOAT, INT, TEXT, table
 from nversion.predictions import ConditionPredictions
 from nversion.reliability import paired_difference_interval, proportion_interval
 
 LEVELS = 50
 """Coverages at which the model's curve is told: 1/50, 2/50, …, 1."""
 VOTER, MODEL = "voter", "model"
+_UNDEFINED = dict.fromkeys(("confidence", "difference", "difference_low", "difference_high"), float("nan"))
 
 
+@table("rival", of="folder", schema={
+    "condition": TEXT, "system": TEXT, "name": TEXT, "size": INT, "agreeing": INT, "n": INT,
+    "accepted": INT, "coverage": FLOAT, "confidence": FLOAT, "silent_wrong": FLOAT, "low": FLOAT,
+    "high": FLOAT, "difference": FLOAT, "difference_low": FLOAT, "difference_high": FLOAT,
+})  # fmt: skip
 def rival_table(
     predictions: Mapping[str, ConditionPredictions],
     conditions: Sequence[Condition],
     ensemble: Sequence[str],
     model: str,
     seed: int,
-) -> pl.DataFrame:
+) -> list[dict[str, Any]]:
     """A row for each condition and number of agreeing members, and for each coverage of the model's curve.
 
     `difference` is the voter's share of silently wrong answers less the model's at the same coverage,
@@ -85,9 +90,7 @@ def rival_table(
                 | {"difference": float(only_voter - only_model) / n}
                 | {"difference_low": float(low), "difference_high": float(high)}
             )
-    frame = pl.DataFrame(rows, schema=RIVAL)
-    reals = [name for name, kind in RIVAL.items() if kind == pl.Float64]
-    return frame.with_columns(pl.col(reals).fill_null(float("nan")))
+    return [_UNDEFINED | row for row in rows]
 
 
 def most_confident(confidence_N: Tensor, accepted: int) -> tuple[Tensor, float]:

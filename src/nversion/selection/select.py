@@ -50,7 +50,7 @@ from nversion.core.reporter import Reporter
 from nversion.data import Condition
 from nversion.data.patterns import matching
 from nversion.evaluation.halves import CRITERIA, HALVES, criterion_numbers, halves, jackknife_interval
-from nversion.evaluation.schemas import SELECTION_SPLITS
+from nversion.evaluation.registry import FLOAT, INT, TEXT, TEXTS, table
 from nversion.evaluation.stored import StoredStudy
 
 from .contenders import Contender, Pool, Request, check_names, make_pool
@@ -194,7 +194,7 @@ def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selec
             unseen,
             len(pool.ensembles),
             len(pool.singles),
-            _splits_table(of_splits, contenders, pool),
+            splits_table(of_splits, contenders, pool),
         )
     )
 
@@ -208,9 +208,13 @@ def _best_of_splits(pool: Pool, sums: SplitSums) -> list[tuple[int, int]]:
     return list(zip(chosen, singles, strict=True))
 
 
-def _splits_table(
+@table("selection_splits", of="folder", schema={
+    "split": INT, "ensemble": TEXT, "members": TEXTS, "size": INT, "consensus": TEXT,
+    "best_single_model": TEXT, "gain_chosen": FLOAT, "gain_held_out": FLOAT, "gain_unseen": FLOAT,
+})  # fmt: skip
+def splits_table(
     of_splits: Sequence[tuple[int, int]], contenders: Mapping[int, Contender], pool: Pool
-) -> pl.DataFrame:
+) -> list[dict[str, Any]]:
     known: dict[tuple[int, int], list[Any]] = {}
     rows = []
     for split, (x, single) in enumerate(of_splits):
@@ -235,7 +239,7 @@ def _splits_table(
                 "gain_unseen": unseen_S[split],
             }
         )
-    return pl.DataFrame(rows, schema=SELECTION_SPLITS)
+    return rows
 
 
 def _front_row(contender: Contender, pool: Pool) -> dict[str, Any]:

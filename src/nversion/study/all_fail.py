@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 
 from nversion.attribution import to_png
 from nversion.data import Canonical, Condition, Dataset
-from nversion.evaluation.schemas import ALL_FAIL
+from nversion.evaluation.registry import BYTES, INT, TEXT, TEXTS, table
 from nversion.predictions import ConditionPredictions
 
 MOST_LISTED = 200
@@ -26,6 +25,11 @@ NUM_PICTURES = 12
 ALL_MODELS, CHOSEN = "all models", "chosen ensemble"
 
 
+@table("all_fail", of="folder", schema={
+    "group": TEXT, "members": TEXTS, "dataset": TEXT, "sample_id": TEXT, "label": INT,
+    "label_name": TEXT, "num_conditions": INT, "of_conditions": INT, "condition": TEXT,
+    "answers": TEXT, "png": BYTES,
+})  # fmt: skip
 def all_fail_table(
     datasets: Mapping[str, Dataset],
     canonical: Canonical,
@@ -33,7 +37,7 @@ def all_fail_table(
     predictions: Mapping[str, ConditionPredictions],
     groups: Mapping[str, Sequence[str]],
     num_pictures: int = NUM_PICTURES,
-) -> pl.DataFrame:
+) -> list[dict[str, Any]]:
     """A row for each image on which all members of a group fail under some condition.
 
     Those that fail under most conditions stand first, then by sample. `condition` is the first under which
@@ -75,7 +79,7 @@ def all_fail_table(
                         else None,
                     }
                 )
-    return pl.DataFrame(rows, schema=ALL_FAIL)
+    return rows
 
 
 def _all_fail_N(view: ConditionPredictions, members: Sequence[int]) -> NDArray[np.bool_]:

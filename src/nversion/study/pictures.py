@@ -6,14 +6,13 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 import torch
 from PIL import Image
 
 from nversion.attribution import attribute, masked, to_png
 from nversion.core import generator
 from nversion.data import Canonical, Condition, Dataset, UnreadableImageError
-from nversion.evaluation.schemas import MAPS, SAMPLES
+from nversion.evaluation.registry import BOOL, BYTES, INT, TEXT, table
 from nversion.models import Classifier
 
 
@@ -38,9 +37,12 @@ def chosen_samples(dataset: Dataset, count: int, purpose: str) -> list[int]:
     return sorted(chosen)
 
 
+@table("samples", of="folder", schema={
+    "sample_id": TEXT, "label": INT, "label_name": TEXT, "condition": TEXT, "png": BYTES,
+})  # fmt: skip
 def samples_table(
     datasets: dict[str, Dataset], canonical: Canonical, conditions: Sequence[Condition], count: int
-) -> pl.DataFrame:
+) -> list[dict[str, object]]:
     """`count` images of each data set under each of its conditions, as PNG."""
     rows: list[dict[str, object]] = []
     for name, dataset in datasets.items():
@@ -58,9 +60,13 @@ def samples_table(
                         "png": _png(shown.numpy()),
                     }
                 )
-    return pl.DataFrame(rows, schema=SAMPLES)
+    return rows
 
 
+@table("maps", of="folder", schema={
+    "sample_id": TEXT, "condition": TEXT, "model": TEXT, "family": TEXT, "label_name": TEXT,
+    "predicted_name": TEXT, "right": BOOL, "png": BYTES,
+})  # fmt: skip
 def maps_table(
     dataset: Dataset,
     canonical: Canonical,
@@ -70,7 +76,7 @@ def maps_table(
     method: str,
     absolute: bool,
     device: torch.device,
-) -> pl.DataFrame:
+) -> list[dict[str, object]]:
     """Pixels of the same images masked by the attribution of each model (Fig. 2, 11).
 
     The map explains the class that the model predicts.
@@ -97,7 +103,7 @@ def maps_table(
                     "png": to_png(masked(image_13HW[0], map_3HW)),
                 }
             )
-    return pl.DataFrame(rows, schema=MAPS)
+    return rows
 
 
 def models_of_different_families(classifiers: Sequence[Classifier], count: int) -> list[Classifier]:

@@ -15,7 +15,7 @@ from nversion.core.parts import finished_array
 from nversion.core.reasons import reason_of
 from nversion.core.study_files import MANIFEST, StudyFiles, run_again, table_path
 from nversion.data import Condition
-from nversion.evaluation.schemas import CONDITIONS, LABELS, MODELS, Schema
+from nversion.evaluation import TABLES
 from nversion.evaluation.settings import EnsemblesTable
 from nversion.evaluation.stored import StoredStudy
 from nversion.predictions import ConditionPredictions, StoredLogits, block_of_each_sample, offsets_folder
@@ -86,9 +86,9 @@ def open_stored(folder: Path) -> StoredStudy:
         UserError: there is no finished study, or a file is not what its manifest says.
     """
     files = StudyFiles.open(folder)
-    labels, models = _read(files, "labels", LABELS), _read(files, "models", MODELS)
+    labels, models = _read(files, "labels"), _read(files, "models")
     try:
-        return _opened(files, labels, models, _read(files, "conditions", CONDITIONS))
+        return _opened(files, labels, models, _read(files, "conditions"))
     except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
         if isinstance(error, UserError):
             raise
@@ -99,9 +99,9 @@ def open_stored(folder: Path) -> StoredStudy:
         ) from error
 
 
-def _read(files: StudyFiles, name: str, schema: Schema) -> pl.DataFrame:
+def _read(files: StudyFiles, name: str) -> pl.DataFrame:
     """A table, in the types that this version writes, with a value in every whole number but a count."""
-    frame = files.read(name)
+    frame, schema = files.read(name), TABLES[name].schema
     whole = [
         column for column, kind in schema.items() if kind == pl.Int64 and not column.startswith("changed")
     ]
