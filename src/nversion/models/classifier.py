@@ -9,11 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nversion.core import UserError
+from nversion.core import UserError, fingerprint
 from nversion.core.label_spaces import IMAGENET, KNOWN_LABEL_SPACES, label_space_of
 
 from .card import Card, Lineage
 from .identity import fingerprint_of, is_lazy
+from .logits_file import LogitsFile
 from .preprocessing import Preprocessing
 from .probe import check_outputs, guard_of, probe
 
@@ -60,6 +61,11 @@ class Classifier(nn.Module):
         """The module as it was written: what `torch.compile` was given, where it was compiled."""
         inner = getattr(self.module, "_orig_mod", None)
         return inner if isinstance(inner, nn.Module) else self.module
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its logits are read from a file, so that no image can go through it."""
+        return isinstance(self.module, LogitsFile)
 
     def forward(self, images_N3HW: Tensor) -> Tensor:
         """Logits (N, C) of floating-point images in [0, 1].
@@ -122,13 +128,17 @@ def make_classifier(
         UserError: the module does not run on its input size, gives no finite (1, C) logits, gives
             probabilities unasked, or their number is not that of the label space.
     """
-    check_initialised(module, f"the classifier {name!r}")
-    as_float32(evaluating(module))
-    # Before it runs: a run may leave traces, such as caches.
-    identity = fingerprint_of(module, preprocessing, code, outputs)
-    probed = probe(module, preprocessing, name)
-    notes = (*notes, *check_outputs(module, preprocessing, probed, outputs, name))
-    num_outputs = probed.outputs_1C.shape[1]
+    guard: tuple[float, ...] = ()
+    if isinstance(module, LogitsFile):
+        identity, macs, num_outputs = fingerprint([module.digest, outputs]), 0, module.num_classes
+    else:
+        check_initialised(module, f"the classifier {name!r}")
+        as_float32(evaluating(module))
+        # Before it runs: a run may leave traces, such as caches.
+        identity = fingerprint_of(module, preprocessing, code, outputs)
+        probed = probe(module, preprocessing, name)
+        notes = (*notes, *check_outputs(module, preprocessing, probed, outputs, name))
+        macs, num_outputs, guard = probed.macs, probed.outputs_1C.shape[1], guard_of(probed.outputs_1C)
     if label_space is None:
         if num_outputs != KNOWN_LABEL_SPACES[IMAGENET]:
             raise UserError(
@@ -145,7 +155,7 @@ def make_classifier(
         family=family,
         training=training,
         num_parameters=sum(parameter.numel() for parameter in module.parameters()),
-        macs=probed.macs,
+        macs=macs,
         label_space=space,
         source=source,
         input_size=preprocessing.input_size,
@@ -157,7 +167,7 @@ def make_classifier(
         notes=notes,
         **asdict(lineage or Lineage()),
     )
-    return Classifier(module, preprocessing, card, identity, guard_of(probed.outputs_1C))
+    return Classifier(module, preprocessing, card, identity, guard)
 
 
 def evaluating(module: nn.Module) -> nn.Module:

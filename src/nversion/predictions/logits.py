@@ -18,13 +18,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import nversion
 from nversion.core import PartedArray, UserError, fingerprint, spans
 from nversion.data import Canonical, Condition, Dataset
+from nversion.data.dataset import Part
 from nversion.models import Classifier
+from nversion.models.classifier import PROBABILITY_FLOOR
+from nversion.models.logits_file import LogitsFile
 
 from .engine import RenderedBatch
 from .storage import Storage, StoredLogits, offsets_folder, read_back, to_storage
@@ -191,6 +195,45 @@ class LogitsWriter:
 
     def _lacks(self, key: tuple[str, str], batch: int) -> bool:
         return self.arrays[key].lacks(batch) or (key in self.offsets and self.offsets[key].lacks(batch))
+
+    def stored_logits(self, classifier: Classifier, condition: Condition) -> Tensor:
+        """Logits (N, C) of a classifier that is a file of logits, in the order of the samples.
+
+        Raises:
+            UserError: the condition or samples are not in the file, or its labels are others.
+        """
+        module, dataset = classifier.module, self.dataset
+        assert isinstance(module, LogitsFile), f"{classifier.name} runs"
+        logits_NC = torch.from_numpy(
+            module.aligned(
+                dataset.name,
+                condition.name,
+                dataset.sample_ids,
+                dataset.labels_N,
+                part=isinstance(dataset, Part),
+            ).astype(np.float32)
+        )
+        if classifier.card.outputs == "probabilities":
+            return logits_NC.clamp_min(PROBABILITY_FLOOR).log()
+        return logits_NC
+
+    def read_files(self, conditions: Sequence[Condition]) -> None:
+        """Take the logits of classifiers that are files of logits; the loop over images has them then."""
+        for classifier in self.classifiers:
+            for condition in conditions if classifier.is_stored else ():
+                key = condition.name, classifier.name
+                if not (missing := self.missing(key)):
+                    continue
+                logits_NC = self.stored_logits(classifier, condition)
+                for batch in missing:
+                    start, stop = self.arrays[key].bounds[batch]
+                    readable_N = torch.ones(stop - start, dtype=torch.bool)
+                    labels_N = torch.tensor(self.dataset.labels_N[start:stop])
+                    rendered = RenderedBatch(
+                        batch, start, stop, condition, torch.empty(0), labels_N, readable_N
+                    )
+                    self._store(key, classifier, rendered, logits_NC[start:stop])
+                    self.on_step(classifier.name)
 
     def consume(self, rendered: RenderedBatch) -> None:
         images_N3HW = as_float(rendered.images_N3HW, self.inference)

@@ -218,6 +218,7 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
     for members in spec.report.ensembles:
         _check_names("model under report.ensembles", members, names)
     check_label_space(classifiers, list(datasets.values()))
+    _check_stored(spec, classifiers)
     run = spec.run
     inference = Inference(run.batch_size, run.storage, run.amp, run.channels_last)
     place(classifiers, inference, device)
@@ -277,18 +278,21 @@ def make_plan(study: OpenStudy, stores: Stores | None = None) -> Plan:
     # Maps and similarities are made of all models together.
     others: list[GramWriter | RepresentationWriter] = [*stores.grams.values(), *stores.similarities.values()]
     names = set(study.model_names) if any(c.num_steps() for c in others) else lacking_logits
-    tried = [c for c in study.classifiers if c.name in names]
+    tried = [c for c in study.classifiers if c.name in names and not c.is_stored]
     with torch_threads(study.spec.run.threads):
         speed = trial(tried, study.canonical, study.inference, study.device)
     for name, writer in stores.logits.items():
         num_samples = len(study.datasets[name])
+        for classifier in study.classifiers:
+            for condition_ in study.conditions_of(name) if classifier.is_stored else ():
+                writer.stored_logits(classifier, condition_)  # what the file lacks is said before a run
         for (condition, model), array in writer.arrays.items():
             lacking = len(writer.missing((condition, model)))
             total += len(array.bounds)
             missing += lacking
             if lacking:
                 bytes_missing += array.num_bytes
-                seconds += speed[model] * min(num_samples, lacking * study.inference.batch_size)
+                seconds += speed.get(model, 0.0) * min(num_samples, lacking * study.inference.batch_size)
     for gram_writer in stores.grams.values():
         lacking = gram_writer.num_missing_samples()
         maps_total += len(gram_writer.samples) * len(gram_writer.conditions)
@@ -389,6 +393,18 @@ def _check_patterns(spec: StudySpec, conditions: list[str]) -> None:
                     found=repr(pattern),
                     next_step=did_you_mean(pattern, conditions),
                 )
+
+
+def _check_stored(spec: StudySpec, classifiers: Sequence[Classifier]) -> None:
+    """Refuse what needs images to go through models whose logits are read from files."""
+    asked = [table for table in ("attribution", "representation") if getattr(spec, table) is not None]
+    stored = [classifier.name for classifier in classifiers if classifier.is_stored]
+    if asked and stored:
+        raise UserError(
+            expected=f"models that run for [{asked[0]}]",
+            found=f"{stored[0]!r}, whose logits are read from a file",
+            next_step=f"leave [{asked[0]}] out, or name the model itself as the source",
+        )
 
 
 def _check_names(kind: str, asked: Sequence[str], known: list[str]) -> None:

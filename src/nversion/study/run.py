@@ -122,6 +122,7 @@ def compute_missing(study: OpenStudy, stores: Stores, reporter: Reporter) -> Non
         steps = sum(consumer.num_steps() for consumer in consumers)
         if steps:
             reporter.start(f"Models on {name}", steps)
+        stores.logits[name].read_files(study.conditions_of(name))
         run_models(
             dataset,
             study.canonical,
