@@ -65,7 +65,7 @@ def test_a_plain_install_computes():
 @pytest.mark.parametrize(
     ("code", "extra"),
     [
-        ("import nversion as nv; nv.report", "evaluate"),
+        ("import nversion as nv; nv.evaluate", "evaluate"),
         ("import nversion as nv; nv.models.load_classifier({'source': 'timm:resnet18'})", "models"),
         ("import nversion as nv; nv.models.load_classifier({'source': 'torchvision:resnet18'})", "models"),
         ("import nversion as nv; nv.data.open_dataset({'source': 'digits'})", "study"),

@@ -2,20 +2,13 @@
 
 from .carrier import Predictions
 from .engine import Consumer, RenderedBatch, run
-from .logits import (
-    Inference,
-    LogitsWriter,
-    as_float,
-    autocast,
-    describe_condition,
-    made_with,
-    place,
-)
+from .logits import LogitsWriter
 from .predict import predict
 from .storage import StoredLogits, offsets_folder, read_back
 from .threads import torch_threads
 from .trial import trial
 from .view import AcceptedSets, ConditionPredictions, block_of_each_sample
+from .writer import Inference, StoreWriter, as_float, autocast, describe_condition, made_with, place
 
 __all__ = [
     "AcceptedSets",
@@ -25,6 +18,7 @@ __all__ = [
     "LogitsWriter",
     "Predictions",
     "RenderedBatch",
+    "StoreWriter",
     "StoredLogits",
     "as_float",
     "autocast",

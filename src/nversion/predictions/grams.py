@@ -17,7 +17,6 @@ from nversion.core import (
     PartedArray,
     chunk_length,
     code_fingerprint,
-    fingerprint,
     generator,
     spans,
 )
@@ -28,7 +27,7 @@ from nversion.diversity import Metric, attribution_metric
 from nversion.models import Classifier
 
 from .engine import RenderedBatch
-from .logits import Inference, as_float, describe_condition, made_with
+from .writer import Inference, StoreWriter, as_float, describe_condition
 
 MAPS_BYTES = 256 << 20  # of all models' maps at a time; a constant, so that sub-batches never differ
 
@@ -53,7 +52,7 @@ def attributed_samples(dataset: Dataset, spec: AttributionTable) -> NDArray[np.i
     return np.sort(rng.choice(len(dataset), spec.images, replace=False))
 
 
-class GramWriter:
+class GramWriter(StoreWriter):
     """Consumer of rendered batches that keeps one M×M Gram matrix for each attributed sample.
 
     One array for each (condition, method, target, normalisation); the maps of all models of a batch
@@ -65,7 +64,7 @@ class GramWriter:
     Memory: `MAPS_BYTES` for the maps of one method and `pass_bytes` for the activations of one model.
 
     Args:
-        root: the folder of all Grams.
+        root, classifiers, inference, device, on_step: see `StoreWriter`.
         pass_bytes: what activations may take; see `nversion.attribution.images_per_pass`.
 
     Raises:
@@ -85,12 +84,9 @@ class GramWriter:
         on_step: Callable[[str], None] = lambda _: None,
         pass_bytes: int = PASS_BYTES,
     ) -> None:
+        super().__init__(root, classifiers, inference, device, on_step)
         self.pass_bytes = pass_bytes
-        self.classifiers = list(classifiers)
         self.spec = spec
-        self.device = device
-        self.inference = inference
-        self.on_step = on_step
         self.samples = attributed_samples(dataset, spec)
         self.conditions = named_by(conditions, spec.conditions)
         self.map_length = chunk_length(
@@ -127,13 +123,12 @@ class GramWriter:
                         self.metrics[name] = metric
                         what = shared | {"method": method.name, "target": target, "normalise": normalise}
                         what |= facts[method.name]
-                        folder = root / condition.name / f"{name}-{fingerprint(what)[:12]}"
-                        shape = (len(classifiers), len(classifiers))
-                        guard = [c.guard for c in classifiers]
-                        array = PartedArray(
-                            folder, what, made_with(device), self.bounds, shape, "float64", guard
+                        folder, shape = (
+                            self._folder(condition, name, what),
+                            (len(classifiers), len(classifiers)),
                         )
-                        self.arrays[condition.name, name] = array.open()
+                        array = self._open(folder, what, self.bounds, shape, "float64", classifiers)
+                        self.arrays[condition.name, name] = array
                         self._keys.setdefault((condition.name, method.name), []).append(
                             (condition.name, name)
                         )
@@ -142,7 +137,6 @@ class GramWriter:
         return any(self._lacks(condition, method, batch) for method in self.methods)
 
     def num_steps(self) -> int:
-        """How often `on_step` will be called for what is missing."""
         steps = 0
         for condition in self.conditions:
             for method in self.methods:
@@ -166,10 +160,6 @@ class GramWriter:
             for method in self.methods
             for batch in self._missing_of(condition, method)
         )
-
-    def set_aside(self) -> list[str]:
-        """Files that did not match their manifest and will be computed again."""
-        return [name for array in self.arrays.values() for name in array.set_aside]
 
     def consume(self, rendered: RenderedBatch) -> None:
         inside = (self.samples >= rendered.start) & (self.samples < rendered.stop)
@@ -197,11 +187,6 @@ class GramWriter:
                     gram_nMM[~rendered.readable_N[rows_n]] = torch.nan
                     array.write(rendered.batch, gram_nMM.numpy())
                     array.finish()
-
-    def finish(self) -> None:
-        """Join what is complete; for arrays whose last part was written just before a kill."""
-        for array in self.arrays.values():
-            array.finish()
 
     def _missing_of(self, condition: Condition, method: Method) -> set[int]:
         """Batches for which some Gram of the method is missing; none where it is not asked for."""

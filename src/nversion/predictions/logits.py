@@ -11,19 +11,13 @@ which keeps 10 bits of each factor. An unfinished array is never continued by an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-import nversion
-from nversion.core import PartedArray, UserError, fingerprint, spans
+from nversion.core import PartedArray, UserError, spans
 from nversion.data import Canonical, Condition, Dataset
 from nversion.data.dataset import Part
 from nversion.models import Classifier
@@ -31,90 +25,8 @@ from nversion.models.classifier import PROBABILITY_FLOOR
 from nversion.models.logits_file import LogitsFile
 
 from .engine import RenderedBatch
-from .storage import Storage, StoredLogits, offsets_folder, read_back, to_storage
-
-RENDERING = 2  # goes up when the same manifest would stand for other pixels or other logits
-
-
-@dataclass(frozen=True)
-class Inference:
-    """How models run; everything here can change the bytes of the logits.
-
-    Attributes:
-        batch_size: samples that go through a model together.
-        storage: dtype of the logits on disk. float16 halves the disk: rows are stored as differences from
-            their maximum; the number of samples whose top-1 that changes is counted, and differences
-            that do not fit are an error.
-        amp: dtype of automatic mixed precision, or None for plain float32.
-        channels_last: memory format of images and weights; measured on a CPU 0.97 to 2.1 times as fast over
-            six networks (for SqueezeNet it is the pooling that gains).
-    """
-
-    batch_size: int = 64
-    storage: Storage = "float16"
-    amp: Literal["bfloat16", "float16"] | None = None
-    channels_last: bool = True
-
-
-def made_with(device: torch.device) -> dict[str, Any]:
-    """What bytes depend on beside the inputs: the device, its instructions, and versions.
-
-    torch's version with its build (+cpu, +cu128): each build brings kernels of its own.
-    """
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {
-        "device": name,
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "torch": str(torch.__version__),
-        **_versions(),
-        "nversion": nversion.__version__,
-    }
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in ("torchvision", "timm", "pillow", "numpy"):
-        with suppress(PackageNotFoundError):  # an extra that is not installed
-            found[package] = version(package)
-    return found
-
-
-def describe_condition(dataset: Dataset, canonical: Canonical, condition: Condition) -> dict[str, Any]:
-    """Plain data that says which pixels a condition holds."""
-    return {
-        "rendering": RENDERING,
-        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-        "canonical": dict(vars(canonical)),
-    } | condition.description()
-
-
-def place(classifiers: Sequence[Classifier], inference: Inference, device: torch.device) -> None:
-    """Move classifiers to the device, in the memory format that they will run in.
-
-    Weights that classifiers share on the CPU (subnets of a supernet) keep their order: to sort them means to
-    copy them. That holds for each of them, also where its own weights are whole tensors: its logits must not
-    depend on which other classifiers run beside it.
-    """
-    for classifier in classifiers:
-        classifier.to(device)
-        shared = device.type == "cpu" and classifier.card.shares_weights
-        if inference.channels_last and not shared:
-            classifier.to(memory_format=torch.channels_last)
-
-
-def as_float(images_N3HW: Tensor, inference: Inference) -> Tensor:
-    """uint8 images as float32 in [0, 1], in the memory format of the run."""
-    images_N3HW = images_N3HW.to(torch.float32).div_(255)
-    if inference.channels_last:
-        images_N3HW = images_N3HW.contiguous(memory_format=torch.channels_last)
-    return images_N3HW
-
-
-def autocast(inference: Inference, device: torch.device) -> torch.autocast:
-    """The context of the run's reduced precision; float32 where none is asked for."""
-    amp = inference.amp
-    return torch.autocast(device.type, dtype=getattr(torch, amp or "bfloat16"), enabled=amp is not None)
+from .storage import StoredLogits, offsets_folder, read_back, to_storage
+from .writer import Inference, StoreWriter, as_float, autocast, describe_condition
 
 
 def run_classifier(
@@ -126,11 +38,10 @@ def run_classifier(
     return logits_NC.float().cpu()
 
 
-class LogitsWriter:
+class LogitsWriter(StoreWriter):
     """Consumer of rendered batches that fills one `PartedArray` for each (condition, classifier).
 
-    The classifiers are where `place` put them. Folder layout: `root/CONDITION/MODEL-KEY/`, where KEY
-    is a digest of everything the logits depend on; what comes later adds folders and touches no others.
+    Arguments as of `StoreWriter`. Logits in float16 have a second array, of each row's maximum.
     """
 
     def __init__(
@@ -144,30 +55,26 @@ class LogitsWriter:
         device: torch.device,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
+        super().__init__(root, classifiers, inference, device, on_step)
         self.dataset = dataset
-        self.classifiers = list(classifiers)
-        self.inference = inference
-        self.device = device
-        self.on_step = on_step
         self.arrays: dict[tuple[str, str], PartedArray] = {}
         self.offsets: dict[tuple[str, str], PartedArray] = {}  # of float16
         bounds = list(spans(len(dataset), inference.batch_size))
         for condition in conditions:
             for classifier in classifiers:
+                num_classes = classifier.card.label_space.num_classes
                 what = describe_condition(dataset, canonical, condition) | {
                     "model": {"name": classifier.name, "fingerprint": classifier.fingerprint},
                     "inference": dict(vars(inference)),
                     "num_samples": len(dataset),
-                    "num_classes": classifier.card.label_space.num_classes,
+                    "num_classes": num_classes,
                 }
-                folder = root / condition.name / f"{_file_name(classifier.name)}-{fingerprint(what)[:12]}"
-                key = condition.name, classifier.name
-                shared = what, made_with(device), bounds
-                row_shape, guard = (classifier.card.label_space.num_classes,), [classifier.guard]
-                self.arrays[key] = PartedArray(folder, *shared, row_shape, inference.storage, guard).open()
-                if inference.storage == "float16":
+                folder = self._folder(condition, _file_name(classifier.name), what)
+                key, one, storage = (condition.name, classifier.name), [classifier], inference.storage
+                self.arrays[key] = self._open(folder, what, bounds, (num_classes,), storage, one)
+                if storage == "float16":
                     beside = offsets_folder(folder, condition.name)
-                    self.offsets[key] = PartedArray(beside, *shared, (), "float32", guard).open()
+                    self.offsets[key] = self._open(beside, what, bounds, (), "float32", one)
 
     def needs(self, condition: Condition, batch: int) -> bool:
         return any(self._lacks((condition.name, c.name), batch) for c in self.classifiers)
@@ -177,21 +84,13 @@ class LogitsWriter:
         return [batch for batch in range(len(self.arrays[key].bounds)) if self._lacks(key, batch)]
 
     def num_steps(self) -> int:
-        """Batches still to run, summed over conditions and classifiers: calls of `on_step` to come."""
         return sum(len(self.missing(key)) for key in self.arrays)
-
-    def set_aside(self) -> list[str]:
-        """Files that did not match their manifest and will be computed again."""
-        return [name for array in self._all_arrays() for name in array.set_aside]
 
     def read(self, key: tuple[str, str]) -> StoredLogits:
         """The finished logits of a condition and classifier, memory-mapped."""
         return StoredLogits(
             self.arrays[key].read(), self.offsets[key].read() if key in self.offsets else None
         )
-
-    def _all_arrays(self) -> list[PartedArray]:
-        return [*self.arrays.values(), *self.offsets.values()]
 
     def _lacks(self, key: tuple[str, str], batch: int) -> bool:
         return self.arrays[key].lacks(batch) or (key in self.offsets and self.offsets[key].lacks(batch))
@@ -243,11 +142,6 @@ class LogitsWriter:
                 logits_NC = run_classifier(classifier, images_N3HW, self.inference, self.device)
                 self._store(key, classifier, rendered, logits_NC)
                 self.on_step(classifier.name)
-
-    def finish(self) -> None:
-        """Join what is complete; for arrays whose last part was written just before a kill."""
-        for array in self._all_arrays():
-            array.finish()
 
     def _store(
         self, key: tuple[str, str], classifier: Classifier, rendered: RenderedBatch, logits_NC: Tensor

@@ -31,9 +31,10 @@ from nversion.models.probe import device_of
 
 from .carrier import NUM_BLOCKS, Predictions, sample_names
 from .engine import RenderedBatch, hand_out
-from .logits import Inference, LogitsWriter, as_float, run_classifier
+from .logits import LogitsWriter, run_classifier
 from .trial import trial
 from .view import ConditionPredictions, block_of_each_sample
+from .writer import Inference, as_float
 
 Model = nn.Module | Classifier | str | tuple[nn.Module, Preprocessing | Mapping[str, Any]]
 Corruptions = Mapping[str, float | Sequence[float]] | Sequence[Corruption]

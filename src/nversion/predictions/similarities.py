@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from nversion.attribution import attribute, find_method
-from nversion.core import PartedArray, UserError, code_fingerprint, fingerprint, generator, spans
+from nversion.core import PartedArray, UserError, code_fingerprint, generator, spans
 from nversion.core.tables import Seed, Table
 from nversion.data import Canonical, Condition, Dataset
 from nversion.data.patterns import named_by
@@ -23,7 +23,7 @@ from nversion.models import Classifier
 from nversion.representations import Entry, cka_table, layer_entries, layer_grams, layers_of_pool
 
 from .engine import RenderedBatch
-from .logits import Inference, as_float, autocast, describe_condition, made_with
+from .writer import Inference, StoreWriter, as_float, autocast, describe_condition
 
 MAPS = "map:"  # in front of the attribution method, in place of a layer's name
 
@@ -95,7 +95,7 @@ class Representations:
         return Replicated(full_MM, without_BMM, count_B=self.batches_B())
 
 
-class RepresentationWriter:
+class RepresentationWriter(StoreWriter):
     """Consumer of rendered batches that keeps the HSIC1 of all pairs of layers of each chosen batch.
 
     One array for each condition, a row a batch: the number of readable images, then HSIC1 (T, T) over the T
@@ -106,7 +106,7 @@ class RepresentationWriter:
     of one batch, 8·T·N² bytes.
 
     Args:
-        root: the folder of all of them.
+        root, classifiers, inference, device, on_step: see `StoreWriter`.
         spec: layers, maps, batches, seed and conditions that are asked for.
         absolute: whether the attribution maps are magnitudes.
 
@@ -134,10 +134,7 @@ class RepresentationWriter:
                 found=f"batch_size = {inference.batch_size} under [run]",
                 next_step="set a larger batch_size, or take [representation] out",
             )
-        self.classifiers = list(classifiers)
-        self.inference = inference
-        self.device = device
-        self.on_step = on_step
+        super().__init__(root, classifiers, inference, device, on_step)
         self.absolute = absolute
         self.methods = list(dict.fromkeys(spec.maps))
         self.batches = represented_batches(dataset, spec, inference.batch_size)
@@ -159,15 +156,14 @@ class RepresentationWriter:
                 "batches": self.batches,
                 "inference": {k: v for k, v in vars(inference).items() if k != "storage"},
             }
-            self.arrays[condition.name] = PartedArray(
-                root / condition.name / f"hsic1-{fingerprint(what)[:12]}",
+            self.arrays[condition.name] = self._open(
+                self._folder(condition, "hsic1", what),
                 what,
-                made_with(device),
                 [(part, part + 1) for part in range(len(self.batches))],
                 (1 + len(self.entries) ** 2,),
                 "float64",
-                [c.guard for c in classifiers],
-            ).open()
+                classifiers,
+            )
 
     def needs(self, condition: Condition, batch: int) -> bool:
         if condition.name not in self.arrays or batch not in self.batches:
@@ -175,7 +171,6 @@ class RepresentationWriter:
         return self.arrays[condition.name].lacks(self.batches.index(batch))
 
     def num_steps(self) -> int:
-        """How often `on_step` will be called for what is missing."""
         return sum(len(array.missing()) for array in self.arrays.values()) * len(self.classifiers)
 
     def num_missing_samples(self) -> int:
@@ -186,10 +181,6 @@ class RepresentationWriter:
     def num_missing_passes(self) -> int:
         """Forward and backward passes that the missing maps of one model take, summed over samples."""
         return self.num_missing_samples() * sum(find_method(method).passes for method in self.methods)
-
-    def set_aside(self) -> list[str]:
-        """Files that did not match their manifest and will be computed again."""
-        return [name for array in self.arrays.values() for name in array.set_aside]
 
     def consume(self, rendered: RenderedBatch) -> None:
         array = self.arrays[rendered.condition.name]
@@ -205,11 +196,6 @@ class RepresentationWriter:
         row = torch.cat([torch.tensor([num_images], dtype=torch.float64), hsic_TT.flatten()])
         array.write(self.batches.index(rendered.batch), row[None].numpy())
         array.finish()
-
-    def finish(self) -> None:
-        """Join what is complete; for arrays whose last part was written just before a kill."""
-        for array in self.arrays.values():
-            array.finish()
 
     def read(self, condition: Condition, num_blocks: int) -> Representations | None:
         """The finished similarities of a condition; None where none are asked for.

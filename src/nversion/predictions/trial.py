@@ -18,7 +18,7 @@ from nversion.data import Canonical
 from nversion.models import Classifier
 from nversion.models.probe import probe_images, random_kept, state_kept
 
-from .logits import Inference, as_float
+from .writer import Inference, as_float
 
 TOLERANCE = 1e-3
 """Largest difference of an image's logits, as a share of their range.

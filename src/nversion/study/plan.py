@@ -20,7 +20,7 @@ from nversion.evaluation.metrics import asked_metrics
 from nversion.evaluation.published import Baseline, find_baseline
 from nversion.evaluation.settings import EnsemblesTable, ensembles_of
 from nversion.models import Classifier, check_label_space, default_name, expand_pool, load_classifier
-from nversion.predictions import Inference, LogitsWriter, place, torch_threads, trial
+from nversion.predictions import Inference, LogitsWriter, StoreWriter, place, torch_threads, trial
 from nversion.predictions.grams import GramWriter
 from nversion.predictions.similarities import RepresentationWriter
 
@@ -109,10 +109,9 @@ class Stores:
     grams: dict[str, GramWriter]
     similarities: dict[str, RepresentationWriter]
 
-    def of(self, dataset: str) -> list[LogitsWriter | GramWriter | RepresentationWriter]:
+    def of(self, dataset: str) -> list[StoreWriter]:
         """The consumers that the images of this data set are for."""
-        stores: tuple[Mapping[str, LogitsWriter | GramWriter | RepresentationWriter], ...]
-        stores = (self.logits, self.grams, self.similarities)
+        stores: tuple[Mapping[str, StoreWriter], ...] = (self.logits, self.grams, self.similarities)
         return [store[dataset] for store in stores if dataset in store]
 
 

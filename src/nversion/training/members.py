@@ -150,6 +150,7 @@ def planned(module: nn.Module, fact: MemberFacts, num_classes: int) -> PlannedMe
             next_step="set the number of classes in its `args`, or name another architecture",
         )
     start = ", ".join([fact.table.weights or "random weights", *fact.notes])
+    assert card.num_parameters is not None and card.macs is not None  # of a module, they are known
     return PlannedMember(fact.name, card.num_parameters, card.macs, start)
 
 
