@@ -391,6 +391,14 @@ def test_the_only_ensemble_stands_for_itself(hand_made: Build) -> None:
     assert [(who.label, who.ensemble) for who in contenders(study)] == [("The only ensemble of 2", "a + b")]
 
 
+def test_the_only_ensemble_is_not_compared_with_others(hand_made: Build) -> None:
+    sections = [
+        {section.id for section in all_sections(hand_made(gains))} for gains in ({"a + b": 0.03}, None)
+    ]
+    assert sections[1] - sections[0] == {"ensembles", "shares"}
+    assert set(all_figures(hand_made({"a + b": 0.03}))) == {"accuracy_by_condition"}
+
+
 def test_a_regression_line_needs_five_models(hand_made: Build) -> None:
     row = {"condition": "d/lines-1", "family": "CNN", "training": "supervised", "n_models": 4, "low": -1.6}
     row |= {"clean_top1": 0.8, "top1": 0.6, "expected_top1": 0.6, "residual_points": 0.01, "high": 1.6}

@@ -123,6 +123,11 @@ def num_ensembles(study: Study, size: int) -> int:
     return study.ensembles.filter(pl.col("size") == size)["ensemble"].n_unique()
 
 
+def has_several(study: Study) -> bool:
+    """Whether there are several ensembles of some size, so that they can be compared with each other."""
+    return any(num_ensembles(study, size) > 1 for size in study.sizes)
+
+
 def can_relate(study: Study) -> bool:
     """Whether there are enough models for correlations over ensembles."""
     return len(study.model_names) >= FEWEST_TO_RELATE

@@ -13,6 +13,7 @@ from nversion.report.frames import (
     can_relate,
     diversity_values,
     drawn_ensembles,
+    has_several,
     num_ensembles,
     relation,
     with_normalised,
@@ -44,7 +45,7 @@ _HOVER = tips(
 
 @section("ensembles", order=60, nav="Ensembles", title="Improvement of ensembles against diversity")
 def ensembles(study: Study) -> Blocks:
-    if not study.sizes:
+    if not has_several(study):
         return None
     return [
         Words(
@@ -113,7 +114,7 @@ def improvement_vote(study: Study) -> Figure | None:
 def paper_scatter(study: Study, consensus: str) -> Figure | None:
     """Attribution diversity and disagreement side by side on the first clean condition.
 
-    None where the study has no ensembles under this consensus or none of the two metrics.
+    None where the study has no ensembles under this consensus, or a single one, or none of the two metrics.
     """
     size = study.default_size
     metrics = [m for m in study.headline_metrics if m != MEAN_ACCURACY]
@@ -131,6 +132,8 @@ def paper_scatter(study: Study, consensus: str) -> Figure | None:
         .filter(pl.col("x").is_not_nan(), pl.col("improvement").is_not_nan())
         .drop("consensus", "condition")
     )
+    if rows.is_empty():
+        return None
     x = alt.X("x:Q", axis=alt.Axis(title=_DIVERSITY, tickCount=5))
     points = _points(alt.Chart(), rows["params"], x).properties(width=300, height=300)
     chart = alt.layer(zero_rule("y"), points, _trend(alt.Chart()), data=ROWS).facet(
@@ -161,7 +164,7 @@ def paper_scatter(study: Study, consensus: str) -> Figure | None:
 def explorer(study: Study) -> Figure | None:
     """Every condition, consensus, metric and size, chosen by the reader; None without ensembles."""
     metrics = study.metric_names
-    if study.default_size is None or study.default_consensus is None or not metrics:
+    if not has_several(study) or study.default_consensus is None or not metrics:
         return None
     values = diversity_values(study).filter(pl.col("metric").is_in(metrics))
     values = values.join(drawn_ensembles(study), on=["ensemble", "size"], maintain_order="left")

@@ -11,7 +11,7 @@ import polars as pl
 from nversion.report.blocks import Block, Cell, Drawing, Grid, Row, Tables, cell_of
 from nversion.report.charts import ROWS, colour, labels_down, panels, percent_axis, select, tips
 from nversion.report.figure import Figure
-from nversion.report.frames import compared, share_above_zero, with_labels
+from nversion.report.frames import compared, has_several, share_above_zero, with_labels
 from nversion.report.labels import condition_label, consensus_label, percent, points
 from nversion.report.registry import Blocks, figure, section
 from nversion.report.tables import Study
@@ -27,7 +27,7 @@ CLASSES = {
 
 @section("shares", order=90, nav="Above zero", title="How often an ensemble gains")
 def shares_section(study: Study) -> Blocks:
-    if not study.sizes:
+    if not has_several(study):
         return None
     blocks: list[Block] = [Drawing("share_above_zero")]
     if (comparisons := comparison_table(study)) is not None:
@@ -116,8 +116,8 @@ def share_rows(study: Study) -> pl.DataFrame:
 
 @figure("share_above_zero")
 def shares(study: Study) -> Figure | None:
-    """Stacked shares, a panel a consensus; None without ensembles."""
-    if study.default_size is None:
+    """Stacked shares, a panel a consensus; None without several ensembles."""
+    if not has_several(study):
         return None
     rows = share_rows(study)
     rules = [consensus_label(c) for c in study.consensus]
