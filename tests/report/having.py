@@ -10,23 +10,23 @@ from typing import Any
 
 import polars as pl
 
-from nversion.evaluation import schemas
+import nversion.study.write  # noqa: F401, registers the tables that need images
+from nversion.diversity import CKA, METRICS
+from nversion.diversity.attribution import attribution_metric
+from nversion.evaluation import TABLES
+from nversion.evaluation.tables import metrics_table
 from nversion.report.tables import Study
 from nversion.selection.front import FRONT
 from nversion.selection.select import SELECTION
 
 _ATTRIBUTION = re.compile(r"attribution_(.+)_(predicted|label)_(none|l2)(?:_(all|some|none)_right)?")
-_WORDS = {"predicted": "predicted class", "label": "true class", "none": "raw", "l2": "unit length"}
-_LABELS = {"q": "Q statistic", "rho": "Failure correlation ρ"}
-_PAIRS = ("disagreement", "q", "rho", "double_fault")
 
 
 def schema_of(name: str) -> dict[str, Any]:
     """The columns of a table of a study."""
     if name in ("front", "selection"):
         return dict(FRONT if name == "front" else SELECTION)
-    schema: dict[str, Any] = dict(getattr(schemas, name.upper()))
-    return schema | (dict.fromkeys(METRIC_COLUMNS, pl.String) if name == "metrics" else {})
+    return dict(TABLES[name].schema)
 
 
 def table(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
@@ -54,24 +54,12 @@ def having(study: Study, **tables: Sequence[Mapping[str, Any]] | pl.DataFrame) -
     return replace(study, tables={**study.tables, **frames})
 
 
-METRIC_COLUMNS = ("label", "group", "of", "method", "target", "normalise", "subset")
-
-
 def metrics(names: Iterable[str]) -> pl.DataFrame:
-    """The metrics table for metrics of these names."""
-    return pl.DataFrame(list(map(_metric, names)), schema=schema_of("metrics"))
-
-
-def _metric(name: str) -> dict[str, Any]:
-    bounds = {"low_bound": 0.0, "high_bound": None, "higher_is_more_diverse": True, "formula": "…"}
-    row = {"metric": name, "undefined_when": "never", **bounds}
-    if (match := _ATTRIBUTION.fullmatch(name)) is None:
-        label = _LABELS.get(name, name.replace("_", " ").capitalize())
-        group = "Right or wrong, in pairs" if name in _PAIRS else "Others"
-        return row | {"label": label, "group": group, "of": "pairs"}
-    method, target, normalise, subset = match.groups()
-    words = "Grad-CAM" if method == "grad_cam" else method
-    which = {"all": ", all members right", "none": ", no member right"}.get(subset, "")
-    label = f"Attribution ({words}, {_WORDS[target]}, {_WORDS[normalise]}{which})"
-    parts = {"method": method, "target": target, "normalise": normalise, "subset": subset}
-    return row | {"label": label, "group": f"Attribution, {_WORDS[target]}", "of": "maps"} | parts
+    """The metrics table for metrics of these names, in the order of a study."""
+    found = []
+    for name in names:
+        if match := _ATTRIBUTION.fullmatch(name):
+            found.append(attribution_metric(*match.groups()))
+        elif name == "cka" or name in METRICS:
+            found.append(CKA if name == "cka" else METRICS[name])
+    return metrics_table(found)

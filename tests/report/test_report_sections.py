@@ -131,7 +131,7 @@ def test_table_2_has_the_mean_and_the_named_ensemble(hand_made: Build) -> None:
 def test_the_overview_gives_direction_bounds_range_and_relation(hand_made: Build) -> None:
     study = hand_made(pearson={"disagreement": (-0.4, -0.8, -0.1)}, num_models=8)
     (row,) = diversity.overview(having(study, metrics=metrics(["disagreement"]))).rows
-    assert [c.text for c in row.cells] == ["higher", "0 to ∞", "0.10 to 0.20", "0.15", "−0.40"]
+    assert [c.text for c in row.cells] == ["higher", "0 to 1", "0.10 to 0.20", "0.15", "−0.40"]
     assert row.cells[-1].sure
 
 

@@ -166,8 +166,7 @@ class Study:
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """The rows of the metrics table by metric."""
-        unknown = dict.fromkeys(("label", "group", "method", "target", "normalise", "subset"))
-        return {row["metric"]: unknown | row for row in self.table("metrics").iter_rows(named=True)}
+        return {row["metric"]: row for row in self.table("metrics").iter_rows(named=True)}
 
     def metric(self, metric: str) -> Mapping[str, Any]:
         """A metric's row of the metrics table; empty for the mean member accuracy, which has none."""
