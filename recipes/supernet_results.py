@@ -34,7 +34,7 @@ from nversion.data import Canonical, open_dataset
 from nversion.ensembles import Ensembles
 from nversion.supernet.files import known_subnets, read_supernet, statistics_of
 from nversion.supernet.nas import SUPERNET, SearchTable, read_spec
-from nversion.supernet.nas.examiner import examiner_of
+from nversion.supernet.nas.evaluator import evaluator_of
 
 RESAMPLES = 2000
 
@@ -45,13 +45,13 @@ def logits_of(spec_path: Path, folder: Path, part: str, names: list[str], table_
     data = dict(spec.data["validation"]) | {"name": f"gtsrb-{part}", "x": f"x_{part}", "y": f"y_{part}"}
     canonical = Canonical(**spec.canonical.model_dump())
     dataset = open_dataset(data, spec_path.parent)
-    examiner = examiner_of(table_, dataset, canonical, 256, torch.device("cpu"))
+    evaluator = evaluator_of(table_, dataset, canonical, 256, torch.device("cpu"))
     supernet = read_supernet(folder / SUPERNET, spec_path.parent)
     found = []
     for name in names:
         supernet.network.activate(*statistics_of(supernet, name))
-        found.append(examiner.logits(supernet.network, supernet.preprocessing))
-    return torch.stack(found), examiner.labels_N, examiner.conditions
+        found.append(evaluator.logits(supernet.network, supernet.preprocessing))
+    return torch.stack(found), evaluator.labels_N, evaluator.conditions
 
 
 def right_of(logits_MDNC: torch.Tensor, labels_N: torch.Tensor, members: list[int]) -> np.ndarray:

@@ -15,7 +15,7 @@ name = "tiny"
 arch = "python:nversion.training.small_networks:build"
 args = { name = "resnet50", num_classes = 10 }
 random_subnets = 1
-calibration_samples = 64
+batch_norm_samples = 64
 
 [data.train]
 source = "digits"
@@ -150,7 +150,7 @@ def test_an_extracted_subnet_needs_the_supernet_no_longer(call, trained):
     assert call("models", "show", "file:narrow.safetensors")[0] == 0
 
 
-def test_a_subnet_without_a_name_is_calibrated_and_extracted_by_its_notation(call, trained):
+def test_a_subnet_without_a_name_is_recalibrated_and_extracted_by_its_notation(call, trained):
     code, out, _ = call(
         "supernet", "extract", "tiny.toml", "depth=2-3-5-2,width=0.5", "--to", "small.safetensors"
     )

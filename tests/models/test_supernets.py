@@ -178,7 +178,7 @@ def test_an_unknown_subnet_is_told_with_close_names(trained):
         load(trained[0], "midle")
 
 
-def test_a_subnet_that_was_not_calibrated_is_refused(trained):
+def test_a_subnet_that_was_not_recalibrated_is_refused(trained):
     message = r"with statistics for its batch norms, found 'depth=1-2-2-2'; add it to \[\[subnets\]\]"
     with pytest.raises(UserError, match=message):
         load(trained[0], "depth=1-2-2-2")

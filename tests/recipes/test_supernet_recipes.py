@@ -39,4 +39,4 @@ def test_the_full_size_recipe_has_listing_1_s_stages():
     ]
     assert {(s.learning_rate, s.epochs_lr - s.epochs) for s in spec.stages} == {(2.5e-6, 0)}
     assert (spec.search.population, spec.search.evaluations) == (50, 1000)
-    assert spec.supernet.calibration_samples == 1500
+    assert spec.supernet.batch_norm_samples == 1500

@@ -72,7 +72,7 @@ def show(
     )
 )
 def train(spec: Spec, folder: Folder = None) -> None:
-    """Train by progressive shrinking and calibrate the named subnets; resume after an interruption."""
+    """Train by progressive shrinking and recalibrate the named subnets; resume after an interruption."""
     from nversion.supernet.nas import read_spec, train_supernet
 
     content, target = read_spec(spec), _folder(spec, folder)
@@ -161,10 +161,10 @@ def extract(
     """Write a subnet to a weights file that does not need the supernet."""
     from nversion.models.stated import arch_settings
     from nversion.supernet.files import save_subnet
-    from nversion.supernet.nas import calibrated, read_spec, supernet_of
+    from nversion.supernet.nas import recalibrated, read_spec, supernet_of
 
     content, target = read_spec(spec), _folder(spec, folder)
-    name = calibrated(content, target, subnet, base=spec.parent)
+    name = recalibrated(content, target, subnet, base=spec.parent)
     path = to or Path(f"{name}.safetensors")
     save_subnet(path, supernet_of(content, target, spec.parent), name)
     typer.echo(f"Written: {path}")

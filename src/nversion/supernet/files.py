@@ -191,7 +191,7 @@ def known_subnets(supernet: SupernetFile) -> dict[str, Subnet]:
             raise UserError(
                 expected=f"statistics of the supernet {supernet.path} in {path}",
                 found="those of another supernet",
-                next_step="remove that folder and calibrate anew: nversion supernet train SPEC.toml",
+                next_step="remove that folder and recalibrate anew: nversion supernet train SPEC.toml",
             )
         found[path.stem] = supernet.network.space.parse(stated.subnet)
     return found
@@ -214,7 +214,7 @@ def statistics_of(supernet: SupernetFile, name: str) -> tuple[Subnet, Statistics
             next_step=did_you_mean(name, list(known))
             if "=" not in name
             else "add it to [[subnets]] of the SPEC.toml and run `nversion supernet train` again, "
-            "which calibrates it",
+            "which recalibrates it",
         )
     if name == LARGEST:
         return known[name], None
@@ -276,5 +276,5 @@ def _broken(path: Path, found: str, expected: str = "statistics of a subnet") ->
     return UserError(
         expected=f"{expected} in {path}",
         found=found,
-        next_step="run `nversion supernet train SPEC.toml` again: it sets the file aside and calibrates it",
+        next_step="run `nversion supernet train SPEC.toml` again: it sets the file aside and recalibrates it",
     )

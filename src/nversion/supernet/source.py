@@ -29,7 +29,7 @@ class SupernetSource(ModelSource):
         """A subnet by name or notation ("supernet:runs/s/supernet.safetensors#depth=3-4-6-2,width=0.8").
 
         All subnets of one file share its weights in memory, on the CPU; moved to another device each has its
-        own. Only subnets whose batch norms were calibrated can be used: others would look fragile.
+        own. Only subnets whose batch norms were recalibrated can be used: others would look fragile.
 
         Args:
             reference: "PATH#SUBNET", the path from `base`; without "#SUBNET" the largest.
@@ -39,7 +39,7 @@ class SupernetSource(ModelSource):
             args: its arguments.
 
         Raises:
-            UserError: no such file, no supernet, or a subnet that is unknown or not calibrated.
+            UserError: no such file, no supernet, or a subnet that is unknown or not recalibrated.
         """
         path, _, wanted = reference.partition("#")
         supernet = read_supernet(resolve(Path(path), base), base, arch, args)

@@ -13,7 +13,7 @@ TINY: dict[str, Any] = {
         "arch": "python:nversion.training.small_networks:build",
         "args": {"name": "resnet50", "num_classes": 10},
         "random_subnets": 1,
-        "calibration_samples": 64,
+        "batch_norm_samples": 64,
     },
     "data": {
         "train": {"source": "digits", "split": "train", "count": 128},

@@ -40,7 +40,7 @@ WIDTHS = ["depth", "width", "expansion"]
 LATER = {"dims": WIDTHS, "epochs": 50, "max_skips": 2, "reorganise": True, "epochs_lr": 50}
 RATE = {"learning_rate": 2.5e-6}
 TABLES = {
-    "supernet": {"calibration_samples": 1500, "importance": "filters"},
+    "supernet": {"batch_norm_samples": 1500, "importance": "filters"},
     "elasticity": {
         "max_skips": 2, "width_multipliers": [1, 0.8, 0.6], "min_width": 32, "width_step": 8,
         "max_num_widths": 3,
@@ -152,9 +152,9 @@ def test_without_a_search_there_is_no_search_table(tmp_path: Path) -> None:
     assert "search" not in translated(tmp_path, {"training": LISTING_1["training"]})
 
 
-def test_nncfs_number_of_calibration_samples_holds_where_none_is_given(tmp_path: Path) -> None:
+def test_nncfs_number_of_batch_norm_samples_holds_where_none_is_given(tmp_path: Path) -> None:
     content = changed("training.batchnorm_adaptation", {})
-    assert translated(tmp_path, content)["supernet"]["calibration_samples"] == 2000
+    assert translated(tmp_path, content)["supernet"]["batch_norm_samples"] == 2000
 
 
 STAGES = "training.schedule.list_stage_descriptions"
@@ -171,7 +171,7 @@ REFUSED = {
     "training.progressivity_of_elasticity": (["depth"], "found no 'width' in"),
     "training.train_steps": (100, "train_steps in .*found 100 .an epoch is all images once"),
     "training.lr_schedule": ({"params": {"base_lr": 0.1}}, "lr_schedule in .*a learning rate of its own"),
-    "training.batchnorm_adaptation.num_bn_adaptation_samples": (0, "every subnet is calibrated"),
+    "training.batchnorm_adaptation.num_bn_adaptation_samples": (0, "every subnet is recalibrated"),
     "training.elasticity.available_elasticity_dims": (["depth", "width", "kernel"], "not of kernels"),
     "training.elasticity.ignored_scopes": (["layer1"], "all layers of the network are elastic"),
     "training.elasticity.depth.skipped_blocks": ([["a", "b"]], "skipped_blocks in .*by the structure"),
@@ -258,7 +258,7 @@ def test_a_specification_is_completed_from_the_configuration_and_has_the_last_wo
         'importance = "readers"\n[data.train]\nsource = "digits"\n[search]\nevaluations = 60\n'
     )
     spec = read_spec(tmp_path / "spec.toml")
-    assert (spec.supernet.calibration_samples, spec.supernet.importance) == (1500, "readers")
+    assert (spec.supernet.batch_norm_samples, spec.supernet.importance) == (1500, "readers")
     assert [stage.epochs for stage in spec.stages] == [25, 40, 50, 50]
     assert (spec.elasticity.min_width, spec.search.evaluations, spec.search.ref_acc) == (
         32,

@@ -21,7 +21,7 @@ from nversion.models.stated import Stated
 from nversion.supernet.elastic import Elasticity, ElasticNetwork, extract
 from nversion.supernet.files import SupernetFile
 from nversion.supernet.nas.candidates import Answers, Candidate, evaluate
-from nversion.supernet.nas.examiner import Calibration, Examiner, examiner_of
+from nversion.supernet.nas.evaluator import Recalibration, SubnetEvaluator, evaluator_of
 from nversion.supernet.nas.nsga import Evolution, non_dominated
 from nversion.supernet.nas.search import search
 from nversion.supernet.nas.spec import SearchTable
@@ -70,8 +70,8 @@ def training():
 
 
 @pytest.fixture(scope="module")
-def calibration(training) -> Calibration:
-    return Calibration(training, 64, 32, CPU)
+def recalibration(training) -> Recalibration:
+    return Recalibration(training, 64, 32, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -90,25 +90,25 @@ def table_of(**settings: object) -> SearchTable:
     )
 
 
-def examine(table: SearchTable) -> Examiner:
-    return examiner_of(table, open_dataset({"source": "digits", "split": "test"}), CANONICAL, 60, CPU)
+def examine(table: SearchTable) -> SubnetEvaluator:
+    return evaluator_of(table, open_dataset({"source": "digits", "split": "test"}), CANONICAL, 60, CPU)
 
 
 @pytest.fixture(scope="module")
-def examiner() -> Examiner:
+def evaluator() -> SubnetEvaluator:
     return examine(table_of())
 
 
-def enumerated(supernet: SupernetFile, examiner: Examiner, calibration: Calibration):
+def enumerated(supernet: SupernetFile, evaluator: SubnetEvaluator, recalibration: Recalibration):
     """Logits and MACs of every subnet, from extracted plain networks."""
     network, found = supernet.network, {}
     for subnet in network.space:
         own = None
         if subnet != network.space.largest:
-            own = calibration.statistics(network, subnet, PREPROCESSING)
+            own = recalibration.statistics(network, subnet, PREPROCESSING)
         plain = extract(network, subnet, own).eval()
         found[subnet] = (
-            examiner.logits(plain, PREPROCESSING).double(),
+            evaluator.logits(plain, PREPROCESSING).double(),
             network.cost(subnet, 16).macs,
         )
     network.activate(network.space.largest)
@@ -128,11 +128,11 @@ class KilledError(Exception):
     pass
 
 
-class Mortal(Examiner):
-    """An examiner that dies after some runs."""
+class Mortal(SubnetEvaluator):
+    """An evaluator that dies after some runs."""
 
-    def __init__(self, examiner: Examiner, lives: int) -> None:
-        vars(self).update(vars(examiner))
+    def __init__(self, evaluator: SubnetEvaluator, lives: int) -> None:
+        vars(self).update(vars(evaluator))
         self.lives = lives
 
     def logits(self, supernet, preprocessing):
@@ -142,18 +142,18 @@ class Mortal(Examiner):
         return super().logits(supernet, preprocessing)
 
 
-def test_front_of_subnets_is_that_of_all_subnets(supernet, examiner, calibration, tmp_path: Path) -> None:
-    everything = enumerated(supernet, examiner, calibration)
+def test_front_of_subnets_is_that_of_all_subnets(supernet, evaluator, recalibration, tmp_path: Path) -> None:
+    everything = enumerated(supernet, evaluator, recalibration)
     points = {}
     for subnet, (logits, macs) in everything.items():
-        accuracy = (logits.argmax(-1) == examiner.labels_N).double().mean().item()
+        accuracy = (logits.argmax(-1) == evaluator.labels_N).double().mean().item()
         points[(subnet,)] = (-round(accuracy, 12), macs)
     expected = {list(points)[i] for i in front_of(list(points.values()))}
     assert (len(points), len(expected) > 8) == (144, True)
 
-    part = search(supernet, table_of(evaluations=100, population=20), examiner, calibration, tmp_path)
+    part = search(supernet, table_of(evaluations=100, population=20), evaluator, recalibration, tmp_path)
     assert len({one.members for one in part.front} & expected) >= 0.8 * len(expected)
-    whole = search(supernet, table_of(evaluations=144, population=20), examiner, calibration, tmp_path)
+    whole = search(supernet, table_of(evaluations=144, population=20), evaluator, recalibration, tmp_path)
     assert (whole.num_evaluated, whole.num_computed) == (144, 44)
     assert {one.members for one in whole.front} == expected
     assert {one.members: (-one.accuracy, one.macs) for one in whole.front} == {
@@ -161,114 +161,114 @@ def test_front_of_subnets_is_that_of_all_subnets(supernet, examiner, calibration
     }
 
 
-def test_front_of_pairs_is_that_of_all_pairs(eight, examiner, calibration, tmp_path: Path) -> None:
-    everything = enumerated(eight, examiner, calibration)
+def test_front_of_pairs_is_that_of_all_pairs(eight, evaluator, recalibration, tmp_path: Path) -> None:
+    everything = enumerated(eight, evaluator, recalibration)
     pairs = list(itertools.combinations(everything, 2))
     assert (len(everything), len(pairs)) == (8, 28)
     points = []
     for first, second in pairs:
         logits = (everything[first][0] + everything[second][0]) / 2
-        accuracy = (logits.argmax(-1) == examiner.labels_N).double().mean().item()
+        accuracy = (logits.argmax(-1) == evaluator.labels_N).double().mean().item()
         points.append((-round(accuracy, 12), everything[first][1] + everything[second][1]))
-    result = search(eight, table_of(size=2, evaluations=28), examiner, calibration, tmp_path)
+    result = search(eight, table_of(size=2, evaluations=28), evaluator, recalibration, tmp_path)
     assert (result.num_evaluated, result.num_computed) == (28, 8)
     found = {frozenset(one.members) for one in result.front}
     assert found == {frozenset(pairs[i]) for i in front_of(points)}
 
 
-def test_small_space_is_evaluated_whole_and_once(eight, examiner, calibration, tmp_path: Path) -> None:
-    result = search(eight, table_of(size=2, evaluations=1000), examiner, calibration, tmp_path)
+def test_small_space_is_evaluated_whole_and_once(eight, evaluator, recalibration, tmp_path: Path) -> None:
+    result = search(eight, table_of(size=2, evaluations=1000), evaluator, recalibration, tmp_path)
     members = pl.read_parquet(result.table)["members"].to_list()
     assert result.num_evaluated == len({tuple(row) for row in members}) == 28
     assert all(len(set(row)) == 2 for row in members)
 
 
-def test_killed_search_ends_with_the_same_table(supernet, examiner, calibration, tmp_path: Path) -> None:
+def test_killed_search_ends_with_the_same_table(supernet, evaluator, recalibration, tmp_path: Path) -> None:
     table = table_of(size=2, objectives=["accuracy", "improvement", "macs"])
-    whole = search(supernet, table, examiner, calibration, tmp_path / "whole")
+    whole = search(supernet, table, evaluator, recalibration, tmp_path / "whole")
     with pytest.raises(KilledError):
-        search(supernet, table, Mortal(examiner, 25), calibration, tmp_path / "killed")
-    resumed = search(supernet, table, examiner, calibration, tmp_path / "killed")
+        search(supernet, table, Mortal(evaluator, 25), recalibration, tmp_path / "killed")
+    resumed = search(supernet, table, evaluator, recalibration, tmp_path / "killed")
     assert resumed.num_computed == whole.num_computed - 25
     assert resumed.table.read_bytes() == whole.table.read_bytes()
 
 
-def test_finished_search_runs_no_subnet_again(supernet, examiner, calibration, tmp_path: Path) -> None:
-    first = search(supernet, table_of(), examiner, calibration, tmp_path)
+def test_finished_search_runs_no_subnet_again(supernet, evaluator, recalibration, tmp_path: Path) -> None:
+    first = search(supernet, table_of(), evaluator, recalibration, tmp_path)
     before = first.table.read_bytes()
-    again = search(supernet, table_of(), Mortal(examiner, 0), calibration, tmp_path)
+    again = search(supernet, table_of(), Mortal(evaluator, 0), recalibration, tmp_path)
     assert (again.num_computed, again.table.read_bytes()) == (0, before)
 
 
-def test_longer_search_goes_on_from_a_shorter_one(supernet, examiner, calibration, tmp_path: Path) -> None:
-    short = search(supernet, table_of(evaluations=20), examiner, calibration, tmp_path)
+def test_longer_search_goes_on_from_a_shorter_one(supernet, evaluator, recalibration, tmp_path: Path) -> None:
+    short = search(supernet, table_of(evaluations=20), evaluator, recalibration, tmp_path)
     rows = pl.read_parquet(short.table)
-    longer = search(supernet, table_of(evaluations=50), examiner, calibration, tmp_path)
+    longer = search(supernet, table_of(evaluations=50), evaluator, recalibration, tmp_path)
     assert (short.num_computed, longer.num_computed) == (20, 30)
     assert pl.read_parquet(longer.table)["members"][:20].to_list() == rows["members"].to_list()
 
 
 def test_seed_determines_the_search_and_global_state_stays(
-    supernet, examiner, calibration, tmp_path: Path
+    supernet, evaluator, recalibration, tmp_path: Path
 ) -> None:
     tables = []
     for name, global_seed in (("a", 1), ("b", 2)):
         np.random.seed(global_seed)  # noqa: NPY002
         before = np.random.get_state()[1].copy()  # noqa: NPY002
-        tables.append(search(supernet, table_of(), examiner, calibration, tmp_path / name).table.read_bytes())
+        tables.append(search(supernet, table_of(), evaluator, recalibration, tmp_path / name).table.read_bytes())
         assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
     assert tables[0] == tables[1]
-    other = search(supernet, table_of(seed=1), examiner, calibration, tmp_path / "other")
+    other = search(supernet, table_of(seed=1), evaluator, recalibration, tmp_path / "other")
     assert other.table.read_bytes() != tables[0]
 
 
-def test_no_subnet_above_max_macs_is_evaluated(supernet, examiner, calibration, tmp_path: Path) -> None:
+def test_no_subnet_above_max_macs_is_evaluated(supernet, evaluator, recalibration, tmp_path: Path) -> None:
     all_macs = sorted(supernet.network.cost(subnet, 16).macs for subnet in supernet.network.space)
     most = all_macs[len(all_macs) // 6]
     for size, evaluations in ((1, 20), (2, 30)):
         table = table_of(size=size, max_macs=most, evaluations=evaluations)
-        result = search(supernet, table, examiner, calibration, tmp_path / str(size))
+        result = search(supernet, table, evaluator, recalibration, tmp_path / str(size))
         members = pl.read_parquet(result.table)["members"].explode()
         used = [supernet.network.cost(supernet.network.space.parse(name), 16).macs for name in members]
         assert result.num_evaluated == evaluations
         assert max(used) <= most
 
 
-def test_supernet_stays_as_it_was(eight, examiner, calibration, tmp_path: Path) -> None:
+def test_supernet_stays_as_it_was(eight, evaluator, recalibration, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in eight.network.state_dict().items()}
-    search(eight, table_of(evaluations=10), examiner, calibration, tmp_path)
+    search(eight, table_of(evaluations=10), evaluator, recalibration, tmp_path)
     assert eight.network.subnet == eight.network.space.largest
     assert all(torch.equal(value, before[name]) for name, value in eight.network.state_dict().items())
 
 
-def test_table_holds_what_the_front_says(supernet, examiner, calibration, tmp_path: Path) -> None:
+def test_table_holds_what_the_front_says(supernet, evaluator, recalibration, tmp_path: Path) -> None:
     table = table_of(size=3, objectives=["accuracy", "disagreement", "macs"])
-    result = search(supernet, table, examiner, calibration, tmp_path)
+    result = search(supernet, table, evaluator, recalibration, tmp_path)
     rows = pl.read_parquet(result.table)
     assert rows.columns == [
-        *("generation", "members", "accuracy", *examiner.conditions, "improvement", "disagreement"),
+        *("generation", "members", "accuracy", *evaluator.conditions, "improvement", "disagreement"),
         *("macs", "parameters", "on_front", "chosen"),
     ]
     on_front = rows.filter("on_front").sort("macs", "accuracy", descending=[False, True])
     assert on_front["members"].to_list() == [one.notations for one in result.front]
     values = rows.select(-pl.col("accuracy"), -pl.col("disagreement"), "macs").rows()
     assert set(np.flatnonzero(rows["on_front"]).tolist()) == front_of(values)
-    mean = rows.select(pl.mean_horizontal(examiner.conditions)).to_series().round(12)
+    mean = rows.select(pl.mean_horizontal(evaluator.conditions)).to_series().round(12)
     assert (mean - rows["accuracy"]).abs().max() < 1e-11
     assert rows["generation"].to_list() == [g for g in (1, 2, 3, 4) for _ in range(10)]
 
 
-def test_reference_chooses_the_cheapest_near_it(eight, examiner, calibration, tmp_path: Path) -> None:
-    first = search(eight, table_of(), examiner, calibration, tmp_path)
+def test_reference_chooses_the_cheapest_near_it(eight, evaluator, recalibration, tmp_path: Path) -> None:
+    first = search(eight, table_of(), evaluator, recalibration, tmp_path)
     assert (first.chosen, first.because) == (None, None)
     rows = pl.read_parquet(first.table)
     accuracy = 100 * rows["accuracy"].max()
-    near = search(eight, table_of(ref_acc=accuracy, acc_delta=60), examiner, calibration, tmp_path)
+    near = search(eight, table_of(ref_acc=accuracy, acc_delta=60), evaluator, recalibration, tmp_path)
     expected = rows.filter(100 * pl.col("accuracy") > accuracy - 60).sort("macs")["members"][0].to_list()
     assert expected != rows.sort("accuracy")["members"][-1].to_list(), "the two rules cannot be told apart"
     assert (near.chosen.notations, near.because, near.num_computed) == (expected, "near_reference", 0)
     assert pl.read_parquet(near.table).filter("chosen")["members"].to_list() == [expected]
-    none = search(eight, table_of(ref_acc=100, acc_delta=0), examiner, calibration, tmp_path)
+    none = search(eight, table_of(ref_acc=100, acc_delta=0), evaluator, recalibration, tmp_path)
     assert (none.chosen.members, none.because) == ((eight.network.space.largest,), "largest")
 
 
@@ -353,36 +353,36 @@ def test_evolution_asks_for_nothing_twice_and_ends() -> None:
     assert sorted(found) == [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
 
 
-def test_missing_pymoo_is_told(supernet, examiner, calibration, tmp_path: Path, monkeypatch) -> None:
+def test_missing_pymoo_is_told(supernet, evaluator, recalibration, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pymoo.algorithms.moo.nsga2", None)
     with pytest.raises(UserError, match=r'expected pymoo for searching .* pip install "nversion\[nas\]"'):
-        search(supernet, table_of(), examiner, calibration, tmp_path)
+        search(supernet, table_of(), evaluator, recalibration, tmp_path)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_evaluations_of_another_search_are_refused(eight, examiner, calibration, tmp_path: Path) -> None:
+def test_evaluations_of_another_search_are_refused(eight, evaluator, recalibration, tmp_path: Path) -> None:
     table = table_of(evaluations=10)
-    search(eight, table, examiner, calibration, tmp_path)
+    search(eight, table, evaluator, recalibration, tmp_path)
     other_images = examine(table_of(corruptions={"lines": 3.0}))
-    fewer = replace(calibration, num_samples=32)
+    fewer = replace(recalibration, num_samples=32)
     for arguments, found in (
-        ((replace(eight, fingerprint="other"), table, examiner, calibration), "another supernet"),
-        ((eight, table, other_images, calibration), "other images or conditions"),
-        ((eight, table, examiner, fewer), "another calibration"),
-        ((eight, table_of(evaluations=10, seed=3), examiner, calibration), r"other settings of \[search\]"),
+        ((replace(eight, fingerprint="other"), table, evaluator, recalibration), "another supernet"),
+        ((eight, table, other_images, recalibration), "other images or conditions"),
+        ((eight, table, evaluator, fewer), "another recalibration"),
+        ((eight, table_of(evaluations=10, seed=3), evaluator, recalibration), r"other settings of \[search\]"),
     ):
         with pytest.raises(UserError, match=f"found those of {found}; give this search another folder"):
             search(*arguments, tmp_path)
 
 
 def test_damaged_or_exchanged_answers_are_set_aside_and_computed_again(
-    mutations, eight, examiner, calibration, tmp_path: Path
+    mutations, eight, evaluator, recalibration, tmp_path: Path
 ) -> None:
     table = table_of(evaluations=10, size=2)
-    result = search(eight, table, examiner, calibration, tmp_path / "whole")
+    result = search(eight, table, evaluator, recalibration, tmp_path / "whole")
     whole = contents(tmp_path / "whole")
     first, second, *_ = sorted((tmp_path / "whole" / "answers").iterdir())
     rng = np.random.default_rng(0)
@@ -394,54 +394,54 @@ def test_damaged_or_exchanged_answers_are_set_aside_and_computed_again(
         path = folder / "answers" / first.name
         path.write_bytes(damaged)
         set_aside: list[str] = []
-        again = search(eight, table, examiner, calibration, folder, set_aside=set_aside)
+        again = search(eight, table, evaluator, recalibration, folder, set_aside=set_aside)
         assert set_aside == [f"{path}.set-aside-0"] and again.num_computed == 1
         Path(set_aside[0]).unlink()
         assert contents(folder) == whole and again.front == result.front
 
 
 def test_a_damaged_claim_is_set_aside_and_what_was_answered_is_kept(
-    mutations, eight, examiner, calibration, tmp_path: Path
+    mutations, eight, evaluator, recalibration, tmp_path: Path
 ) -> None:
-    search(eight, table_of(evaluations=10), examiner, calibration, tmp_path)
+    search(eight, table_of(evaluations=10), evaluator, recalibration, tmp_path)
     whole, claim = contents(tmp_path), tmp_path / "search.json"
     for damaged in (mutations.flipped(claim.read_bytes(), 300), b"[]", b"[" * 9999, b"null"):
         claim.write_bytes(damaged)
         set_aside: list[str] = []
-        again = search(eight, table_of(evaluations=10), examiner, calibration, tmp_path, set_aside=set_aside)
+        again = search(eight, table_of(evaluations=10), evaluator, recalibration, tmp_path, set_aside=set_aside)
         assert set_aside == [f"{claim}.set-aside-0"] and again.num_computed == 0
         Path(set_aside[0]).unlink()
         assert contents(tmp_path) == whole
 
 
-def test_two_searches_of_one_seed_write_the_same_bytes(eight, examiner, calibration, tmp_path: Path) -> None:
+def test_two_searches_of_one_seed_write_the_same_bytes(eight, evaluator, recalibration, tmp_path: Path) -> None:
     for place in ("a", "b"):
-        search(eight, table_of(evaluations=10, size=2), examiner, calibration, tmp_path / place)
+        search(eight, table_of(evaluations=10, size=2), evaluator, recalibration, tmp_path / place)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert len(contents(tmp_path / "a")) > 5
 
 
-def test_impossible_searches_are_told(eight, examiner, calibration, tmp_path: Path) -> None:
+def test_impossible_searches_are_told(eight, evaluator, recalibration, tmp_path: Path) -> None:
     for settings, message in (
         ({"max_macs": 1000}, r"at most 1,000 MACs a subnet, found a smallest subnet of \d+,\d+; raise"),
         ({"size": 9}, "a supernet of at least 9 subnets, the size of an ensemble, found 8"),
     ):
         with pytest.raises(UserError, match=message):
-            search(eight, table_of(**settings), examiner, calibration, tmp_path)
+            search(eight, table_of(**settings), evaluator, recalibration, tmp_path)
     least = eight.network.cost(eight.network.space.smallest, 16).macs
     with pytest.raises(UserError, match="found none of 2 subnets, the smallest of which has"):
-        search(eight, table_of(size=2, max_macs=least), examiner, calibration, tmp_path)
+        search(eight, table_of(size=2, max_macs=least), evaluator, recalibration, tmp_path)
     classes = replace(eight, stated=eight.stated.model_copy(update={"label_space": "gtsrb"}))
     with pytest.raises(
         UserError, match="expected images with the supernet's classes, 'gtsrb', found 'digits'"
     ):
-        search(classes, table_of(), examiner, calibration, tmp_path)
+        search(classes, table_of(), evaluator, recalibration, tmp_path)
 
 
-def test_logits_that_are_no_numbers_are_told(training, examiner, calibration, tmp_path: Path) -> None:
+def test_logits_that_are_no_numbers_are_told(training, evaluator, recalibration, tmp_path: Path) -> None:
     broken = small_supernet(training, [1.0], [1.0])
     broken.network.network[-1].bias.fill_(torch.nan)
-    answers = Answers(broken, examiner, calibration, tmp_path, "", False, [])
+    answers = Answers(broken, evaluator, recalibration, tmp_path, "", False, [])
     with pytest.raises(UserError, match="expected finite logits from the subnet depth="):
         evaluate([broken.network.space.smallest], answers, 1)
     assert not list(tmp_path.iterdir())

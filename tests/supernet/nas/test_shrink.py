@@ -99,7 +99,7 @@ def test_named_subnets_are_classifiers_of_their_own_size(trained):
 def test_statistics_are_of_training_images_without_augmentation(trained, tiny):
     spec = tiny()
     supernet = read_supernet(trained / "supernet.safetensors")
-    images = Shrinking(spec, trained, trained, opened(spec, trained), []).calibration
+    images = Shrinking(spec, trained, trained, opened(spec, trained), []).recalibration
     assert images.pixels_NCHW.shape == (64, 3, 16, 16)
     subnet, kept = statistics_of(supernet, "smallest")
     fresh = images.statistics(supernet.network, subnet, supernet.preprocessing)
@@ -143,7 +143,7 @@ def test_subnets_share_their_weights_also_where_others_become_channels_last(trai
 # Again, and after a kill.
 
 
-def test_a_further_subnet_is_calibrated_and_nothing_is_trained(trained, tiny):
+def test_a_further_subnet_is_recalibrated_and_nothing_is_trained(trained, tiny):
     before = contents(trained)
     shown = []
     again = train_supernet(
@@ -232,9 +232,9 @@ def test_a_damaged_stage_is_set_aside_and_trained_again(
     assert contents(tmp_path) == contents(trained)
 
 
-def test_killed_between_training_and_calibration_it_only_calibrates(trained, tiny, tmp_path, monkeypatch):
+def test_killed_between_training_and_recalibration_it_only_recalibrates(trained, tiny, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(Shrinking, "calibrate", lambda _: (_ for _ in ()).throw(KilledError))
+        patched.setattr(Shrinking, "recalibrate", lambda _: (_ for _ in ()).throw(KilledError))
         with pytest.raises(KilledError):
             train_supernet(tiny(), tmp_path)
     assert list(contents(tmp_path)) == ["supernet.safetensors"]

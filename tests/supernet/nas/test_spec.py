@@ -118,7 +118,7 @@ def test_tables_of_bootstrapnas_are_completed_key_by_key(read, nas):
         search={"population": 20},
     )
     assert (spec.supernet.name, spec.supernet.importance) == ("tiny", "readers")
-    assert spec.supernet.calibration_samples == 64  # the file's own word, against 48
+    assert spec.supernet.batch_norm_samples == 64  # the file's own word, against 48
     assert (spec.elasticity.max_skips, spec.elasticity.min_width, spec.elasticity.max_num_widths) == (0, 8, 2)
     assert (spec.search.population, spec.search.evaluations) == (20, 40)
     assert [(stage.dims, stage.learning_rate) for stage in spec.stages] == [

@@ -22,7 +22,7 @@ class Active:
 
     Attributes:
         statistics: of the active subnet; None: those that the supernet was trained with.
-        counted: calibration batches so far; None: no calibration.
+        counted: recalibration batches so far; None: no recalibration.
         largest: whether the active subnet is the supernet itself.
     """
 

@@ -1,14 +1,14 @@
 """Supernets: trained by progressive shrinking, searched for subnets and for ensembles of them."""
 
-from .examiner import Calibration, Examiner
-from .found import Found, calibrated, search_supernet
+from .evaluator import Recalibration, SubnetEvaluator
+from .found import Found, recalibrated, search_supernet
 from .plan import rehearse_supernet
 from .search import SearchProgress, SearchResult, search
 from .shrink import (
     SUPERNET,
     TrainedSupernet,
     build_supernet,
-    calibrate,
+    recalibrate,
     opened,
     subnet_of,
     supernet_of,
@@ -20,8 +20,8 @@ from .table_ii import TABLE_II, from_table_ii
 __all__ = [
     "SUPERNET",
     "TABLE_II",
-    "Calibration",
-    "Examiner",
+    "Recalibration",
+    "SubnetEvaluator",
     "Found",
     "SearchProgress",
     "SearchResult",
@@ -29,8 +29,8 @@ __all__ = [
     "SupernetSpec",
     "TrainedSupernet",
     "build_supernet",
-    "calibrate",
-    "calibrated",
+    "recalibrate",
+    "recalibrated",
     "from_table_ii",
     "opened",
     "read_spec",

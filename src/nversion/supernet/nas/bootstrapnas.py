@@ -30,7 +30,7 @@ def read_bootstrapnas(path: Path) -> dict[str, Any]:
     Rules and defaults are NNCF's. Refused is what our supernets do not have; three things differ:
 
     * Keys beside "bootstrapNAS" are not read: a specification has its own model, data and optimizer.
-    * `bn_adapt` changes nothing: here every subnet is calibrated before it is judged, in training and search
+    * `bn_adapt` changes nothing: here every subnet is recalibrated before it is judged, in training and search
       alike, with one number of samples (for which NNCF's search has a default of its own, 2000).
     * A stage that trains "width" trains our "width" and "expansion", both of which NNCF calls width. Choices
       are no more than the greatest `depth_indicator` and `width_indicator` of the stages: others were
@@ -52,7 +52,7 @@ def read_bootstrapnas(path: Path) -> dict[str, Any]:
     whole = BOOTSTRAPNAS.checked(Configuration, content, str(path)).bootstrapNAS
     check_dims(whole.training, str(path))
     tables = {
-        "supernet": {"calibration_samples": _samples(whole, str(path)), "importance": "filters"},
+        "supernet": {"batch_norm_samples": _samples(whole, str(path)), "importance": "filters"},
         "elasticity": _elasticity(whole.training, str(path)),
         "stages": [_stage(stage) for stage in whole.training.schedule.list_stage_descriptions],
     }

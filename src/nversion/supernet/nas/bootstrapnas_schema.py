@@ -40,7 +40,7 @@ class BatchNorms(Table):
     @classmethod
     def _some(cls, samples: int) -> int:
         if samples < 2:
-            raise ValueError("every subnet is calibrated before it is judged: 2 samples or more")
+            raise ValueError("every subnet is recalibrated before it is judged: 2 samples or more")
         return samples
 
 

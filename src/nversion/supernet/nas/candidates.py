@@ -1,4 +1,4 @@
-"""What a subnet, or an ensemble of subnets, is worth on the examiner's images."""
+"""What a subnet, or an ensemble of subnets, is worth on the evaluator's images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nversion.ensembles import CONSENSUS, Ensembles, right_MN
 from nversion.supernet.elastic import Cost, Subnet
 from nversion.supernet.files import SupernetFile
 
-from .examiner import Calibration, Examiner
+from .evaluator import Recalibration, SubnetEvaluator
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Candidate:
 
 
 class Answers:
-    """What subnets answer under every condition; each is calibrated and run once and kept in a file.
+    """What subnets answer under every condition; each is recalibrated and run once and kept in a file.
 
     `folder/KEY-DIGEST.safetensors` holds which answers are right, and the logits where ensembles are to be
     made of them: 4 bytes for each condition, image and class. KEY is of all that the answers depend on, and
@@ -59,9 +59,9 @@ class Answers:
     network stays as it is.
 
     Args:
-        supernet: a copy of its network goes to the examiner's device.
-        examiner: of the images.
-        calibration: of each subnet's batch norms.
+        supernet: a copy of its network goes to the evaluator's device.
+        evaluator: of the images.
+        recalibration: of each subnet's batch norms.
         folder: of the files.
         identity: of all that answers depend on but the subnet.
         with_logits: whether logits are kept, too.
@@ -71,18 +71,18 @@ class Answers:
     def __init__(
         self,
         supernet: SupernetFile,
-        examiner: Examiner,
-        calibration: Calibration,
+        evaluator: SubnetEvaluator,
+        recalibration: Recalibration,
         folder: Path,
         identity: str,
         with_logits: bool,
         set_aside: list[str],
     ) -> None:
         self.num_computed = 0
-        self.labels_N = examiner.labels_N
-        self._network = copy.deepcopy(supernet.network).to(examiner.device).eval()
+        self.labels_N = evaluator.labels_N
+        self._network = copy.deepcopy(supernet.network).to(evaluator.device).eval()
         self._preprocessing = supernet.preprocessing
-        self._examiner, self._calibration = examiner, calibration
+        self._evaluator, self._recalibration = evaluator, recalibration
         self._folder, self._identity, self._with_logits = folder, identity, with_logits
         self._set_aside = set_aside
         self._paths: dict[Subnet, Path] = {}  # of files that are whole: each is read through once a search
@@ -126,8 +126,8 @@ class Answers:
         if subnet == self._network.space.largest:
             self._network.activate(subnet)  # with the statistics of its training, as models load it
         else:
-            self._calibration.statistics(self._network, subnet, self._preprocessing)
-        logits_DNC = self._examiner.logits(self._network, self._preprocessing)
+            self._recalibration.statistics(self._network, subnet, self._preprocessing)
+        logits_DNC = self._evaluator.logits(self._network, self._preprocessing)
         if not bool(logits_DNC.isfinite().all()):
             raise UserError(
                 expected=f"finite logits from the subnet {subnet}",

@@ -14,9 +14,9 @@ from nversion.supernet.elastic import Subnet
 from nversion.supernet.files import SupernetFile, known_subnets, statistics_of
 
 from .candidates import Candidate
-from .examiner import Calibration, examiner_of
+from .evaluator import Recalibration, evaluator_of
 from .search import SearchProgress, SearchResult, search
-from .shrink import SUPERNET, Shrinking, calibrate, check_same, opened, supernet_of
+from .shrink import SUPERNET, Shrinking, recalibrate, check_same, opened, supernet_of
 from .spec import SupernetSpec
 
 MODELS = "models.toml"
@@ -47,7 +47,7 @@ def search_supernet(
 ) -> Found:
     """Search the supernet of a specification on its [data.selection], or else validation, images.
 
-    `folder/search-SIZE/` gets `search.parquet` and `models.toml`; the subnets on the front are calibrated
+    `folder/search-SIZE/` gets `search.parquet` and `models.toml`; the subnets on the front are recalibrated
     and named "search-SIZE-0", "search-SIZE-1", … beside the supernet.
 
     Args:
@@ -74,10 +74,10 @@ def search_supernet(
     supernet = _trained(spec, folder, base)
     shrinking = Shrinking(spec, folder, base, data, moved)
     dataset, batch_size = open_dataset(table, base), max(shrinking.batch_size, 256)
-    examiner = examiner_of(spec.search, dataset, shrinking.canonical, batch_size, shrinking.device)
+    evaluator = evaluator_of(spec.search, dataset, shrinking.canonical, batch_size, shrinking.device)
     place = folder / f"search-{spec.search.size}"
-    result = search(supernet, spec.search, examiner, shrinking.calibration, place, on_progress, moved)
-    names = _named(result.front, supernet, shrinking.calibration, f"search-{spec.search.size}")
+    result = search(supernet, spec.search, evaluator, shrinking.recalibration, place, on_progress, moved)
+    names = _named(result.front, supernet, shrinking.recalibration, f"search-{spec.search.size}")
     code = arch_settings(spec.supernet.arch, spec.supernet.args, base.resolve())
     models = [
         {"source": f"supernet:{supernet.path.resolve().as_posix()}#{name}", "name": name, **code}
@@ -87,8 +87,8 @@ def search_supernet(
     return Found(result, names, place / MODELS)
 
 
-def calibrated(spec: SupernetSpec, folder: Path, wanted: str, *, base: Path = Path()) -> str:
-    """The name under which a subnet has statistics; calibrates it if it has none.
+def recalibrated(spec: SupernetSpec, folder: Path, wanted: str, *, base: Path = Path()) -> str:
+    """The name under which a subnet has statistics; recalibrates it if it has none.
 
     Args:
         spec: of the supernet.
@@ -109,7 +109,7 @@ def calibrated(spec: SupernetSpec, folder: Path, wanted: str, *, base: Path = Pa
         data, moved = opened(spec, base), list[str]()
         check_same(folder, spec, data, base, moved)
         name = f"subnet-{fingerprint(str(subnet))[:8]}"
-        calibrate(supernet, {name: subnet}, Shrinking(spec, folder, base, data, moved).calibration)
+        recalibrate(supernet, {name: subnet}, Shrinking(spec, folder, base, data, moved).recalibration)
         return name
     return next(name for name, own in known.items() if own == subnet)
 
@@ -126,9 +126,9 @@ def _trained(spec: SupernetSpec, folder: Path, base: Path) -> SupernetFile:
 
 
 def _named(
-    front: list[Candidate], supernet: SupernetFile, calibration: Calibration, stem: str
+    front: list[Candidate], supernet: SupernetFile, recalibration: Recalibration, stem: str
 ) -> list[list[str]]:
-    """Calibrate the members of the front under names of their own."""
+    """Recalibrate the members of the front under names of their own."""
     known = {subnet: name for name, subnet in known_subnets(supernet).items()}
     wanted: dict[str, Subnet] = {}
     taken = set(known.values())
@@ -139,5 +139,5 @@ def _named(
                 known[member] = f"{stem}-{number}"
                 taken.add(known[member])
                 wanted[known[member]] = member
-    calibrate(supernet, wanted, calibration)
+    recalibrate(supernet, wanted, recalibration)
     return [[known[member] for member in candidate.members] for candidate in front]

@@ -17,7 +17,7 @@ from nversion.training.augment import augmented
 from nversion.training.members import seed_of
 from nversion.training.plan import check_settings, told
 
-from .examiner import conditions_of
+from .evaluator import conditions_of
 from .sandwich import Sandwich, SandwichLoss
 from .shrink import build_supernet, recipe_of, subnet_of
 from .spec import SupernetSpec

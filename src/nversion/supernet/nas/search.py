@@ -34,7 +34,7 @@ from nversion.supernet.elastic import Space, Subnet
 from nversion.supernet.files import SupernetFile
 
 from .candidates import Answers, Candidate, evaluate
-from .examiner import Calibration, Examiner
+from .evaluator import Recalibration, SubnetEvaluator
 from .nsga import Evolution, Vector, non_dominated
 from .spec import SearchTable
 
@@ -43,7 +43,7 @@ _BARREN = 100  # generations in a row that break the constraint, after which a s
 _PARTS = {
     "supernet": "another supernet",
     "images": "other images or conditions",
-    "calibration": "another calibration",
+    "recalibration": "another recalibration",
     "search": "other settings of [search]",
 }
 
@@ -91,8 +91,8 @@ class SearchResult:
 def search(
     supernet: SupernetFile,
     table: SearchTable,
-    examiner: Examiner,
-    calibration: Calibration,
+    evaluator: SubnetEvaluator,
+    recalibration: Recalibration,
     folder: Path,
     on_progress: Callable[[SearchProgress], None] = lambda _: None,
     set_aside: list[str] | None = None,
@@ -107,8 +107,8 @@ def search(
     Args:
         supernet: a trained one; it stays as it is.
         table: the settings.
-        examiner: of the images under the table's conditions; see `examiner_of`.
-        calibration: of each subnet's batch norms.
+        evaluator: of the images under the table's conditions; see `evaluator_of`.
+        recalibration: of each subnet's batch norms.
         folder: of this search alone.
         on_progress: called after each candidate.
         set_aside: names of damaged files are added to it: they were moved away, and computed again.
@@ -118,19 +118,19 @@ def search(
             candidate keeps to `max_macs`.
     """
     space = supernet.network.space
-    _check(supernet, table, examiner)
+    _check(supernet, table, evaluator)
     with only_run(folder):
         remove_leftovers(folder)
         moved: list[str] = [] if set_aside is None else set_aside
-        identity = _claim(folder, supernet, table, examiner, calibration, moved)
+        identity = _claim(folder, supernet, table, evaluator, recalibration, moved)
         with_logits = table.size > 1
-        answers = Answers(supernet, examiner, calibration, folder / "answers", identity, with_logits, moved)
+        answers = Answers(supernet, evaluator, recalibration, folder / "answers", identity, with_logits, moved)
         found = _evolve(space, table, answers, on_progress)
         costs = np.array([_values(candidate, table) for candidate in found])
         front = set(non_dominated(costs).tolist())
         chosen, because = _choose(found, table)
         path = folder / TABLE
-        _write(path, found, front, chosen, examiner.conditions)
+        _write(path, found, front, chosen, evaluator.conditions)
         cheapest_first = sorted(
             (found[i] for i in front), key=lambda one: (one.macs, -one.accuracy, one.notations)
         )
@@ -201,8 +201,8 @@ def _claim(
     folder: Path,
     supernet: SupernetFile,
     table: SearchTable,
-    examiner: Examiner,
-    calibration: Calibration,
+    evaluator: SubnetEvaluator,
+    recalibration: Recalibration,
     set_aside: list[str],
 ) -> str:
     """The identity of the search, which the folder now belongs to.
@@ -212,8 +212,8 @@ def _claim(
     """
     parts = {
         "supernet": supernet.fingerprint,
-        "images": examiner.fingerprint,
-        "calibration": calibration.fingerprint,
+        "images": evaluator.fingerprint,
+        "recalibration": recalibration.fingerprint,
         # What may change: a longer search goes on, and another reference chooses again.
         "search": table.model_dump(mode="json", exclude={"evaluations", "ref_acc", "acc_delta"}),
     }
@@ -232,12 +232,12 @@ def _claim(
     return fingerprint(parts)
 
 
-def _check(supernet: SupernetFile, table: SearchTable, examiner: Examiner) -> None:
+def _check(supernet: SupernetFile, table: SearchTable, evaluator: SubnetEvaluator) -> None:
     space, own = supernet.network.space, supernet.stated.label_space
-    if own != (other := examiner.dataset.label_space.name):
+    if own != (other := evaluator.dataset.label_space.name):
         raise UserError(
             expected=f"images with the supernet's classes, {own!r}",
-            found=f"{other!r} of the data set {examiner.dataset.name!r}",
+            found=f"{other!r} of the data set {evaluator.dataset.name!r}",
             next_step="name images of the same label space under [data.selection]",
         )
     if space.num_subnets < table.size:

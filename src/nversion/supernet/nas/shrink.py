@@ -54,7 +54,7 @@ from nversion.training.record import Record
 from nversion.training.run import launched
 from nversion.training.strategies import Stage
 
-from .examiner import Calibration, Examiner
+from .evaluator import Recalibration, SubnetEvaluator
 from .sandwich import Sandwich, SandwichLoss, TaughtSandwichLoss
 from .spec import SPEC, StageTable, SubnetTable, SupernetSpec
 from .table_ii import from_table_ii, named_in_table_ii
@@ -86,7 +86,7 @@ def train_supernet(
     on_progress: Callable[[Progress], None] = lambda _: None,
     set_aside: list[str] | None = None,
 ) -> TrainedSupernet:
-    """Train the supernet of a specification and calibrate its `[[subnets]]`; what is finished is kept.
+    """Train the supernet of a specification and recalibrate its `[[subnets]]`; what is finished is kept.
 
     `folder` gets `supernet.safetensors`, `supernet.subnets/` with the statistics of the smallest and the
     named subnets, `metrics.parquet` and `supernet.json`.
@@ -115,7 +115,7 @@ def train_supernet(
 
                 rehearse_supernet(spec, data, base)
             shrinking.run()
-        return TrainedSupernet(folder / SUPERNET, shrinking.calibrate())
+        return TrainedSupernet(folder / SUPERNET, shrinking.recalibrate())
 
 
 def supernet_of(spec: SupernetSpec, folder: Path, base: Path) -> SupernetFile:
@@ -142,7 +142,7 @@ def check_same(
     """Whether the folder holds the finished supernet of this specification and data.
 
     What is damaged is set aside: the summary or the supernet, which are trained again; the diary, which is
-    written again; statistics of subnets, which are calibrated again.
+    written again; statistics of subnets, which are recalibrated again.
 
     Args:
         folder: of the supernet.
@@ -209,17 +209,17 @@ class Shrinking:
         self.training = open_images(
             self.data.train, self.canonical, self.spec.augment, self.device, recipe.train.workers
         )
-        self.calibration = Calibration(
-            self.training.unaugmented(), self.spec.supernet.calibration_samples, self.batch_size, self.device
+        self.recalibration = Recalibration(
+            self.training.unaugmented(), self.spec.supernet.batch_norm_samples, self.batch_size, self.device
         )
 
     @cached_property
-    def examiner(self) -> Examiner | None:
+    def evaluator(self) -> SubnetEvaluator | None:
         """Of the clean validation images, if there are any."""
         if (validation := self.data.validation) is None:
             return None
         clean, batch_size = [Condition(validation.name)], max(self.batch_size, 256)
-        return Examiner(validation, self.canonical, clean, batch_size, self.device)
+        return SubnetEvaluator(validation, self.canonical, clean, batch_size, self.device)
 
     def run(self) -> None:
         """Train all stages that are not finished, and write the supernet."""
@@ -247,7 +247,7 @@ class Shrinking:
                 names=sandwich.names,
                 loss=self._loss(),
                 training=self.training,
-                validation=None,  # subnets are calibrated before they are judged: below
+                validation=None,  # subnets are recalibrated before they are judged: below
                 teacher=teacher,
                 checkpoint=self.folder / "checkpoint.pt",
                 fingerprint=self.identity,
@@ -266,12 +266,12 @@ class Shrinking:
             self._write(supernet, preprocessing, architecture, record)
         self.fabric.barrier()
 
-    def calibrate(self) -> dict[str, Subnet]:
+    def recalibrate(self) -> dict[str, Subnet]:
         """Statistics of the smallest and the named subnets that have none; all subnets by name."""
         supernet = supernet_of(self.spec, self.folder, self.base)
         wanted = {SMALLEST: supernet.network.space.smallest}
         wanted |= {table.name: subnet_of(table, supernet.network.space) for table in self.spec.subnets}
-        return calibrate(supernet, wanted, self.calibration)
+        return recalibrate(supernet, wanted, self.recalibration)
 
     def _loss(self) -> SandwichLoss:
         table = self.spec.supernet
@@ -295,16 +295,16 @@ class Shrinking:
         self, run: StageRun, supernet: ElasticNetwork, space: Space, preprocessing: Preprocessing
     ) -> None:
         """Rows for the accuracy of largest and smallest subnet on the validation images."""
-        if self.examiner is None:
+        if self.evaluator is None:
             return
         epoch = float(run.recipe.train.epochs)
         for name in run.names[:2]:  # where nothing varies, the largest alone
             if name == "largest":
                 supernet.activate(space.largest)
             else:
-                self.calibration.statistics(supernet, space.smallest, preprocessing)
-            logits_DNC = self.examiner.logits(supernet, preprocessing)
-            value = self.examiner.accuracies(logits_DNC)[0]
+                self.recalibration.statistics(supernet, space.smallest, preprocessing)
+            logits_DNC = self.evaluator.logits(supernet, preprocessing)
+            value = self.evaluator.accuracies(logits_DNC)[0]
             run.record.add(run.number, epoch, 0, "validation", "accuracy", value, name)
         supernet.activate(supernet.space.largest)
 
@@ -342,8 +342,8 @@ class Shrinking:
         clear(self.folder)
 
 
-def calibrate(
-    supernet: SupernetFile, wanted: Mapping[str, Subnet], calibration: Calibration
+def recalibrate(
+    supernet: SupernetFile, wanted: Mapping[str, Subnet], recalibration: Recalibration
 ) -> dict[str, Subnet]:
     """Write the statistics of the wanted subnets that the supernet's folder lacks; all of them by name.
 
@@ -351,7 +351,7 @@ def calibrate(
         UserError: a name is there for another subnet.
     """
     known = known_subnets(supernet)
-    network = supernet.network.to(calibration.device)
+    network = supernet.network.to(recalibration.device)
     for name, subnet in wanted.items():
         if known.get(name, subnet) != subnet:
             raise UserError(
@@ -360,7 +360,7 @@ def calibrate(
                 next_step=f"take another name, or remove {subnets_folder(supernet.path) / name}.safetensors",
             )
         if name not in known:
-            statistics = calibration.statistics(network, subnet, supernet.preprocessing)
+            statistics = recalibration.statistics(network, subnet, supernet.preprocessing)
             save_statistics(supernet.path, supernet.fingerprint, name, subnet, statistics)
     network.to("cpu").activate(network.space.largest)
     return known_subnets(supernet)

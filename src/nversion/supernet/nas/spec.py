@@ -34,7 +34,7 @@ class SupernetTable(Table):
     distillation: float = Field(1.0, ge=0, le=1)  # weight of the teacher's answers in a subnet's loss
     temperature: float = Field(1.0, gt=0)
     teacher: Literal["largest", "start"] = "largest"  # start: the weights that the training started from
-    calibration_samples: int = Field(1500, ge=2)  # training images for the statistics of batch norms
+    batch_norm_samples: int = Field(1500, ge=2)  # training images for the statistics of batch norms
     bootstrapnas: str | None = None  # a BootstrapNAS configuration that gives elasticity, stages and search
 
 
@@ -59,7 +59,7 @@ class TableIITable(Table):
 
 
 class SubnetTable(Table):
-    """`[[subnets]]`: a subnet that is calibrated under a name of its own; what is left out is largest."""
+    """`[[subnets]]`: a subnet that is recalibrated under a name of its own; what is left out is largest."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     depth: str | list[int] | None = None

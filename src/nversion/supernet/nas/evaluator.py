@@ -1,4 +1,4 @@
-"""What any subnet makes of a fixed set of images: calibrated, run under each condition."""
+"""What any subnet makes of a fixed set of images: recalibrated, run under each condition."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .spec import SearchTable
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Recalibration:
     """Training images from which batch norms get their statistics: a seeded part, in batches of one size.
 
     Attributes:
@@ -61,7 +61,7 @@ class Calibration:
         return supernet.collect_statistics(subnet, (preprocessing(images) for images in batches))
 
 
-class Examiner:
+class SubnetEvaluator:
     """Images of a data set, rendered once under each condition, that subnets are run on.
 
     Memory: the rendered images, 3·S² bytes each and condition.
@@ -127,9 +127,9 @@ class Examiner:
         return right_MN(logits_DNC, self.labels_N).double().mean(-1).tolist()
 
 
-def examiner_of(
+def evaluator_of(
     table: SearchTable, dataset: Dataset, canonical: Canonical, batch_size: int, device: torch.device
-) -> Examiner:
+) -> SubnetEvaluator:
     """The images and conditions that a `[search]` table asks for.
 
     Args:
@@ -143,7 +143,7 @@ def examiner_of(
         UserError: more images than there are, or an unknown corruption or severity.
     """
     part = dataset if table.count is None else dataset.subset(table.count, table.seed)
-    return Examiner(part, canonical, conditions_of(table, dataset), batch_size, device)
+    return SubnetEvaluator(part, canonical, conditions_of(table, dataset), batch_size, device)
 
 
 def conditions_of(table: SearchTable, dataset: Dataset) -> list[Condition]:
