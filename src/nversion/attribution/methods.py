@@ -65,7 +65,7 @@ class Method:
     """
 
     name: str
-    function: AttributionMethod
+    function: Callable[..., Tensor]
     passes: int
     is_settable: bool
     is_differentiable: bool
@@ -152,6 +152,14 @@ def described_by(facts: Callable[[Sequence[Classifier]], dict[str, Any]]) -> Cal
     return mark
 
 
+def _slope(
+    classifier: Callable[[Tensor], Tensor], images_N3HW: Tensor, targets_N: Tensor, create_graph: bool
+) -> Tensor:
+    scores_N1 = classifier(images_N3HW).gather(1, targets_N.unsqueeze(1))
+    (slope_N3HW,) = torch.autograd.grad(scores_N1.sum(), images_N3HW, create_graph=create_graph)
+    return slope_N3HW
+
+
 @METHODS.register("saliency")
 def saliency(
     classifier: Callable[[Tensor], Tensor],
@@ -165,9 +173,7 @@ def saliency(
 
     One forward and one backward pass. captum's own default is the magnitude (`abs=True`).
     """
-    targets_N1 = targets_N.unsqueeze(1)
-    score = classifier(images_N3HW).gather(1, targets_N1).sum()
-    (slope_N3HW,) = torch.autograd.grad(score, images_N3HW, create_graph=create_graph)
+    slope_N3HW = _slope(classifier, images_N3HW, targets_N, create_graph)
     return slope_N3HW.abs() if absolute else slope_N3HW
 
 
@@ -185,8 +191,7 @@ def input_x_gradient(
 
     One forward and one backward pass. x is the canonical image in [0, 1], so that a black value gets 0.
     """
-    slope_N3HW = saliency(classifier, images_N3HW, targets_N, absolute=False, create_graph=create_graph)
-    maps_N3HW = images_N3HW * slope_N3HW
+    maps_N3HW = images_N3HW * _slope(classifier, images_N3HW, targets_N, create_graph)
     return maps_N3HW.abs() if absolute else maps_N3HW
 
 

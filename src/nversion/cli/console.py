@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +26,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from nversion.core import duration
+from nversion.core import UserError, duration
+from nversion.core.settings import resolve
 
 console = Console(highlight=False)
 
@@ -167,6 +169,18 @@ def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         table.add_row(*(escape("" if value is None else str(value)) for value in values))
     printer = console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
     printer.print(table)
+
+
+def results_folder(given: Path | None, name: str) -> Path:
+    """The folder for results: the one that was given, with ~ expanded, or runs/NAME.
+
+    Raises:
+        UserError: there is no home folder of that user, or the path is a file's.
+    """
+    folder = Path("runs") / name if given is None else resolve(given, Path())
+    if folder.is_file():
+        raise UserError(expected="a folder", found=f"the file {folder}", next_step="give another --folder")
+    return folder
 
 
 def examples(*commands: str) -> str:

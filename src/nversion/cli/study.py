@@ -9,7 +9,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from .console import ConsoleReporter, examples, next_command, print_rows
+from .console import ConsoleReporter, examples, next_command, print_rows, results_folder
 
 if TYPE_CHECKING:
     from nversion.study import StudySpec
@@ -207,4 +207,4 @@ def _read(path: Path, folder: Path | None) -> tuple[StudySpec, Path]:
     from nversion.study import read_spec
 
     content = read_spec(path)
-    return content, folder or Path("runs") / content.study.name
+    return content, results_folder(folder, content.study.name)

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nversion.core.errors import UserError
 from nversion.core.members import ensemble_name
 
-from .console import ConsoleReporter, console, damage_printed, examples, next_command, print_rows
+from .console import (
+    ConsoleReporter,
+    console,
+    damage_printed,
+    examples,
+    next_command,
+    print_rows,
+    results_folder,
+)
 from .train import TrainingDisplay
 
 if TYPE_CHECKING:
@@ -72,10 +79,10 @@ def show(
     )
 )
 def train(spec: Spec, folder: Folder = None) -> None:
-    """Train by progressive shrinking and recalibrate the named subnets; resume after an interruption."""
+    """Train by progressive shrinking and recalibrate the batch norms of named subnets; resume after an interruption."""
     from nversion.supernet.nas import read_spec, train_supernet
 
-    content, target = read_spec(spec), _folder(spec, folder)
+    content, target = read_spec(spec), results_folder(folder, spec.stem)
     with damage_printed() as set_aside, TrainingDisplay() as display:
         trained = train_supernet(
             content,
@@ -102,7 +109,7 @@ def search(
     """Search for subnets, or for ensembles of them, with NSGA-II; resume after an interruption."""
     from nversion.supernet.nas import read_spec, search_supernet
 
-    content, target = read_spec(spec), _folder(spec, folder)
+    content, target = read_spec(spec), results_folder(folder, spec.stem)
     with damage_printed(on_errors=as_json) as set_aside, ConsoleReporter() as reporter:
         reporter.start("candidates", content.search.evaluations)
         found = search_supernet(
@@ -161,9 +168,9 @@ def extract(
     """Write a subnet to a weights file that does not need the supernet."""
     from nversion.models.stated import arch_settings
     from nversion.supernet.files import save_subnet
-    from nversion.supernet.nas import recalibrated, read_spec, supernet_of
+    from nversion.supernet.nas import read_spec, recalibrated, supernet_of
 
-    content, target = read_spec(spec), _folder(spec, folder)
+    content, target = read_spec(spec), results_folder(folder, spec.stem)
     name = recalibrated(content, target, subnet, base=spec.parent)
     path = to or Path(f"{name}.safetensors")
     save_subnet(path, supernet_of(content, target, spec.parent), name)
@@ -179,13 +186,6 @@ def _named(content: SupernetSpec, network: ElasticNetwork) -> dict[str, Subnet]:
     space = network.space
     named: dict[str, Any] = {"largest": space.largest, "smallest": space.smallest}
     return named | {table.name: subnet_of(table, space) for table in content.subnets}
-
-
-def _folder(spec: Path, folder: Path | None) -> Path:
-    target = folder or Path("runs") / spec.stem
-    if target.is_file():
-        raise UserError(expected="a folder", found=f"the file {target}", next_step="give another --folder")
-    return target
 
 
 def _again(folder: Path | None) -> str:

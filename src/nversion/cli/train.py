@@ -9,7 +9,7 @@ import typer
 
 from nversion.core.errors import UserError
 
-from .console import Minutes, console, damage_printed, examples, next_command, print_rows
+from .console import Minutes, console, damage_printed, examples, next_command, print_rows, results_folder
 
 if TYPE_CHECKING:
     from nversion.training import TrainedEnsemble, TrainingRecipe
@@ -39,7 +39,7 @@ def train(
     from nversion.training import open_data, read_recipe, train_recipe
 
     variants = _chosen(read_recipe(recipe), only)
-    base, target = recipe.parent, folder or Path("runs") / recipe.stem
+    base, target = recipe.parent, results_folder(folder, recipe.stem)
     if plan:
         rows = [row for variant in variants.values() for row in _planned(variant, base)]
         print_rows(rows, as_json=as_json)

@@ -191,7 +191,7 @@ def known_subnets(supernet: SupernetFile) -> dict[str, Subnet]:
             raise UserError(
                 expected=f"statistics of the supernet {supernet.path} in {path}",
                 found="those of another supernet",
-                next_step="remove that folder and recalibrate anew: nversion supernet train SPEC.toml",
+                next_step="remove that folder and recalibrate them: nversion supernet train SPEC.toml",
             )
         found[path.stem] = supernet.network.space.parse(stated.subnet)
     return found
@@ -214,7 +214,7 @@ def statistics_of(supernet: SupernetFile, name: str) -> tuple[Subnet, Statistics
             next_step=did_you_mean(name, list(known))
             if "=" not in name
             else "add it to [[subnets]] of the SPEC.toml and run `nversion supernet train` again, "
-            "which recalibrates it",
+            "which recalibrates its batch norms",
         )
     if name == LARGEST:
         return known[name], None

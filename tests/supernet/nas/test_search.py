@@ -176,6 +176,22 @@ def test_front_of_pairs_is_that_of_all_pairs(eight, evaluator, recalibration, tm
     assert found == {frozenset(pairs[i]) for i in front_of(points)}
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_accepted_labels_count_for_subnets_and_ensembles(eight, recalibration, tmp_path: Path, size) -> None:
+    digits = open_dataset({"source": "digits", "split": "test"}).subset(60, 0)
+    lenient = digits.accepting({row: range(10) for row in range(30)})  # half of the images count in any case
+    table = table_of(count=None, size=size, evaluations=10)
+    found = {}
+    for dataset in (digits, lenient):
+        judge = evaluator_of(table, dataset, CANONICAL, 60, CPU)
+        result = search(eight, table, judge, recalibration, tmp_path / judge.fingerprint)
+        frame = pl.read_parquet(result.table)
+        found[dataset] = dict(zip(frame["members"].list.join("|"), frame["accuracy"], strict=True))
+    shared = found[digits].keys() & found[lenient].keys()
+    assert shared
+    assert all(found[lenient][name] >= max(0.5, found[digits][name]) for name in shared)
+
+
 def test_small_space_is_evaluated_whole_and_once(eight, evaluator, recalibration, tmp_path: Path) -> None:
     result = search(eight, table_of(size=2, evaluations=1000), evaluator, recalibration, tmp_path)
     members = pl.read_parquet(result.table)["members"].to_list()
@@ -215,7 +231,9 @@ def test_seed_determines_the_search_and_global_state_stays(
     for name, global_seed in (("a", 1), ("b", 2)):
         np.random.seed(global_seed)  # noqa: NPY002
         before = np.random.get_state()[1].copy()  # noqa: NPY002
-        tables.append(search(supernet, table_of(), evaluator, recalibration, tmp_path / name).table.read_bytes())
+        tables.append(
+            search(supernet, table_of(), evaluator, recalibration, tmp_path / name).table.read_bytes()
+        )
         assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
     assert tables[0] == tables[1]
     other = search(supernet, table_of(seed=1), evaluator, recalibration, tmp_path / "other")
@@ -275,10 +293,11 @@ def test_reference_chooses_the_cheapest_near_it(eight, evaluator, recalibration,
 class Given:
     """Answers that were thought up: two conditions, four images of class 0, two classes."""
 
-    labels_N = torch.zeros(4, dtype=torch.int64)
-
     def __init__(self, margins) -> None:
         self.margins = margins  # of class 0 over class 1, by subnet: (2, 4)
+
+    def right_of(self, logits_DNC):
+        return logits_DNC.argmax(-1) == 0
 
     def logits_DNC(self, subnet):
         own_DN = torch.tensor(self.margins[subnet])
@@ -353,9 +372,11 @@ def test_evolution_asks_for_nothing_twice_and_ends() -> None:
     assert sorted(found) == [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
 
 
-def test_missing_pymoo_is_told(supernet, evaluator, recalibration, tmp_path: Path, monkeypatch) -> None:
+def test_missing_pymoo_is_an_error(supernet, evaluator, recalibration, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pymoo.algorithms.moo.nsga2", None)
-    with pytest.raises(UserError, match=r'expected pymoo for searching .* pip install "nversion\[nas\]"'):
+    with pytest.raises(
+        UserError, match=r'expected the package pymoo for search .* pip install "nversion\[nas\]"'
+    ):
         search(supernet, table_of(), evaluator, recalibration, tmp_path)
 
 
@@ -371,8 +392,11 @@ def test_evaluations_of_another_search_are_refused(eight, evaluator, recalibrati
     for arguments, found in (
         ((replace(eight, fingerprint="other"), table, evaluator, recalibration), "another supernet"),
         ((eight, table, other_images, recalibration), "other images or conditions"),
-        ((eight, table, evaluator, fewer), "another recalibration"),
-        ((eight, table_of(evaluations=10, seed=3), evaluator, recalibration), r"other settings of \[search\]"),
+        ((eight, table, evaluator, fewer), "batch norms recalibrated on other images"),
+        (
+            (eight, table_of(evaluations=10, seed=3), evaluator, recalibration),
+            r"other settings of \[search\]",
+        ),
     ):
         with pytest.raises(UserError, match=f"found those of {found}; give this search another folder"):
             search(*arguments, tmp_path)
@@ -408,20 +432,24 @@ def test_a_damaged_claim_is_set_aside_and_what_was_answered_is_kept(
     for damaged in (mutations.flipped(claim.read_bytes(), 300), b"[]", b"[" * 9999, b"null"):
         claim.write_bytes(damaged)
         set_aside: list[str] = []
-        again = search(eight, table_of(evaluations=10), evaluator, recalibration, tmp_path, set_aside=set_aside)
+        again = search(
+            eight, table_of(evaluations=10), evaluator, recalibration, tmp_path, set_aside=set_aside
+        )
         assert set_aside == [f"{claim}.set-aside-0"] and again.num_computed == 0
         Path(set_aside[0]).unlink()
         assert contents(tmp_path) == whole
 
 
-def test_two_searches_of_one_seed_write_the_same_bytes(eight, evaluator, recalibration, tmp_path: Path) -> None:
+def test_two_searches_of_one_seed_write_the_same_bytes(
+    eight, evaluator, recalibration, tmp_path: Path
+) -> None:
     for place in ("a", "b"):
         search(eight, table_of(evaluations=10, size=2), evaluator, recalibration, tmp_path / place)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert len(contents(tmp_path / "a")) > 5
 
 
-def test_impossible_searches_are_told(eight, evaluator, recalibration, tmp_path: Path) -> None:
+def test_impossible_searches_are_errors(eight, evaluator, recalibration, tmp_path: Path) -> None:
     for settings, message in (
         ({"max_macs": 1000}, r"at most 1,000 MACs a subnet, found a smallest subnet of \d+,\d+; raise"),
         ({"size": 9}, "a supernet of at least 9 subnets, the size of an ensemble, found 8"),
@@ -438,7 +466,7 @@ def test_impossible_searches_are_told(eight, evaluator, recalibration, tmp_path:
         search(classes, table_of(), evaluator, recalibration, tmp_path)
 
 
-def test_logits_that_are_no_numbers_are_told(training, evaluator, recalibration, tmp_path: Path) -> None:
+def test_logits_that_are_no_numbers_are_an_error(training, evaluator, recalibration, tmp_path: Path) -> None:
     broken = small_supernet(training, [1.0], [1.0])
     broken.network.network[-1].bias.fill_(torch.nan)
     answers = Answers(broken, evaluator, recalibration, tmp_path, "", False, [])

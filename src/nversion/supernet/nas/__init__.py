@@ -1,5 +1,6 @@
 """Supernets: trained by progressive shrinking, searched for subnets and for ensembles of them."""
 
+from .candidates import Candidate
 from .evaluator import Recalibration, SubnetEvaluator
 from .found import Found, recalibrated, search_supernet
 from .plan import rehearse_supernet
@@ -8,8 +9,8 @@ from .shrink import (
     SUPERNET,
     TrainedSupernet,
     build_supernet,
-    recalibrate,
     opened,
+    recalibrate,
     subnet_of,
     supernet_of,
     train_supernet,
@@ -20,20 +21,21 @@ from .table_ii import TABLE_II, from_table_ii
 __all__ = [
     "SUPERNET",
     "TABLE_II",
-    "Recalibration",
-    "SubnetEvaluator",
+    "Candidate",
     "Found",
+    "Recalibration",
     "SearchProgress",
     "SearchResult",
     "SearchTable",
+    "SubnetEvaluator",
     "SupernetSpec",
     "TrainedSupernet",
     "build_supernet",
-    "recalibrate",
-    "recalibrated",
     "from_table_ii",
     "opened",
     "read_spec",
+    "recalibrate",
+    "recalibrated",
     "rehearse_supernet",
     "search",
     "search_supernet",

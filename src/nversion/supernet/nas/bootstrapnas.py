@@ -30,8 +30,8 @@ def read_bootstrapnas(path: Path) -> dict[str, Any]:
     Rules and defaults are NNCF's. Refused is what our supernets do not have; three things differ:
 
     * Keys beside "bootstrapNAS" are not read: a specification has its own model, data and optimizer.
-    * `bn_adapt` changes nothing: here every subnet is recalibrated before it is judged, in training and search
-      alike, with one number of samples (for which NNCF's search has a default of its own, 2000).
+    * `bn_adapt` changes nothing: every subnet's batch norms are recalibrated before it is evaluated, in
+      training and search alike, with one number of samples (NNCF's search has a default of its own, 2000).
     * A stage that trains "width" trains our "width" and "expansion", both of which NNCF calls width. Choices
       are no more than the greatest `depth_indicator` and `width_indicator` of the stages: others were
       never trained.

@@ -40,7 +40,7 @@ class BatchNorms(Table):
     @classmethod
     def _some(cls, samples: int) -> int:
         if samples < 2:
-            raise ValueError("every subnet is recalibrated before it is judged: 2 samples or more")
+            raise ValueError("batch norms of every subnet are recalibrated: 2 samples or more")
         return samples
 
 

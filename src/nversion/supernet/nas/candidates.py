@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nversion.core import UserError, fingerprint, move_aside, write_bytes
 from nversion.diversity import PairCounts, disagreement, ensemble_mean
-from nversion.ensembles import CONSENSUS, Ensembles, right_MN
+from nversion.ensembles import CONSENSUS, Ensembles
 from nversion.supernet.elastic import Cost, Subnet
 from nversion.supernet.files import SupernetFile
 
@@ -79,7 +79,7 @@ class Answers:
         set_aside: list[str],
     ) -> None:
         self.num_computed = 0
-        self.labels_N = evaluator.labels_N
+        self.right_of = evaluator.right_DN
         self._network = copy.deepcopy(supernet.network).to(evaluator.device).eval()
         self._preprocessing = supernet.preprocessing
         self._evaluator, self._recalibration = evaluator, recalibration
@@ -134,7 +134,7 @@ class Answers:
                 found="nan or inf",
                 next_step="train the supernet anew with a lower learning rate",
             )
-        tensors = {"right": right_MN(logits_DNC, self.labels_N)}
+        tensors = {"right": self.right_of(logits_DNC)}
         if self._with_logits:
             tensors["logits"] = logits_DNC.contiguous()
         key, content = self._key(subnet), save(tensors)
@@ -151,7 +151,7 @@ def _name(key: str, content: bytes) -> str:
 def evaluate(members: Sequence[Subnet], answers: Answers, generation: int) -> Candidate:
     """What the members are worth, together where there are several.
 
-    Memory: the members' logits under one condition.
+    Memory: the members' logits under one condition, and the ensemble's under all.
     """
     members = tuple(sorted(members, key=str))
     costs = [answers.cost(member) for member in members]
@@ -161,14 +161,13 @@ def evaluate(members: Sequence[Subnet], answers: Answers, generation: int) -> Ca
     improvement = disagreeing = None
     if len(members) > 1:
         logits_KDNC = [answers.logits_DNC(member) for member in members]
-        accuracy_D = torch.stack(
+        average_DNC = torch.stack(
             [
-                _ensemble_accuracy(
-                    torch.stack([logits_DNC[d] for logits_DNC in logits_KDNC]), answers.labels_N
-                )
+                CONSENSUS["average"](torch.stack([logits_DNC[d] for logits_DNC in logits_KDNC]))
                 for d in range(right_KDN.shape[1])
             ]
         )
+        accuracy_D = answers.right_of(average_DNC).double().mean(-1)
         improvement = _mean(accuracy_D - alone_KD.amax(0))
         disagreeing = _mean(torch.stack([_disagreement(right_KN) for right_KN in right_KDN.unbind(1)]))
     return Candidate(
@@ -181,10 +180,6 @@ def evaluate(members: Sequence[Subnet], answers: Answers, generation: int) -> Ca
         macs=sum(cost.macs for cost in costs),
         num_parameters=sum(cost.num_parameters for cost in costs),
     )
-
-
-def _ensemble_accuracy(logits_KNC: Tensor, labels_N: Tensor) -> Tensor:
-    return right_MN(CONSENSUS["average"](logits_KNC)[None], labels_N)[0].double().mean()
 
 
 def _disagreement(right_KN: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What any subnet makes of a fixed set of images: recalibrated, run under each condition."""
+"""Subnets on a fixed set of images: batch norms recalibrated, logits under each condition."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from torch import Tensor
 
 from nversion.core import fingerprint, generator, spans
 from nversion.data import Canonical, Condition, Dataset
-from nversion.ensembles import right_MN
 from nversion.models import Preprocessing
-from nversion.predictions import describe_condition
+from nversion.predictions import AcceptedSets, describe_condition
 from nversion.supernet.elastic import ElasticNetwork, Statistics, Subnet
 from nversion.training.images import Images
 
@@ -23,7 +22,7 @@ from .spec import SearchTable
 
 @dataclass(frozen=True)
 class Recalibration:
-    """Training images from which batch norms get their statistics: a seeded part, in batches of one size.
+    """Training images from which batch norms are recalibrated: a seeded part, in batches of one size.
 
     Attributes:
         images: without augmentation.
@@ -88,6 +87,7 @@ class SubnetEvaluator:
         self.device = device
         self.conditions = [condition.name for condition in conditions]
         self.labels_N = torch.tensor(dataset.labels_N)
+        self.accepted = AcceptedSets.of(dataset.labels_N, dataset.accepted)
         self._described = canonical, tuple(conditions)
         self._rendered = [
             torch.cat(
@@ -110,7 +110,7 @@ class SubnetEvaluator:
     def logits(self, supernet: ElasticNetwork, preprocessing: Preprocessing) -> Tensor:
         """Logits (D, N, C) of the active subnet under D conditions, float32 and in main memory."""
         supernet.eval()
-        parts = list(spans(len(self.labels_N), self._batch_size))
+        parts = list(spans(len(self.dataset), self._batch_size))
         return (
             torch.stack(
                 [
@@ -122,9 +122,9 @@ class SubnetEvaluator:
             .cpu()
         )
 
-    def accuracies(self, logits_DNC: Tensor) -> list[float]:
-        """The share of right answers under each condition."""
-        return right_MN(logits_DNC, self.labels_N).double().mean(-1).tolist()
+    def right_DN(self, logits_DNC: Tensor) -> Tensor:
+        """Whether the class of the largest logit is an accepted label of each image."""
+        return self.accepted.right_MN(logits_DNC.argmax(-1))
 
 
 def evaluator_of(

@@ -16,7 +16,7 @@ from nversion.supernet.files import SupernetFile, known_subnets, statistics_of
 from .candidates import Candidate
 from .evaluator import Recalibration, evaluator_of
 from .search import SearchProgress, SearchResult, search
-from .shrink import SUPERNET, Shrinking, recalibrate, check_same, opened, supernet_of
+from .shrink import SUPERNET, Shrinking, check_same, opened, recalibrate, supernet_of
 from .spec import SupernetSpec
 
 MODELS = "models.toml"

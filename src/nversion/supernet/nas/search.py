@@ -43,7 +43,7 @@ _BARREN = 100  # generations in a row that break the constraint, after which a s
 _PARTS = {
     "supernet": "another supernet",
     "images": "other images or conditions",
-    "recalibration": "another recalibration",
+    "recalibration": "batch norms recalibrated on other images",
     "search": "other settings of [search]",
 }
 
@@ -124,7 +124,9 @@ def search(
         moved: list[str] = [] if set_aside is None else set_aside
         identity = _claim(folder, supernet, table, evaluator, recalibration, moved)
         with_logits = table.size > 1
-        answers = Answers(supernet, evaluator, recalibration, folder / "answers", identity, with_logits, moved)
+        answers = Answers(
+            supernet, evaluator, recalibration, folder / "answers", identity, with_logits, moved
+        )
         found = _evolve(space, table, answers, on_progress)
         costs = np.array([_values(candidate, table) for candidate in found])
         front = set(non_dominated(costs).tolist())

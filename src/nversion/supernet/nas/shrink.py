@@ -304,7 +304,7 @@ class Shrinking:
             else:
                 self.recalibration.statistics(supernet, space.smallest, preprocessing)
             logits_DNC = self.evaluator.logits(supernet, preprocessing)
-            value = self.evaluator.accuracies(logits_DNC)[0]
+            value = float(self.evaluator.right_DN(logits_DNC)[0].double().mean())
             run.record.add(run.number, epoch, 0, "validation", "accuracy", value, name)
         supernet.activate(supernet.space.largest)
 
