@@ -1,38 +1,35 @@
-"""You have logits already: evaluate every ensemble of three and relate diversity to what it gains.
+"""Logits in memory: evaluate every ensemble of three, relate diversity to gain, and write a report.
 
 Run: python examples/ensembles_from_logits.py
 """
 
-import torch
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from nversion.diversity import METRICS, PairCounts, ensemble_mean
-from nversion.ensembles import Chunk, Ensembles, ModelStatistics, evaluate, right_MN
-from nversion.reliability import relation
+import numpy as np
+import polars as pl
 
-# Ten classifiers on 2000 samples of 20 classes; in your case, an array of M models × N samples × C classes.
-generator = torch.Generator().manual_seed(0)
-labels_N = torch.randint(20, (2000,), generator=generator)
-skill_M11 = torch.linspace(1.5, 3.0, 10)[:, None, None]
-logits_MNC = torch.randn(10, 2000, 20, generator=generator)
-logits_MNC += skill_M11 * torch.nn.functional.one_hot(labels_N, 20)
+import nversion as nv
 
-blocks_N = torch.arange(2000) % 50  # for standard errors: which samples are left out together
-chunk = Chunk(start=0, logits_MNC=logits_MNC, labels_N=labels_N, blocks_N=blocks_N)
+# Ten classifiers on 1000 samples of 20 classes; in your case, an array of M models × N samples
+# × C classes, or one for each condition: {"clean": logits, "fog-3": logits_under_fog}.
+rng = np.random.default_rng(0)
+labels_N = rng.integers(20, size=1000)
+skill_M11 = np.linspace(2.4, 3.0, 10)[:, None, None]
+difficulty_NC = rng.normal(size=(1000, 20))  # what is hard for one is hard for all
+logits_MNC = difficulty_NC + 0.6 * rng.normal(size=(10, 1000, 20)) + skill_M11 * np.eye(20)[labels_N]
 
-models = ModelStatistics(num_models=10, num_blocks=50)
-models.update(chunk)
-top1_M = models.result().top1_M
+predictions = nv.Predictions.from_arrays(logits_MNC, labels_N)
+result = nv.evaluate(predictions, sizes=[3], consensus=["average", "vote"])
+print(result)
 
-ensembles = Ensembles.all_of(num_models=10, size=3)
-results = evaluate([chunk], ensembles, ["average", "vote"], num_blocks=50)
+triples = result.ensembles.select("ensemble", "consensus", "improvement")
+disagreement = result.diversity.filter(metric="disagreement").select("ensemble", "value")
+for (rule,), rows in triples.join(disagreement, on="ensemble").group_by("consensus", maintain_order=True):
+    above = (rows["improvement"] > 0).mean()
+    pearson = rows.select(pl.corr("value", "improvement")).item()
+    print(f"{rule}: {above:.0%} of {rows.height} ensembles beat their best member; r = {pearson:+.2f}")
 
-counts = PairCounts.from_right(right_MN(logits_MNC, labels_N), blocks_N, num_blocks=50)
-disagreement_MM = METRICS["disagreement"].function(*counts.total())
-disagreement_E, _ = ensemble_mean(disagreement_MM, ensembles)
-
-best_member_E = top1_M[ensembles.members_EK].amax(-1)
-for rule, result in results.items():
-    improvement_E = result.accuracy_E - best_member_E
-    pearson = float(relation(disagreement_E, improvement_E)["pearson"])
-    above = float((improvement_E > 0).double().mean())
-    print(f"{rule}: {above:.0%} of {len(ensembles)} ensembles beat their best member; r = {pearson:+.2f}")
+with TemporaryDirectory() as folder:  # name a file of yours to keep the report
+    report = result.report(Path(folder) / "report.html")
+    print(f"report: {report.stat().st_size / 1e6:.1f} MB")
