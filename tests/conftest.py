@@ -43,14 +43,24 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="session")
-def mutations() -> ModuleType:
-    """The module `tests/mutations.py`: documents with slips and damage."""
-    spec = importlib.util.spec_from_file_location("mutations", Path(__file__).with_name("mutations.py"))
+def _beside(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def mutations() -> ModuleType:
+    """The module `tests/mutations.py`: documents with slips and damage."""
+    return _beside("mutations")
+
+
+@pytest.fixture(scope="session")
+def fields() -> ModuleType:
+    """The module `tests/fields.py`: every field of a pydantic model, each changed to another valid value."""
+    return _beside("fields")
 
 
 @pytest.fixture(scope="session")

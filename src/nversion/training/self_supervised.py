@@ -108,17 +108,7 @@ def pretrained(
     table = recipe.pretraining
     assert table is not None
     network, facts = networks()
-    content = [
-        table.model_dump(mode="json"),
-        [facts.code, *settings_code(table.optimizer, table.schedule)],
-        facts.table.model_dump(mode="json", include={"arch", "args", "weights"}),
-        recipe.canonical.model_dump(mode="json"),
-        facts.preprocessing.to_dict(),
-        {key: value.numpy() for key, value in network.state_dict().items()},
-        data_fingerprint,
-        recipe.train.precision,
-    ]
-    identity = fingerprint(content)
+    identity = backbone_identity(recipe, network, facts, data_fingerprint)
     name = f"{table.method} backbone {identity[:12]}, seed {table.seed}"
     path = folder / f"{identity[:12]}.safetensors"
     first = fabric.is_global_zero
@@ -138,6 +128,33 @@ def pretrained(
             path.with_suffix(".pt").unlink(missing_ok=True)
         fabric.barrier()
     return Backbone(name, read_tensors(path)[0])
+
+
+def backbone_identity(
+    recipe: TrainingRecipe, network: nn.Module, facts: MemberFacts, data_fingerprint: str
+) -> str:
+    """The digest of all that the bytes of a pretrained backbone depend on.
+
+    Args:
+        recipe: with a `[pretraining]` table.
+        network: untrained.
+        facts: of the network.
+        data_fingerprint: of the training data.
+    """
+    table = recipe.pretraining
+    assert table is not None
+    return fingerprint(
+        [
+            table.model_dump(mode="json"),
+            [facts.code, *settings_code(table.optimizer, table.schedule)],
+            facts.table.model_dump(mode="json", include={"arch", "args", "weights"}),
+            recipe.canonical.model_dump(mode="json"),
+            facts.preprocessing.to_dict(),
+            {key: value.numpy() for key, value in network.state_dict().items()},
+            data_fingerprint,
+            recipe.train.precision,
+        ]
+    )
 
 
 def _set_damaged_aside(path: Path, set_aside: list[str]) -> None:
