@@ -90,4 +90,4 @@ def guesses(value: Any, annotation: Any) -> Iterator[Any]:
     elif isinstance(value, dict):
         yield from ({**value, "x": 1}, {**value, "x": [1.0]}, {"x": "other"})
     elif value is None:
-        yield from (1, 2, 0.5, "x", ["x"], {"x": 1})
+        yield from (1, 2, 0.5, "x", ["x"], [0.5, 1.0], [1], {"x": 1})

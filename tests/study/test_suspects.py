@@ -17,6 +17,7 @@ from nversion.evaluation.suspects import (
     find_suspects,
     suspects_table,
 )
+from nversion.study.stored import open_stored
 from nversion.study.suspects import suspects_sheet, with_pictures, write_suspects_sheet
 
 PETS = LabelSpace("pets", 4, ("cat", "dog", "fox", "hen"))
@@ -144,3 +145,34 @@ def test_the_table_of_no_suspects_has_all_columns():
     empty = suspects_table(data, Condition("pets"), np.arange(1), found)
     assert empty.schema == table().schema
     assert empty.schema["png"] == pl.Binary
+
+
+@pytest.fixture(scope="module")
+def suspicious(small, tmp_path_factory):
+    """The folder of a finished study whose models fail on other images without contrast than on clean ones."""
+    folder = small.write_inputs(tmp_path_factory.mktemp("suspects"), 30)
+    of_suspects = {"suspect_share": 0.7, "suspect_agreement": 0.0}
+    small.run(
+        folder,
+        attribution=None,
+        representation=None,
+        conditions={"corruptions": {"contrast": 5.0}},
+        reliability=of_suspects,
+    )
+    return folder / "out"
+
+
+def test_suspects_are_found_on_clean_images_and_left_out_under_every_condition(suspicious):
+    wrong = {}
+    for name, view in open_stored(suspicious).predictions.items():
+        logits_MNC = torch.cat([chunk.logits_MNC for chunk in view.chunks()], 1)
+        labels_N = torch.cat([chunk.labels_N for chunk in view.chunks()])
+        num_wrong_N = (logits_MNC.argmax(-1) != labels_N).sum(0)
+        wrong[name] = set((num_wrong_N >= 3).nonzero()[:, 0].tolist())  # of 4 models
+    assert 0 < len(wrong["d/clean"]) < 30 and len(wrong["d/clean"]) != len(wrong["d/contrast-5"])
+    suspects = pl.read_parquet(suspicious / "tables" / "suspects.parquet")
+    assert (suspects["condition"].unique().to_list(), suspects.height) == (["d/clean"], len(wrong["d/clean"]))
+    failures = pl.read_parquet(suspicious / "tables" / "joint_failures.parquet")
+    without = failures.filter(subset="without_suspects")
+    assert set(without["condition"]) == set(wrong)
+    assert set(without["n"]) == {30 - len(wrong["d/clean"])}

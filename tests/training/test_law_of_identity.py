@@ -1,4 +1,4 @@
-"""For every field of a recipe: another value is another training, except for the fields that are named here."""
+"""For every field of a recipe: another value is another training, or the field is named here."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PROBES = {
     "teacher": [[{"source": "python:net.py:build", "name": "t"}]],
 }
 BACKBONE = {"canonical", "members.arch", "members.args", "members.weights", "preprocessing", "pretraining"}
-"""Fields and tables on which the bytes of a pretrained backbone depend, beside the training data's content."""
+"""Fields and tables on which the bytes of a pretrained backbone depend (and the training data)."""
 
 
 @pytest.fixture(scope="module")

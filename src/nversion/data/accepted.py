@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+
+from torch import Tensor
 
 from nversion.core import LabelSpace, UserError, did_you_mean
 
@@ -64,3 +67,19 @@ def _classes_in(field: str, label_space: LabelSpace) -> list[str]:
     whole = field.strip()
     known = map(composed, label_space.class_names or ())
     return [whole] if composed(whole) in known else whole.split()
+
+
+def is_right(
+    predicted_MN: Tensor, labels_N: Tensor, accepted: Mapping[int, tuple[int, ...]] = MappingProxyType({})
+) -> Tensor:
+    """Whether each predicted class is the label or one of the further accepted labels of its sample, (M, N).
+
+    >>> import torch
+    >>> is_right(torch.tensor([[0, 1, 2]]), torch.tensor([0, 0, 0]), {2: (1, 2)}).tolist()
+    [[True, False, True]]
+    """
+    right_MN = predicted_MN == labels_N
+    for row, further in accepted.items():
+        for label in further:
+            right_MN[..., row] |= predicted_MN[..., row] == label
+    return right_MN

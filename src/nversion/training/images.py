@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ class Images(Protocol):
     """Labelled images that a training goes through in an order of its own."""
 
     labels_N: NDArray[np.int64]
+    accepted: Mapping[int, tuple[int, ...]]  # further labels that count as right, by row; see `Dataset`
 
     def batches(
         self, order_n: NDArray[np.int64], batch_size: int, keys: tuple[str | int, ...], first: int = 0
@@ -44,7 +46,7 @@ def open_images(
     """
     if len(dataset) * 3 * canonical.size**2 <= BYTES_IN_MEMORY:
         images = np.stack([canonical.render(dataset.decode(i)) for i in range(len(dataset))])
-        return InMemory(torch.from_numpy(images).to(device), dataset.labels_N, settings)
+        return InMemory(torch.from_numpy(images).to(device), dataset.labels_N, settings, dataset.accepted)
     return FromDisk(dataset, canonical, settings, device, workers)
 
 
@@ -52,10 +54,14 @@ class InMemory:
     """Canonical uint8 images on the device; augmented there, batch by batch."""
 
     def __init__(
-        self, images_N3HW: Tensor, labels_N: NDArray[np.int64], settings: AugmentTable | None = None
+        self,
+        images_N3HW: Tensor,
+        labels_N: NDArray[np.int64],
+        settings: AugmentTable | None = None,
+        accepted: Mapping[int, tuple[int, ...]] = MappingProxyType({}),
     ) -> None:
         self.images_N3HW = images_N3HW
-        self.labels_N = labels_N
+        self.labels_N, self.accepted = labels_N, accepted
         self._labels = torch.tensor(labels_N, device=images_N3HW.device)
         self._settings = settings
 
@@ -74,7 +80,7 @@ class InMemory:
 
     def unaugmented(self) -> InMemory:
         """The same images, not copied, as they are."""
-        return InMemory(self.images_N3HW, self.labels_N)
+        return InMemory(self.images_N3HW, self.labels_N, accepted=self.accepted)
 
 
 class FromDisk:
@@ -92,7 +98,7 @@ class FromDisk:
         device: torch.device,
         workers: int,
     ) -> None:
-        self.labels_N = dataset.labels_N
+        self.labels_N, self.accepted = dataset.labels_N, dataset.accepted
         self._dataset, self._canonical, self._settings = dataset, canonical, settings
         self._device, self._workers = device, workers
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nversion.core import UserError
+from nversion.data.accepted import is_right
 from nversion.losses import Loss, TrainingBatch, total
 from nversion.losses.base import Terms
 from nversion.models.state import copied_state, load_state
@@ -287,11 +288,13 @@ def _finish_epoch(run: StageRun, optimizer: Any, state: _State) -> None:
 def validate(run: StageRun, state: _State) -> float:
     """Add rows of all members and of the average of their logits; give the ensemble's cross-entropy.
 
-    Also the mean disagreement of two members: the share of images on which exactly one is right.
+    Also the mean disagreement of two members: the share of images on which exactly one is right. Accepted
+    labels of the data set count as right, as in studies; the cross-entropy is that of the label.
     """
-    assert run.validation is not None
-    logits_MNC, labels_N = predict(run.members, run.validation, run.recipe.train)
-    right_MN = logits_MNC.argmax(-1) == labels_N
+    images = run.validation
+    assert images is not None
+    logits_MNC, labels_N = predict(run.members, images, run.recipe.train)
+    right_MN = is_right(logits_MNC.argmax(-1), labels_N, images.accepted)
     ensemble_NC = logits_MNC.mean(0)
 
     def add(metric: str, value: float, member: str = "") -> None:
@@ -303,7 +306,8 @@ def validate(run: StageRun, state: _State) -> float:
     for name, right_N, logits_NC in zip(run.names, right_MN, logits_MNC, strict=True):
         add("accuracy", right_N.float().mean().item(), name)
         add("cross_entropy", cross_entropy(logits_NC), name)
-    add("ensemble_accuracy", (ensemble_NC.argmax(-1) == labels_N).float().mean().item())
+    ensemble_right_N = is_right(ensemble_NC.argmax(-1), labels_N, images.accepted)
+    add("ensemble_accuracy", ensemble_right_N.float().mean().item())
     value = cross_entropy(ensemble_NC)
     add("ensemble_cross_entropy", value)
     if len(run.names) > 1:
@@ -327,9 +331,10 @@ def predict(members: Members, images: Images, table: TrainTable) -> tuple[Tensor
 
 
 def rights(members: Members, images: Images, table: TrainTable) -> NDArray[np.bool_]:
-    """Whether the first member is right on each image, (N,)."""
+    """Whether the first member is right on each image, (N,); accepted labels count."""
     logits_MNC, labels_N = predict(members, images, table)
-    right: NDArray[np.bool_] = (logits_MNC[0].argmax(-1) == labels_N).cpu().numpy()
+    right_N = is_right(logits_MNC[0].argmax(-1), labels_N, images.accepted)
+    right: NDArray[np.bool_] = right_N.cpu().numpy()
     return right
 
 
