@@ -1,4 +1,4 @@
-"""All generated pages: of the repository's files, corruptions, nouns, and the packages' public names."""
+"""All generated pages: of the repository's files, corruptions, metrics, nouns, the packages' public names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pkgutil
 
 from corruption_pages import corruption_pages, corruption_pictures
 from generated import Generated
+from metric_pages import metric_pages, metric_pictures
 from noun_pages import noun_pages
 from repository_pages import repository_pages
 
@@ -15,7 +16,15 @@ from repository_pages import repository_pages
 @functools.cache
 def generated_pages() -> tuple[Generated, ...]:
     """All of them, in the order of the navigation."""
-    return (*repository_pages(), *corruption_pages(), *corruption_pictures(), *noun_pages(), *api_pages())
+    return (
+        *repository_pages(),
+        *corruption_pages(),
+        *corruption_pictures(),
+        *metric_pages(),
+        *metric_pictures(),
+        *noun_pages(),
+        *api_pages(),
+    )
 
 
 def api_pages() -> list[Generated]:

@@ -7,6 +7,7 @@ import pytest
 from blocks import Session, blocks_of
 from commands import commands_of, fault_of
 from corruption_pages import corruption_pages
+from metric_pages import metric_pages
 from noun_pages import noun_pages
 from settings import faults_of_toml
 
@@ -38,7 +39,7 @@ def test_python_blocks_run_in_order(page, tmp_path):
             session.run(block)
 
 
-@pytest.mark.parametrize("page", corruption_pages(), ids=lambda page: page.path)
+@pytest.mark.parametrize("page", [*corruption_pages(), *metric_pages()], ids=lambda page: page.path)
 def test_examples_of_generated_pages_run(page, tmp_path):
     session = Session(Path(page.path), tmp_path)
     for block in blocks_of(page.content):
