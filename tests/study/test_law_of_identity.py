@@ -17,7 +17,7 @@ STORED = {
 """Tables and fields that what is stored of a model depends on; all else is computed from it in every run."""
 
 SAME_STORED = {
-    "conditions.calibrated": "names severities; each condition is stored under its own",
+    "conditions.severities": "names severities; each condition is stored under its own",
     "conditions.sets": "names conditions; each is stored under its own name",
 }
 """Fields of these tables that only choose which arrays are stored: those there were stay."""
@@ -41,7 +41,7 @@ def probes(small) -> dict[str, list]:
         "models": [[models | {"names": ["a", "bb", "ccc", "ddd"]}]],
         "conditions.sets": [["paper"]],
         "conditions.corruptions": [{"contrast": [2.0]}],
-        "conditions.calibrated": ["severities.toml"],
+        "conditions.severities": ["severities.toml"],
         "conditions.as_released": [True],
         "study.baseline": ["a"],
         "canonical.size": [81],

@@ -149,7 +149,7 @@ def test_the_table_of_no_suspects_has_all_columns():
 
 @pytest.fixture(scope="module")
 def suspicious(small, tmp_path_factory):
-    """The folder of a finished study whose models fail on other images without contrast than on clean ones."""
+    """The folder of a finished study whose models fail on other images under contrast than on clean ones."""
     folder = small.write_inputs(tmp_path_factory.mktemp("suspects"), 30)
     of_suspects = {"suspect_share": 0.7, "suspect_agreement": 0.0}
     small.run(

@@ -43,6 +43,7 @@ PROBES = {
     "loss": [{"name": "independent", "label_smoothing": 0.1}],
     "optimizer": [{"name": "adamw", "learning_rate": 0.1}],
     "schedule": [{"name": "cosine"}],
+    "maps.method": ["input_x_gradient"],
     "strategy.name": ["independent"],
     "members.arch": ["python:net.py:other"],
     "members.args": [{"width": 5}],

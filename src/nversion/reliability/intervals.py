@@ -12,6 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from nversion.core import UserError
+from nversion.core.normal import wilson
 
 Method = Literal["wilson", "clopper_pearson"]
 
@@ -110,23 +111,12 @@ def _ends(
     successes: Any, trials: Any, confidence: float, method: Method
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if method == "wilson":
-        return _wilson(successes, trials, confidence)
+        return wilson(successes, trials, confidence)
     if method == "clopper_pearson":
         return _clopper_pearson(successes, trials, confidence)
     raise UserError(
         expected="the method 'wilson' or 'clopper_pearson'", found=repr(method), next_step="pass one of them"
     )
-
-
-def _wilson(
-    successes: Any, trials: Any, confidence: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    failures = trials - successes
-    centre = (successes + z**2 / 2) / (trials + z**2)
-    half = z / (trials + z**2) * np.sqrt(successes * failures / trials + z**2 / 4)
-    # The score interval touches 0 and 1 exactly; rounding would leave 1e-17.
-    return np.where(successes == 0, 0.0, centre - half), np.where(failures == 0, 1.0, centre + half)
 
 
 def _clopper_pearson(

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import special, stats
+from scipy import special
 from torch import Tensor
 
 from nversion.core import UserError
+from nversion.core.normal import normal_quantile
 
 from .intervals import Interval, check_confidence
 
@@ -83,7 +84,7 @@ def paired_difference_interval(
             found=f"up to {float((a_E + b_E).max()):g} of {float(n_E.min()):g}",
             next_step="count both on the same images",
         )
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = normal_quantile(confidence)
     return -_upper(b_E, a_E, n_E, z), _upper(a_E, b_E, n_E, z)
 
 

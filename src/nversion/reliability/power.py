@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from nversion.core import UserError
+from nversion.core.normal import normal_quantile
 
 _HALVINGS = 60  # of an interval of length 1: to the last bit
 
@@ -83,4 +84,4 @@ def _quantiles(power: float, confidence: float) -> tuple[float, float]:
                 found=str(value),
                 next_step="pass 0.8 for 80 %" if name == "power" else "pass 0.95 for 95 %",
             )
-    return float(stats.norm.ppf((1 + confidence) / 2)), float(stats.norm.ppf(power))
+    return normal_quantile(confidence), float(special.ndtri(power))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import polars as pl
 
-from nversion.core import generator
+from nversion.core import generator, normal
 
 from .labels import condition_label
 from .tables import MEAN_ACCURACY, NORMALISE, Study
@@ -15,7 +14,7 @@ from .undefined import defined, number, or_nan
 
 MAX_DRAWN = 1000
 """Ensembles of one size that a scatter plot shows; trends and correlations use all of them."""
-NORMAL_QUANTILE = 1.959963984540054
+NORMAL_QUANTILE = normal.normal_quantile(0.95)
 """Half width of a 95 % interval, in standard errors."""
 FEWEST_TO_RELATE = 8
 """Models that correlations over ensembles need: with fewer, intervals contain nearly all values.
@@ -203,9 +202,5 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     >>> round(low, 3), round(high, 3)
     (0.404, 0.596)
     """
-    if not n or math.isnan(share):
-        return float("nan"), float("nan")
-    z = NORMAL_QUANTILE
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low, high = normal.wilson(share * n, n)
+    return float(low), float(high)

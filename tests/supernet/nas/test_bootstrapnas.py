@@ -171,7 +171,10 @@ REFUSED = {
     "training.progressivity_of_elasticity": (["depth"], "found no 'width' in"),
     "training.train_steps": (100, "train_steps in .*found 100 .an epoch is all images once"),
     "training.lr_schedule": ({"params": {"base_lr": 0.1}}, "lr_schedule in .*a learning rate of its own"),
-    "training.batchnorm_adaptation.num_bn_adaptation_samples": (0, "batch norms of every subnet are recalibrated"),
+    "training.batchnorm_adaptation.num_bn_adaptation_samples": (
+        0,
+        "batch norms of every subnet are recalibrated",
+    ),
     "training.elasticity.available_elasticity_dims": (["depth", "width", "kernel"], "not of kernels"),
     "training.elasticity.ignored_scopes": (["layer1"], "all layers of the network are elastic"),
     "training.elasticity.depth.skipped_blocks": ([["a", "b"]], "skipped_blocks in .*by the structure"),

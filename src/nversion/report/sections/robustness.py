@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import Any
 
 import altair as alt
 import polars as pl
+from scipy.special import ndtri
 
 from nversion.report.blocks import Block, Cell, Drawing, Grid, Row, Tables, Words, cell_of, points_cell
 from nversion.report.cards import undeclared
@@ -128,7 +128,7 @@ def probit(share: float) -> float:
     >>> probit(0.5), round(probit(0.975), 2)
     (0.0, 1.96)
     """
-    return NormalDist().inv_cdf(share) if 0 < share < 1 else float("nan")
+    return float(ndtri(share)) if 0 < share < 1 else float("nan")
 
 
 def robustness_rows(study: Study) -> pl.DataFrame:
