@@ -75,7 +75,7 @@ def ours(name: str, ensembles: list[Ensembles], logits_MNC: Tensor, labels_N: Te
     """The accuracies of every ensemble, by size."""
     blocks_N = torch.arange(len(labels_N)) * NUM_BLOCKS // len(labels_N)
     chunk = Chunk(0, logits_MNC, labels_N, blocks_N)
-    return [result[name].accuracy_E for result in evaluate_sizes([chunk], ensembles, [name], NUM_BLOCKS)]
+    return [result[name].accuracy.full_E for result in evaluate_sizes([chunk], ensembles, [name], NUM_BLOCKS)]
 
 
 def loop(name: str, ensembles: list[Ensembles], logits_MNC: Tensor, labels_N: Tensor) -> list[Tensor]:

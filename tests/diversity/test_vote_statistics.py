@@ -211,8 +211,8 @@ def test_vote_failure_is_what_the_evaluation_of_votes_finds(size: int) -> None:
     evaluation = evaluate([chunk], ensembles, ["vote"], 3)["vote"]
     predicted_MN = logits_MNC.argmax(-1)
     votes = VoteStatistics.of(predicted_MN, predicted_MN == labels_N, blocks_N, 3, ensembles)
-    torch.testing.assert_close(1 - votes.vote_fail().full_E, evaluation.accuracy_E)
-    torch.testing.assert_close(1 - votes.vote_fail().without_BE, evaluation.leave_one_out_BE)
+    torch.testing.assert_close(1 - votes.vote_fail().full_E, evaluation.accuracy.full_E)
+    torch.testing.assert_close(1 - votes.vote_fail().without_BE, evaluation.accuracy.without_BE)
 
 
 def everything(votes: VoteStatistics) -> list[Replicated]:

@@ -193,7 +193,7 @@ def test_the_winner_is_the_evaluators_and_may_be_handed_over() -> None:
     handed.update(chunk, evaluation.winners_NE)
     assert torch.equal(alone.bin_right_EQ, handed.bin_right_EQ)
     assert torch.equal(alone.bin_confidence_EQ, handed.bin_confidence_EQ)
-    torch.testing.assert_close(alone.bin_right_EQ.sum(1) / 24, evaluation.accuracy_E)
+    torch.testing.assert_close(alone.bin_right_EQ.sum(1) / 24, evaluation.accuracy.full_E)
 
 
 def test_expected_cost_is_that_of_the_class_taken() -> None:
@@ -213,7 +213,7 @@ def test_a_cost_of_one_for_every_error_is_the_error_rate() -> None:
     chunk, ensembles = random_chunk(11), Ensembles.all_of(6, 3)
     cost = seen(chunk, ensembles, cost_CC=1 - torch.eye(10)).expected_cost
     assert cost is not None
-    accuracy_E = evaluate([chunk], ensembles, ["average"], NUM_BLOCKS)["average"].accuracy_E
+    accuracy_E = evaluate([chunk], ensembles, ["average"], NUM_BLOCKS)["average"].accuracy.full_E
     torch.testing.assert_close(cost.full_E, 1 - accuracy_E)
     assert seen(chunk, ensembles).expected_cost is None
 

@@ -122,7 +122,7 @@ def test_a_class_that_is_second_everywhere_can_win(num_classes: int) -> None:
     result = evaluate(
         chunked(logits_MNC, torch.full((3,), num_classes - 1)), Ensembles.all_of(4, 4), ["average"], 3
     )
-    assert result["average"].accuracy_E.tolist() == [1.0]
+    assert result["average"].accuracy.full_E.tolist() == [1.0]
 
 
 def test_a_class_off_every_shortlist_still_wins() -> None:
@@ -134,7 +134,7 @@ def test_a_class_off_every_shortlist_still_wins() -> None:
     logits_MNC[:, :, 240] = 6.0
     assert_as_the_loop(logits_MNC, Ensembles.all_of(4, 3), LOWEST_WINS)
     result = evaluate(chunked(logits_MNC, torch.full((5,), 240)), Ensembles.all_of(4, 3), ["average"], 3)
-    assert result["average"].accuracy_E.tolist() == [1.0] * 4
+    assert result["average"].accuracy.full_E.tolist() == [1.0] * 4
 
 
 def test_large_offsets_of_members_do_not_turn_a_winner() -> None:
@@ -149,7 +149,7 @@ def test_equal_logits_elect_the_lowest_class() -> None:
     result = evaluate(
         chunked(torch.ones(3, 6, 70), torch.zeros(6, dtype=torch.int64)), ensembles, ["average"], 3
     )
-    assert result["average"].accuracy_E.tolist() == [1.0] * 3
+    assert result["average"].accuracy.full_E.tolist() == [1.0] * 3
     assert result["average"].num_ties_E.tolist() == [6] * 3
     assert result["average"].num_near_ties == 18
     assert_as_the_loop(torch.ones(3, 6, 70), ensembles, LOWEST_WINS)
@@ -287,7 +287,7 @@ def test_a_members_own_ties_are_counted_for_a_vote() -> None:
     chunks = chunked(logits_MNC, torch.tensor([1, 1]), 1)
     result = evaluate(chunks, Ensembles.all_of(2, 1), ["vote", "average"], 1)
     assert result["vote"].num_member_ties_M.tolist() == [1, 0]
-    assert result["vote"].accuracy_E.tolist() == [1.0, 0.0]
+    assert result["vote"].accuracy.full_E.tolist() == [1.0, 0.0]
     assert result["average"].num_member_ties_M is None
 
 
@@ -304,7 +304,7 @@ def test_a_drawn_vote_is_seeded_by_sample_and_right_on_average() -> None:
     assert torch.equal(result.winners_NE, drawn(0, length=130).winners_NE)
     assert not torch.equal(result.winners_NE, drawn(1, length=2000).winners_NE)
     assert set(result.winners_NE.unique().tolist()) == {0, 3}
-    assert abs(float(result.accuracy_E) - 0.5) < 0.05  # 4.5 standard errors
+    assert abs(float(result.accuracy.full_E) - 0.5) < 0.05  # 4.5 standard errors
     assert float(result.correct_BE.sum()) == (result.winners_NE == 3).sum()
 
 
@@ -341,7 +341,7 @@ def test_a_third_partys_monotone_rule_takes_the_quick_way(own_rule: str) -> None
     logits_MNC = realistic(14, c=1000)
     logits_MNC[..., 7] += 40  # clear on every sample
     result = evaluate(chunked(logits_MNC, torch.full((24,), 7)), Ensembles.all_of(6, 3), [own_rule], 3)
-    assert result[own_rule].accuracy_E.tolist() == [1.0] * 20
+    assert result[own_rule].accuracy.full_E.tolist() == [1.0] * 20
     assert sum(computed) < 24 * 20 * 1000 / 10, "a score for each ensemble and class is ten times as many"
 
 
@@ -361,14 +361,14 @@ def test_leave_one_out_is_the_accuracy_of_the_other_blocks() -> None:
     rest = evaluate(chunked(logits_MNC[:, others], labels_N[others]), Ensembles.all_of(6, 3), ["average"], 3)[
         "average"
     ]
-    torch.testing.assert_close(whole.leave_one_out_BE[1], rest.accuracy_E)
+    torch.testing.assert_close(whole.accuracy.without_BE[1], rest.accuracy.full_E)
     assert whole.count_B.tolist() == [8, 8, 8]
 
 
 def test_without_samples_the_accuracy_is_undefined() -> None:
     result = evaluate([], Ensembles.all_of(3, 2), ["average", "vote"], 2)
-    assert result["average"].accuracy_E.isnan().all()
-    assert result["vote"].leave_one_out_BE.isnan().all()
+    assert result["average"].accuracy.full_E.isnan().all()
+    assert result["vote"].accuracy.without_BE.isnan().all()
 
 
 @pytest.mark.parametrize(

@@ -90,16 +90,16 @@ def interrupt(monkeypatch, after):
     """Raise KeyboardInterrupt once `after` batches of logits are stored."""
     from nversion.predictions import LogitsWriter
 
-    original, stored = LogitsWriter._logits, 0
+    original, stored = LogitsWriter._store, 0
 
-    def logits(self, *arguments):
+    def store(self, *arguments):
         nonlocal stored
         if stored == after:
             raise KeyboardInterrupt
         stored += 1
         return original(self, *arguments)
 
-    monkeypatch.setattr(LogitsWriter, "_logits", logits)
+    monkeypatch.setattr(LogitsWriter, "_store", store)
 
 
 def test_a_plan_is_plain_data(small, inputs):

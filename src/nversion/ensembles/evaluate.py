@@ -40,7 +40,7 @@ def evaluate(
     >>> logits_MNC = torch.tensor([[[2.0, 0.0]], [[0.0, 3.0]], [[0.0, 1.0]]])
     >>> chunk = Chunk(0, logits_MNC, torch.tensor([1]), torch.tensor([0]))
     >>> result = evaluate([chunk], Ensembles.all_of(3, 2), ["average", "vote"], num_blocks=1)
-    >>> result["average"].accuracy_E.tolist(), result["vote"].accuracy_E.tolist()
+    >>> result["average"].accuracy.full_E.tolist(), result["vote"].accuracy.full_E.tolist()
     ([1.0, 0.0, 1.0], [0.5, 0.5, 1.0])
     """
     return evaluate_sizes(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .decision import Decisions
+from .replicates import Replicated
 from .tile import Tile
 
 MOST_LISTED = 1000
@@ -60,15 +61,11 @@ class Evaluation:
         return self.credits_with_model_EM / CREDITS
 
     @property
-    def accuracy_E(self) -> Tensor:
-        """Accuracy of each ensemble; nan when no sample was seen."""
-        return self.credits_BE.sum(0) / (self.count_B.sum() * CREDITS)
-
-    @property
-    def leave_one_out_BE(self) -> Tensor:
-        """Accuracy of each ensemble without the samples of one block; nan when nothing is left."""
-        left_B = (self.count_B.sum() - self.count_B) * CREDITS
-        return (self.credits_BE.sum(0) - self.credits_BE) / left_B.unsqueeze(1)
+    def accuracy(self) -> Replicated:
+        """Accuracy of each ensemble; nan where no sample was seen, or none is left."""
+        total_E, count = self.credits_BE.sum(0), self.count_B.sum()
+        left_B1 = ((count - self.count_B) * CREDITS).unsqueeze(1)
+        return Replicated(total_E / (count * CREDITS), (total_E - self.credits_BE) / left_B1)
 
 
 class Tally:

@@ -1,4 +1,4 @@
-"""The design-diversity model of a study: methodologies, their properties, and what they foretell."""
+"""The design-diversity model: methodologies, their properties, and the failures that they predict."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .settings import ReliabilityTable
 from .tables import named_ensembles
 
 CROSSED = ("architecture", "training")
-"""The two choices whose interaction tells whether decisions are logically unrelated."""
+"""The two choices of which decisions are logically unrelated if they do not interact."""
 
 
 def stated(card: Card, fact: str) -> str:
@@ -106,7 +106,7 @@ def properties_table(
 def predicted_failures_table(
     result: ConditionResult, dataset: str, groupings: Mapping[str, Methodologies], model_names: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
-    """How often ensembles fail as foretold from half of the images, and from other models of their kind."""
+    """How often ensembles fail as predicted from half of the images, and from other models of their kind."""
     right_MN = result.answers.right_MN
     for size in result.sizes:
         family = size.ensembles

@@ -115,7 +115,7 @@ def hazards(
             model_names=model_names,
             label_space=data.label_space,
             groups=class_groups,
-            failure_E=unknown_E if average is None else (1 - average.accuracy_E).tolist(),
+            failure_E=unknown_E if average is None else (1 - average.accuracy.full_E).tolist(),
             expected_cost_E=unknown_E if cost is None else cost.full_E.tolist(),
         )
 

@@ -116,7 +116,6 @@ class EnsembleResult:
     """What one size of ensembles gives under one condition.
 
     Attributes:
-        accuracy: of the ensembles, by consensus rule.
         improvement: over the most accurate member, by consensus rule (Fig. 5).
         best_E: index of the most accurate member, the first of equals.
         best_member_E, mean_member: accuracy of members.
@@ -127,7 +126,6 @@ class EnsembleResult:
 
     ensembles: Ensembles
     evaluations: Mapping[str, Evaluation]
-    accuracy: Mapping[str, Replicated]
     improvement: Mapping[str, Replicated]
     best_E: Tensor
     best_member_E: Tensor
@@ -355,10 +353,9 @@ def _of_members(
     right_EK, left_BEK = right_EK[family.members_EK], left_BEK[:, family.members_EK]
     best_E, best_BE = right_EK.amax(-1), left_BEK.amax(-1)
     first_E1 = (right_EK == best_E.unsqueeze(1)).int().argmax(1, keepdim=True)
-    accuracy, improvement = {}, {}
+    improvement = {}
     for name, evaluation in evaluations.items():
         credits_E, left_credits_BE = _with_and_without(evaluation.credits_BE)
-        accuracy[name] = Replicated(evaluation.accuracy_E, evaluation.leave_one_out_BE)
         improvement[name] = Replicated(
             (credits_E - best_E * CREDITS) / (count * CREDITS),
             (left_credits_BE - best_BE * CREDITS) / (left_B[:, None] * CREDITS),
@@ -368,7 +365,6 @@ def _of_members(
     return EnsembleResult(
         family,
         evaluations,
-        accuracy,
         improvement,
         family.members_EK.gather(1, first_E1).squeeze(1),
         best_E / count,

@@ -1,4 +1,4 @@
-"""Whom corruption errors are relative to: a model of the study, or a published row of errors."""
+"""The baseline of corruption errors: a model of the study, or a published row of errors."""
 
 from __future__ import annotations
 

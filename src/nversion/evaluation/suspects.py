@@ -2,7 +2,7 @@
 
 Label errors pose as common failures: where the label is wrong, good models fail together, and rightly so. A
 suspect is no proof of a label error, only an image to look at: models also fail together on hard images, on
-images of two objects, and through what they have learned alike. Hence every joint-failure number is told
+images of two objects, and through what they have learned alike. Hence every joint-failure number is given
 with and without the suspects, and neither of the two is the true one: leaving out images because all models
 fail on them takes joint failures away by construction, so the second number is a lower bound.
 """

@@ -117,7 +117,7 @@ def ensembles_table(result: ConditionResult, cards: Sequence[Card]) -> Iterator[
         for consensus, improvement in size.improvement.items():
             columns = {
                 **shared,
-                "top1": size.accuracy[consensus].full_E.tolist(),
+                "top1": size.evaluations[consensus].accuracy.full_E.tolist(),
                 "improvement": improvement.full_E.tolist(),
                 "improvement_stderr": improvement.stderr().tolist(),
                 "ties": size.evaluations[consensus].num_ties_E.tolist(),

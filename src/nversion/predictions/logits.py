@@ -73,8 +73,8 @@ class LogitsWriter(StoreWriter):
                 key, one, storage = (condition.name, classifier.name), [classifier], inference.storage
                 self.arrays[key] = self._open(folder, what, bounds, (num_classes,), storage, one)
                 if storage == "float16":
-                    beside = offsets_folder(folder, condition.name)
-                    self.offsets[key] = self._open(beside, what, bounds, (), "float32", one)
+                    offsets = offsets_folder(folder, condition.name)
+                    self.offsets[key] = self._open(offsets, what, bounds, (), "float32", one)
 
     def needs(self, condition: Condition, batch: int) -> bool:
         return any(self._lacks((condition.name, c.name), batch) for c in self.classifiers)

@@ -102,7 +102,7 @@ class RepresentationWriter(StoreWriter):
     entries, which are the layers of all models and behind them their attribution maps of the predicted
     class. All models see the same images; unreadable ones are left out.
 
-    Memory beside the models' own: one layer's features, or the maps of one model, and the Gram matrices
+    Memory, besides that of the models: one layer's features, or the maps of one model, and the Gram matrices
     of one batch, 8·T·N² bytes.
 
     Args:

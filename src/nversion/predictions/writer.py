@@ -46,7 +46,7 @@ class Inference:
 
 
 def made_with(device: torch.device) -> dict[str, Any]:
-    """What bytes depend on beside the inputs: the device, its instructions, and versions.
+    """What bytes depend on besides the inputs: the device, its instructions, and versions.
 
     torch's version with its build (+cpu, +cu128): each build brings kernels of its own.
     """
@@ -83,7 +83,7 @@ def place(classifiers: Sequence[Classifier], inference: Inference, device: torch
 
     Weights that classifiers share on the CPU (subnets of a supernet) keep their order: to sort them means to
     copy them. That holds for each of them, also where its own weights are whole tensors: its logits must not
-    depend on which other classifiers run beside it.
+    depend on which other classifiers run in the same study.
     """
     for classifier in classifiers:
         classifier.to(device)

@@ -18,7 +18,7 @@ from .plan import OpenStudy, Plan, study_hash
 
 
 def write_manifest(study: OpenStudy, plan: Plan, facts: Mapping[str, Any], seconds: float) -> None:
-    """Write `manifest.json` beside the tables, last of all: how they were made, and their digests."""
+    """Write `manifest.json`, last of all: how the tables were made, and their digests."""
     spec = study.spec
     manifest = {
         "study": spec.study.name,

@@ -32,7 +32,7 @@ from .plan import OpenStudy, Stores, study_hash
 from .stored import stored_study
 from .suspects import with_pictures, write_suspects_sheet
 
-TRIED_SAMPLES = 64  # evaluated once more to tell how long all will take
+TRIED_SAMPLES = 64  # evaluated once more to estimate the time of all
 
 
 def write_tables(

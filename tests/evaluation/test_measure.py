@@ -73,7 +73,7 @@ def test_accuracy_and_improvement_are_those_of_a_loop(rule):
     for result in measured().sizes:
         for e, members in enumerate(result.ensembles.members_EK.tolist()):
             together = accuracy_by_loop(rule, logits_MNC[members], labels_N)
-            assert result.accuracy[rule].full_E[e].item() == pytest.approx(together)
+            assert result.evaluations[rule].accuracy.full_E[e].item() == pytest.approx(together)
             assert result.improvement[rule].full_E[e].item() == pytest.approx(
                 together - alone_M[members].max()
             )
@@ -108,7 +108,8 @@ def test_without_a_block_is_what_the_other_images_give(block):
     assert set(metrics_of()) < set(full.sizes[0].diversity)
     for of_all, of_rest in zip(full.sizes, rest.sizes, strict=True):
         pairs = [(of_all.mean_member, of_rest.mean_member)]
-        for kind in ("accuracy", "improvement", "diversity"):
+        pairs += [(of_all.evaluations[rule].accuracy, of_rest.evaluations[rule].accuracy) for rule in RULES]
+        for kind in ("improvement", "diversity"):
             pairs += [(m, getattr(of_rest, kind)[name]) for name, m in getattr(of_all, kind).items()]
         for with_blocks, alone in pairs:
             assert torch.allclose(with_blocks.without_BE[block], alone.full_E, rtol=1e-12, equal_nan=True)
@@ -134,7 +135,7 @@ def test_tied_votes_can_be_settled_by_a_seeded_draw():
     def votes(draw_seed):
         table = asked(["vote"], diversity=[], draw_seed=draw_seed)
         result = measure_condition(predictions, FAMILIES[:1], table, {}).sizes[0]
-        return (result.accuracy["vote"].full_E * len(predictions)).tolist()
+        return (result.evaluations["vote"].accuracy.full_E * len(predictions)).tolist()
 
     assert votes(0) == votes(0)
     assert all(number == int(number) for number in map(round_off, votes(0)))

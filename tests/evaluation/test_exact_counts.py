@@ -78,7 +78,7 @@ def test_credits_are_exact_shares():
     for e, members in enumerate(family.members_EK.tolist()):
         votes = sum(share(predicted_MN[members, n], labels_N[n]) for n in range(N))
         assert Fraction(found.credits_BE[:, e].sum().item()) == votes * CREDITS
-        assert found.accuracy_E[e].item() == float(votes / N)
+        assert found.accuracy.full_E[e].item() == float(votes / N)
 
 
 def test_an_improvement_is_its_exact_fraction(tables):
@@ -117,4 +117,4 @@ def test_a_tie_among_more_than_twenty_is_rounded_to_a_credit():
     )
     found = evaluate(chunk_view.chunks(), Ensembles.all_of(23, 23), ["vote"], 1)["vote"]
     assert found.credits_BE.item() == round(CREDITS / 23)
-    assert found.accuracy_E.item() == pytest.approx(1 / 23, abs=1 / CREDITS)
+    assert found.accuracy.full_E.item() == pytest.approx(1 / 23, abs=1 / CREDITS)
