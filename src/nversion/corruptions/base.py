@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -241,15 +241,19 @@ class Corruption(ABC):
         return np.array(values)
 
 
+Kind = TypeVar("Kind", bound=type[Corruption])
+
+
 class _Corruptions(Registry[type[Corruption]]):
     """Registers classes, which get the name that they are registered under."""
 
-    def register(self, name: str) -> Callable[[type[Corruption]], type[Corruption]]:
+    def register(self, name: str) -> Callable[[Kind], Kind]:
         file = super().register(name)
 
-        def named(kind: type[Corruption]) -> type[Corruption]:
+        def named(kind: Kind) -> Kind:
             kind.name = name
-            return file(kind)
+            file(kind)
+            return kind
 
         return named
 
