@@ -169,7 +169,7 @@ def test_families_differ_in_colour_and_shape_together(
     row = {"condition": "d/lines-1", "training": "supervised", "clean_top1": 0.8, "top1": 0.6, "n_models": 9}
     row |= {"expected_top1": 0.6, "residual_points": 0.0, "low": -0.1, "high": 0.1}
     rows = [row | {"model": f"m{i}", "family": f"family {i}"} for i in range(number)]
-    figure = effective_robustness(having(hand_made(), robustness=rows))
+    figure = effective_robustness(having(hand_made(), robustness=rows, robustness_groups=[]))
     assert figure is not None
     encoding = figure.chart.to_dict()["spec"]["layer"][1]["encoding"]
     scales = (encoding["color"]["scale"], encoding["shape"]["scale"])

@@ -192,7 +192,7 @@ def test_families_that_nobody_states_are_called_not_stated(hand_made: Build) -> 
     study = hand_made()
     unknown = study.models.with_columns(family_declared=pl.lit(False), family=pl.lit("other"))
     said = scope(having(study, models=unknown))
-    assert said.startswith("We measured 3 models whose families are not stated on 1,000 images of d")
+    assert said.startswith("We measured 3 models of unknown families on 1,000 images of d")
 
 
 def test_models_whose_methodology_is_not_declared_carry_no_finding_on_methodologies(hand_made: Build) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import polars as pl
 
 from .images import data_uri
-from .labels import UNDEFINED, coefficient, interval, is_undefined, points, points_interval
+from .labels import UNDEFINED, coefficient, condition_label, interval, is_undefined, points, points_interval
+from .tables import Study
 
 Only = Literal["", "screen", "print"]
 """Where a block is shown: everywhere, on screens or on paper."""
@@ -221,13 +222,38 @@ def tables(grids: Sequence[Grid], label: str = "Show: ") -> list[Block]:
     return [Tables(grids, label)] if grids else []
 
 
+def by_condition(
+    study: Study,
+    caption: str,
+    rows: Iterable[tuple[str, str, str, Mapping[str, Any]]],
+    make: Callable[[Any], Cell],
+    conditions: Sequence[str] | None = None,
+    **options: Any,
+) -> Grid:
+    """A table with conditions across.
+
+    Args:
+        rows: label, name below it, group, and for each condition what the cell is made of; what is missing
+            there was not measured.
+        make: a cell from what a row holds for a condition.
+        conditions: all of the study for None.
+        options: of the `Grid`.
+    """
+    names = study.condition_names if conditions is None else conditions
+    cells = [
+        Row(label, [cell_of(found.get(c), make) for c in names], small, group)
+        for label, small, group, found in rows
+    ]
+    return Grid(caption, [condition_label(study, c) for c in names], cells, **options)
+
+
 def left_out(text: str, name: str, rows: pl.DataFrame) -> LeftOut:
     """Rows that a table leaves out, as a sentence and as a file of all of them."""
     plain = rows.select(pl.exclude(pl.List, pl.Binary))
     return LeftOut(text, f"{name}.csv", data_uri(plain.write_csv().encode(), "text/csv"))
 
 
-def cell_of(row: Mapping[str, Any] | None, make: Callable[[Mapping[str, Any]], Cell]) -> Cell:
+def cell_of(row: Mapping[str, Any] | None, make: Callable[[Any], Cell]) -> Cell:
     """The cell of a row that may be missing."""
     return NOT_MEASURED if row is None else make(row)
 

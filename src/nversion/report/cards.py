@@ -43,7 +43,7 @@ def families(study: Study) -> str:
     known = [row for row in rows if row["family_declared"] or row["family"] not in UNKNOWN]
     guessed = sum(not row["family_declared"] for row in known)
     if not known:
-        return "whose families are not stated"
+        return "of unknown families"
     number = len({row["family"] for row in known})
     text = "of one family" if number == 1 else f"from {number} families"
     asides = [f"guessed from the names of {plural(guessed, 'model')}"] * bool(guessed)

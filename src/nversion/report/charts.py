@@ -11,7 +11,7 @@ ROWS = alt.NamedData("rows")
 EXPORT_WIDTH = 720
 
 INK, MUTED, GRID, ACCENT, WARM = "#1d2a33", "#5b6870", "#e4e8ea", "#0b5d80", "#b3450b"
-# Okabe and Ito's colours, told apart with every common colour vision; yellow is too pale on white.
+# Okabe and Ito's colours, distinguishable with every common colour vision; yellow is too pale on white.
 CATEGORIES = [
     "#0072B2",
     "#D55E00",
@@ -105,7 +105,7 @@ def dashed(test: str) -> Any:
 
 
 def percent_axis(title: str, **options: Any) -> alt.Axis:
-    """An axis that shows fractions as percent, with the digits that tell its ticks apart."""
+    """An axis that shows fractions as percent, with enough digits to distinguish its ticks."""
     return alt.Axis(title=title, labelExpr="format(datum.value * 100, '.3~g') + '%'", **options)
 
 

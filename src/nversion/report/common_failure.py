@@ -29,7 +29,7 @@ FEWEST_MODELS = 3
 _DIFFERENCE = {"a": "joint_less_two_of_a", "b": "joint_less_two_of_b"}
 LESS, MORE, OPEN, UNKNOWN = "less", "more", "open", "not identified"
 MAX_DETAILED = 3
-"""Pairs of methodologies whose rates stand in the paragraph."""
+"""Pairs of methodologies with their rates in the paragraph."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def chosen(study: Study) -> Contender | None:
 def contenders(study: Study) -> list[Contender]:
     """The mean over all ensembles of the default size, the chosen one, and those named in the settings.
 
-    A single ensemble of that size stands for itself: there is nothing to take a mean of.
+    A single ensemble of that size is shown as itself, without a mean.
     """
     if study.default_size is None:
         return []

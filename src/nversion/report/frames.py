@@ -31,6 +31,11 @@ def with_labels(study: Study, frame: pl.DataFrame, to: str = "label") -> pl.Data
     return frame.with_columns(pl.col("condition").replace_strict(labels, default=None).alias(to))
 
 
+def keyed(frame: pl.DataFrame, column: str) -> dict[Any, dict[str, Any]]:
+    """The rows of a frame by the values of a column that are all different."""
+    return {row[column]: row for row in frame.iter_rows(named=True)}
+
+
 def conditions_in(study: Study, frame: pl.DataFrame) -> list[str]:
     """The conditions of a frame in the study's order."""
     present = set(frame["condition"])

@@ -86,7 +86,7 @@ def _together(text: str) -> str:
 
 
 def _script(text: str) -> str:
-    """Text that may stand inside a script element: nothing in it can end the element."""
+    """Text for the inside of a script element: nothing in it can end the element."""
     return Markup(text.replace("</", "<\\/").replace("<!--", "<\\!--"))
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nversion.report.blocks import Cell, Grid, Row, Tables, Words, cell_of, half_cell, quiet
+from nversion.report.blocks import Cell, Grid, Tables, Words, by_condition, half_cell, quiet
 from nversion.report.contenders import contenders, leaning, of
-from nversion.report.frames import NORMAL_QUANTILE
-from nversion.report.labels import condition_label
+from nversion.report.frames import NORMAL_QUANTILE, keyed
 from nversion.report.registry import Blocks, section
 from nversion.report.tables import Study
 
@@ -41,34 +40,35 @@ def calibration(study: Study) -> Blocks:
 def calibration_tables(study: Study) -> list[Grid]:
     """One table a measure: ensembles, then models, down; conditions across."""
     table = study.table("calibration")
-    of_models = {(r["model"], r["condition"]): r for r in study.models.iter_rows(named=True)}
-    names = study.condition_names
     grids = []
     for measure, (name, digits, unit) in MEASURES.items():
         stderr = f"{measure}_stderr"
         columns = [column for column in (measure, stderr) if column in table.columns]
 
-        def cell(
-            row: Mapping[str, Any], value: str = measure, form: tuple[int, float] = (digits, unit)
-        ) -> Cell:
-            return half_cell(row[value], NORMAL_QUANTILE * row.get(f"{value}_stderr", float("nan")), *form)
+        def cell(row: Mapping[str, Any], of: str = measure, form: tuple[int, float] = (digits, unit)) -> Cell:
+            return half_cell(row[of], NORMAL_QUANTILE * row.get(f"{of}_stderr", float("nan")), *form)
 
-        rows = []
-        for who in contenders(study) if table.height else []:
-            values = {r["condition"]: r for r in of(table, who, ["condition"], columns).iter_rows(named=True)}
-            cells = [cell_of(values.get(c), cell) for c in names]
-            rows.append(Row(who.label, cells, small=who.ensemble or "", group="Ensembles"))
+        rows = [
+            (
+                who.label,
+                who.ensemble or "",
+                "Ensembles",
+                keyed(of(table, who, ["condition"], columns), "condition"),
+            )
+            for who in (contenders(study) if table.height else [])
+        ]
         if measure in study.models.columns and not study.models[measure].is_nan().all():
             rows += [
-                Row(model, [cell_of(of_models.get((model, c)), cell) for c in names], group="Models")
+                (model, "", "Models", keyed(study.models.filter(model=model), "condition"))
                 for model in study.model_names
             ]
         if rows:
             grids.append(
-                Grid(
+                by_condition(
+                    study,
                     name,
-                    [condition_label(study, c) for c in names],
                     rows,
+                    cell,
                     corner="Ensemble or model" if table.height else "Model",
                     source="calibration",
                     notes=["Standard errors are not available."] if columns == [measure] else [],

@@ -19,6 +19,7 @@ from nversion.report.blocks import (
     Row,
     Tables,
     Words,
+    by_condition,
     cell_of,
     coefficient_cell,
     digits_for,
@@ -26,7 +27,7 @@ from nversion.report.blocks import (
     quiet,
 )
 from nversion.report.contenders import Contender, absent, contenders, leaning, of
-from nversion.report.frames import NORMAL_QUANTILE, can_relate, relation, share_of_one_model
+from nversion.report.frames import NORMAL_QUANTILE, can_relate, keyed, relation, share_of_one_model
 from nversion.report.labels import (
     SUBSETS,
     UNDEFINED,
@@ -91,25 +92,17 @@ def shannon_table(study: Study) -> Grid | None:
     part = study.table("diversity", pl.col("metric").is_in(list(SHANNON)))
     if part.is_empty():
         return None
-    rows = []
-    for metric, group in SHANNON.items():
-        for who in contenders(study):
-            measured = _by_condition(part.filter(metric=metric), who)
-            cells = [cell_of(measured.get(condition), _value_cell) for condition in study.condition_names]
-            rows.append(Row(who.label, cells, small=who.ensemble or "", group=group))
-    return Grid(
-        "Shannon equitability of the answers",
-        [condition_label(study, c) for c in study.condition_names],
-        rows,
-        corner="Ensemble",
-        source="diversity",
-        notes=[_MEAN_HALF],
-    )
+    rows = [
+        (who.label, who.ensemble or "", group, _by_condition(part.filter(metric=metric), who))
+        for metric, group in SHANNON.items()
+        for who in contenders(study)
+    ]
+    options = {"corner": "Ensemble", "source": "diversity", "notes": [_MEAN_HALF]}
+    return by_condition(study, "Shannon equitability of the answers", rows, _value_cell, **options)
 
 
 def _by_condition(part: pl.DataFrame, who: Contender) -> dict[str, dict[str, Any]]:
-    rows = of(part, who, ["condition"], ["value", "stderr"])
-    return {row["condition"]: row for row in rows.iter_rows(named=True)}
+    return keyed(of(part, who, ["condition"], ["value", "stderr"]), "condition")
 
 
 def _value_cell(row: Mapping[str, Any], digits: int | None = 2) -> Cell:

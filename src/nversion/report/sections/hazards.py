@@ -9,10 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from nversion.report.blocks import Block, Cell, Grid, Heading, Row, Tables, Words, cell_of, share_cell
+from nversion.report.blocks import Block, Cell, Grid, Heading, Row, Tables, Words, by_condition, share_cell
 from nversion.report.cards import states
 from nversion.report.contenders import chosen, contenders
-from nversion.report.labels import coefficient, condition_label, listed
+from nversion.report.frames import conditions_in, keyed
+from nversion.report.labels import coefficient, listed
 from nversion.report.registry import Blocks, section
 from nversion.report.tables import Study
 
@@ -116,54 +117,44 @@ def hazard_tables(study: Study, subjects: list[tuple[str, str]]) -> list[Grid]:
     None of a kind of which no class or group has enough images.
     """
     table = study.table("hazards", pl.col("joint_failure").is_not_nan())
-    grids = []
-    for kind in table["kind"].unique(maintain_order=True):
-        found = {(r["ensemble"], r["condition"]): r for r in table.filter(kind=kind).iter_rows(named=True)}
-        conditions = [c for c in study.condition_names if any(key[1] == c for key in found)]
-        rows = [
-            Row(name, [_hazard_cell(found.get((name, c))) for c in conditions], small=label)
-            for label, name in subjects
-            if any((name, c) in found for c in conditions)
-        ]
-        if rows:
-            grids.append(
-                Grid(
-                    f"Worst {kind}: share of its images on which all members fail",
-                    [condition_label(study, c) for c in conditions],
-                    rows,
-                    corner="Ensemble",
-                    source="hazards",
-                    notes=["In percent, with 95 % intervals and the number of images."],
-                )
-            )
-    return grids
+    return [
+        by_condition(
+            study,
+            f"Worst {kind}: share of its images on which all members fail",
+            rows,
+            _hazard_cell,
+            conditions_in(study, part),
+            corner="Ensemble",
+            source="hazards",
+            notes=["In percent, with 95 % intervals and the number of images."],
+        )
+        for (kind,), part in table.group_by("kind", maintain_order=True)
+        if (rows := _rows(part, subjects))
+    ]
 
 
-def _hazard_cell(row: Mapping[str, Any] | None) -> Cell:
-    if row is None:
-        return Cell("too few images")
+def _rows(
+    part: pl.DataFrame, subjects: list[tuple[str, str]]
+) -> list[tuple[str, str, str, dict[str, dict[str, Any]]]]:
+    """Ensembles that have rows, with their labels below, and the rows by condition."""
+    found = [(name, label, "", keyed(part.filter(ensemble=name), "condition")) for label, name in subjects]
+    return [row for row in found if row[3]]
+
+
+def _hazard_cell(row: Mapping[str, Any]) -> Cell:
     cell = share_cell(row["joint_failure"], row["low"], row["high"])
     return replace(cell, name=f"{row['name']}, n = {row['n']:,}")
 
 
 def cost_table(study: Study, table: pl.DataFrame, subjects: list[tuple[str, str]]) -> Grid | None:
     """Mean cost an image by averaging; None where the study has no cost matrix."""
-    known = table.filter(pl.col("expected_cost").is_not_nan())
-    if known.is_empty():
+    rows = _rows(table.filter(pl.col("expected_cost").is_not_nan()), subjects)
+    if not rows:
         return None
-    found = {(r["ensemble"], r["condition"]): r for r in known.iter_rows(named=True)}
 
     def cell(row: Mapping[str, Any]) -> Cell:
         return Cell(coefficient(row["expected_cost"], 3))
 
-    return Grid(
-        "Expected cost an image, by the study's cost matrix",
-        [condition_label(study, c) for c in study.condition_names],
-        [
-            Row(name, [cell_of(found.get((name, c)), cell) for c in study.condition_names], small=label)
-            for label, name in subjects
-        ],
-        corner="Ensemble",
-        source="hazards",
-        notes=["Without intervals."],
-    )
+    caption = "Expected cost an image, by the study's cost matrix"
+    options = {"corner": "Ensemble", "source": "hazards", "notes": ["Without intervals."]}
+    return by_condition(study, caption, rows, cell, **options)

@@ -57,7 +57,7 @@ def ensembles(study: Study) -> Blocks:
 
 
 def outcomes(study: Study) -> pl.DataFrame:
-    """What a point shows besides its diversity; only drawn ensembles, only rules that can differ."""
+    """Accuracies and costs of the drawn ensembles, by the rules that can differ."""
     half = NORMAL_QUANTILE * pl.col("improvement_stderr")
     columns = [
         "ensemble",

@@ -65,7 +65,7 @@ def map_blocks(study: Study) -> list[Block]:
         def alt(name: str, model: str) -> str:
             return f"{name} masked by the attribution of {model}"
 
-        blocks.append(Heading(f"What each model looked at: {where}"))
+        blocks.append(Heading(f"Images masked by attribution: {where}"))
         if len(blocks) == 1:
             blocks.append(
                 Words(

@@ -26,7 +26,7 @@ from nversion.report.registry import Blocks, figure, section
 from nversion.report.tables import Study
 
 MOST_APART = 6
-"""Conditions beside which family, training and parameters have columns of their own."""
+"""With more conditions, family, training and parameters share one column."""
 
 
 @section("resilience", order=20, nav="Resilience", title="Accuracy under each condition")
@@ -49,8 +49,7 @@ def resilience(study: Study) -> Blocks:
 def accuracy_tables(study: Study, dataset: str) -> list[Grid]:
     """Top-1, then top-5 of a data set: models down, conditions across, the best in bold.
 
-    The accuracies stand next to the model's name, its card behind them: on a narrow screen the numbers are
-    what is seen.
+    The accuracies are next to the model's name, its card behind them, so that a narrow screen shows numbers.
     """
     conditions = study.conditions.filter(dataset=dataset)["condition"].to_list()
     rows_of = study.models.filter(pl.col("condition").is_in(conditions)).iter_rows(named=True)

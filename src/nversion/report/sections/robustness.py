@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 from scipy.special import ndtri
 
-from nversion.report.blocks import Block, Cell, Drawing, Grid, Row, Tables, Words, cell_of, points_cell
+from nversion.report.blocks import Block, Cell, Drawing, Grid, Tables, Words, by_condition, points_cell
 from nversion.report.cards import undeclared
 from nversion.report.charts import (
     CATEGORIES,
@@ -26,8 +26,8 @@ from nversion.report.charts import (
 )
 from nversion.report.figure import Figure
 from nversion.report.footnotes import footnotes
-from nversion.report.frames import FEWEST_FOR_A_LINE, conditions_in, has_a_line, with_labels
-from nversion.report.labels import condition_label, plural
+from nversion.report.frames import FEWEST_FOR_A_LINE, conditions_in, has_a_line, keyed, with_labels
+from nversion.report.labels import plural
 from nversion.report.registry import Blocks, figure, section
 from nversion.report.tables import Study
 
@@ -71,51 +71,42 @@ def robustness_tables(study: Study) -> list[Grid]:
     known = pl.col("residual_points").is_not_nan()
     groups, models = (study.table(name, known) for name in ("robustness_groups", "robustness"))
     conditions = conditions_in(study, models)
-    labels = [condition_label(study, c) for c in conditions]
     grids = []
     # A group of all models has a mean residual of zero by construction.
     of_all = pl.col("note").fill_null("").str.starts_with("all models are in this group")
     several_rows = groups.filter(pl.col("n_models") > 1, ~of_all)
-    several = several_rows.group_by("kind", "group", maintain_order=True).agg(pl.col("n_models").max())
     single = groups.filter(pl.col("n_models") == 1).select("kind", "group").unique().height
-    if several.height:
-        by_key = {(r["kind"], r["group"], r["condition"]): r for r in groups.iter_rows(named=True)}
+    if several_rows.height:
         rows = [
-            Row(
-                f"{group} ({n})",
-                [cell_of(by_key.get((kind, group, c)), _cell) for c in conditions],
-                group=KINDS.get(kind, kind),
+            (
+                f"{group!s} ({max(part['n_models'])})",
+                "",
+                KINDS.get(str(kind), str(kind)),
+                keyed(part, "condition"),
             )
-            for kind, group, n in several.iter_rows()
+            for (kind, group), part in several_rows.group_by("kind", "group", maintain_order=True)
         ]
         alone = (
             [f"{plural(single, 'group')} of one model: its residual is below, by model."] if single else []
         )
         grids.append(
-            Grid(
+            by_condition(
+                study,
                 "Residual by family and training approach, points",
-                labels,
                 rows,
+                _cell,
+                conditions,
                 corner="Models (number)",
                 source="robustness_groups",
                 notes=[f"{_BOLD}.", *alone, *footnotes(several_rows["note"])],
             )
         )
-    by_model = {(r["model"], r["condition"]): r for r in models.iter_rows(named=True)}
-    grids.append(
-        Grid(
-            "Residual by model, points",
-            labels,
-            [
-                Row(model, [cell_of(by_model.get((model, c)), _cell) for c in conditions])
-                for model in models["model"].unique(maintain_order=True)
-            ],
-            corner="Model",
-            source="robustness",
-            notes=[f"{_BOLD}, for this model alone."],
-        )
-    )
-    return grids
+    rows = [
+        (model, "", "", keyed(models.filter(model=model), "condition"))
+        for model in models["model"].unique(maintain_order=True)
+    ]
+    options = {"corner": "Model", "source": "robustness", "notes": [f"{_BOLD}, for this model alone."]}
+    return [*grids, by_condition(study, "Residual by model, points", rows, _cell, conditions, **options)]
 
 
 def _cell(row: Mapping[str, Any]) -> Cell:

@@ -423,29 +423,13 @@ def stability(study: Study) -> Figure | None:
         ),
     )
     median = base.transform_aggregate(median="median(gain_held_out)").mark_rule(color=WARM, strokeWidth=2)
-    summary = _summary(rows)
     return Figure(
         title="What other halves of the images would have selected",
-        caption=summary,
-        alt=f"Strip plot of the held-out gain in {plural(rows.height, 'split')}, a row a chosen ensemble. "
-        f"{summary}",
+        caption="A tick is a split; the orange line is the median. Splits share images, so their range is "
+        "not an interval.",
+        alt=f"Strip plot of the held-out gain in {plural(rows.height, 'split')}, a row a chosen ensemble.",
         chart=alt.layer(zero_rule("x"), ticks, median.encode(x="median:Q"), data=ROWS).properties(
             height=alt.Step(24)
         ),
         data={"rows": rows},
-    )
-
-
-def _summary(rows: pl.DataFrame) -> str:
-    """How often the most frequent selection was made, and the distribution of the gain."""
-    most = rows.sort("times", descending=True, maintain_order=True).row(0, named=True)
-    low, median, high, share = _gains(rows)
-    different = rows["ensemble"].n_unique()
-    return (
-        f"The images were split in half {rows.height} times and the selection repeated each time, a tick a "
-        f"split: {plural(different, 'different contender')} {'was' if different == 1 else 'were'} selected, "
-        f"{most['ensemble']} most often, in {most['times']} of {rows.height}. On the held-out half the "
-        f"median gain over the best single model is {points(median)} points (orange line), from "
-        f"{points(low)} to {points(high)} in 90 % of the splits, which is not an interval: splits share "
-        f"images. It is above zero in {percent(share, 0)}."
     )

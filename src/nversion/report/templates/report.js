@@ -2,7 +2,7 @@
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
 
-  // Rows are made anew for each figure: Vega writes into the rows it is given.
+  // New rows for each figure: Vega writes into the rows it is given.
   const unpack = ({ n, columns }) => {
     const names = Object.keys(columns);
     const rows = Array.from({ length: n }, () => ({}));
@@ -48,7 +48,7 @@
     }
     if (node.legend) {
       if (node.legend.columns) node.legend.columns = Math.max(1, Math.floor(node.legend.columns / 2));
-      // What stands before a comma or a colon above, the rest below.
+      // A line break after a comma or a colon.
       if (node.legend.columns) node.legend.labelExpr ??= "split(replace(datum.label, regexp('([,:]) '), '$1|'), '|')";
       if (node.legend.gradientLength) node.legend.gradientLength = 96;
     }
