@@ -1,4 +1,4 @@
-"""What corruptions are given by mistake: each is told how to mend it, and the cure works as it is written."""
+"""What corruptions are given by mistake: each error has a remedy that works as it is written."""
 
 import subprocess
 import sys

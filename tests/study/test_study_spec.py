@@ -41,57 +41,57 @@ IN_THE_FILE = {
         {"run": {"batch_size": "many"}},
         "expected a sound value of run.batch_size in small.toml, found 'many' (Input should be a valid "
         "integer, "
-        "unable to parse string as an integer); mend it and run again",
+        "unable to parse string as an integer); correct it and run again",
     ),
     "out of range": (
         {"run": {"batch_size": 0}},
         "expected a sound value of run.batch_size in small.toml, found 0 (Input should be greater than "
         "or equal "
-        "to 1); mend it and run again",
+        "to 1); correct it and run again",
     ),
     "no such choice": (
         {"run": {"storage": "float8"}},
         "expected a sound value of run.storage in small.toml, found 'float8' (Input should be 'float16' or "
-        "'float32'); mend it and run again",
+        "'float32'); correct it and run again",
     ),
     "sizes of one": (
         {"ensembles": {"sizes": [1, 2]}},
         "expected a sound value of ensembles.sizes in small.toml, found [1, 2] (an ensemble has at least 2 "
-        "members; single models are in the tables anyway); mend it and run again",
+        "members; single models are in the tables anyway); correct it and run again",
     ),
     "no condition": (
         {"conditions": {"clean": False, "corruptions": {}}},
         "expected a sound value of conditions in small.toml, found {'clean': False, 'corruptions': {}} (no "
-        "condition is asked for: set clean = true or name a corruption); mend it and run again",
+        "condition is asked for: set clean = true or name a corruption); correct it and run again",
     ),
     "a corruption without severity": (
         {"conditions": {"clean": True, "corruptions": {"lines": []}}},
         "expected a sound value of conditions in small.toml, found {'clean': True, 'corruptions': "
         "{'lines': []}} "
-        "(lines has no severity: name one, or take the line out); mend it and run again",
+        "(lines has no severity: name one, or take the line out); correct it and run again",
     ),
     "a severity that is no number": (
         {"conditions": {"corruptions": {"lines": "strong"}}},
         "expected a sound value of conditions.corruptions.lines.0 in small.toml, found 'strong' (Input "
         "should be "
-        "a valid number, unable to parse string as a number); mend it and run again",
+        "a valid number, unable to parse string as a number); correct it and run again",
     ),
     "a name that is no file name": (
         {"study": {"name": "../up"}},
         "expected a sound value of study.name in small.toml, found '../up' (String should match pattern "
-        "'^[A-Za-z0-9][A-Za-z0-9._-]*$'); mend it and run again",
+        "'^[A-Za-z0-9][A-Za-z0-9._-]*$'); correct it and run again",
     ),
     "a data set named like a folder above": (
         {"data": {"..": {}}},
         "expected a sound value of data in small.toml, found {'d': {'source': 'folder', 'path': 'images', "
         "'label_space': 'tiny', 'num_classes': 3}, '..': {}} (a data set cannot be called '..': no slashes, "
-        "no dot in front); mend it and run again",
+        "no dot in front); correct it and run again",
     ),
     "no pattern": (
         {"attribution": {"conditions": []}},
         "expected a sound value of attribution.conditions in small.toml, found [] (List should have at "
         "least 1 "
-        "item after validation, not 0); mend it and run again",
+        "item after validation, not 0); correct it and run again",
     ),
 }
 
@@ -294,7 +294,7 @@ def test_a_missing_study_file_is_told_how_to_get_one(tmp_path):
 def test_text_that_is_no_toml_is_told_with_its_line(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text("[study]\nname = small\n")
-    with pytest.raises(UserError, match=r"expected TOML, found .*bad.toml: .*line 2.*; mend that line"):
+    with pytest.raises(UserError, match=r"expected TOML, found .*bad.toml: .*line 2.*; correct that line"):
         read_spec(path)
 
 

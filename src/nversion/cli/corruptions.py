@@ -1,4 +1,4 @@
-"""`nversion corruptions ls | show | apply | calibrate`."""
+"""`nversion corruptions ls | show | apply | severities`."""
 
 from __future__ import annotations
 

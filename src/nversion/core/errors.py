@@ -8,7 +8,7 @@ from typing import Any
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend, told in one sentence.
+    """A mistake that the user can correct, reported in one sentence.
 
     The command line prints it without a traceback and exits with code 2. Control characters, which names and
     paths may hold, stand in it as escapes.

@@ -77,7 +77,7 @@ class FileKind:
                 if place
                 else f"tables of a {self.noun} in {origin}",
                 found=f"{_shown(first['input'])} ({message})",
-                next_step="mend it and run again",
+                next_step="correct it and run again",
             ) from error
 
     def unknown_key(self, place: str, origin: str, next_step: str) -> UserError:
@@ -145,7 +145,7 @@ def _unreadable(language: str, path: Path, error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
     reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error).partition(";")[0]
-    return UserError(expected=language, found=f"{path}: {reason}", next_step="mend that line and run again")
+    return UserError(expected=language, found=f"{path}: {reason}", next_step="correct that line and run again")
 
 
 def _plain(content: Any, path: Path) -> Any:
@@ -165,7 +165,7 @@ def _plain(content: Any, path: Path) -> Any:
                     expected=f"whole numbers of 64 bits, texts without null bytes and at most {_MOST_NESTED} "
                     f"tables or lists inside one another in {path}",
                     found=f"{found or 'more'} at {place[:80].lstrip('.')}",
-                    next_step="mend it and run again",
+                    next_step="correct it and run again",
                 )
             if isinstance(value, Mapping):
                 below += [("", key) for key in value]

@@ -97,7 +97,7 @@ def _members_of_toml(path: Path) -> Iterator[tuple[str, str, str]]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(
-            expected=f"TOML in {path}", found=str(error), next_step="mend that line and run again"
+            expected=f"TOML in {path}", found=str(error), next_step="correct that line and run again"
         ) from error
     for group, classes in content.items():
         if not isinstance(classes, list) or not all(type(c) in (str, int) for c in classes):
