@@ -79,7 +79,7 @@ def show(
     )
 )
 def train(spec: Spec, folder: Folder = None) -> None:
-    """Train by progressive shrinking and recalibrate the batch norms of named subnets; resume after an interruption."""
+    """Train by progressive shrinking, recalibrate named subnets; resume after an interruption."""
     from nversion.supernet.nas import read_spec, train_supernet
 
     content, target = read_spec(spec), results_folder(folder, spec.stem)

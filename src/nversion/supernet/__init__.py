@@ -1,8 +1,8 @@
 """Supernets: elastic networks, their files, and their training and search.
 
 Three layers: `supernet.elastic` (networks and their subnets; torch alone), `supernet.files` and
-`supernet.source` (weights on disk, the model source `supernet:`), and `supernet.nas` (specifications, training
-by progressive shrinking, search). Their public names load from here when they are first used.
+`supernet.source` (weights on disk, the model source `supernet:`), and `supernet.nas` (specifications,
+training by progressive shrinking, search). Their public names load when they are first used.
 
 >>> import nversion.supernet
 >>> str(nversion.supernet.Subnet(depth=(2, 1), width=(64, 32), expansion=(64, 32, 16)))
