@@ -133,6 +133,16 @@ class ModelSource(ABC):
         return ()
 
 
+class LibrarySource(ModelSource):
+    """A library of architectures, of which `load` takes `pretrained`, `num_classes`, `args` and `seed`."""
+
+    named_in_files = True
+
+    def build(self, **settings: Any) -> Loaded:
+        """The architecture with random weights."""
+        return self.load(pretrained=False, **settings)
+
+
 MODEL_SOURCES: Registry[type[ModelSource]] = Registry("model source", "nversion.models")
 
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from nversion.core import UserError
 from nversion.core.reasons import printable, reason_of, shown
-from nversion.core.settings import call_with_settings
 from nversion.core.toml import toml_value
 from nversion.supernet.elastic import Elasticity, ElasticNetwork, extract
 
@@ -231,13 +230,8 @@ def build_architecture(
         UserError: no such source or architecture, or wrong arguments.
     """
     source, reference = architecture_of(arch, what)
-    return call_with_settings(
-        source.build,
-        {"args": dict(args or {}), "seed": seed, "num_classes": num_classes},
-        f"the architecture {arch!r}",
-        reference=reference,
-        name=name,
-        base=base,
+    return source.build(
+        reference=reference, name=name, base=base, num_classes=num_classes, args=dict(args or {}), seed=seed
     )
 
 

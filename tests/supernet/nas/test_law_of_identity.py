@@ -1,6 +1,7 @@
 """For every field of a supernet's specification: another value is another training, or it is named here."""
 
-from nversion.supernet.nas import SupernetSpec
+from nversion.supernet.nas import SearchTable, SupernetSpec
+from nversion.supernet.nas.search import WITHOUT_EFFECT, identity_of
 from nversion.supernet.nas.shrink import _identity
 from nversion.training import open_data, parse_recipe
 
@@ -22,6 +23,9 @@ PROBES = {
 }
 
 
+SEARCH_PROBES = {"corruptions": [{"lines": 2.0}], "objectives": [["accuracy"]]}
+
+
 def identity(spec, tmp_path) -> str:
     recipe = {"train": {"name": "x", "epochs": 1}, "members": [{"arch": "timm:resnet18"}], "data": spec.data}
     (opened,) = parse_recipe({**recipe, "canonical": spec.canonical.model_dump()}, "a test").values()
@@ -41,3 +45,18 @@ def test_changing_any_field_but_the_named_ones_is_another_training(fields, table
             same.add(path)
     assert same == set()
     assert set(PROBES) <= set(paths) and {path.partition(".")[0] for path in paths} >= set(UNCHANGED)
+
+
+class Known:
+    fingerprint = "known"
+
+
+def test_changing_any_field_of_a_search_but_the_named_ones_is_another_search(fields):
+    content = {"size": 2, "corruptions": {"lines": 1.0}}
+    before = identity_of(Known, SearchTable.model_validate(content), Known, Known)
+    same = set()
+    for path, annotation in fields.fields_of(SearchTable):
+        other = fields.changed(SearchTable, content, path, annotation, SEARCH_PROBES.get(path, ()))
+        if identity_of(Known, other, Known, Known) == before:
+            same.add(path)
+    assert same == set(WITHOUT_EFFECT)

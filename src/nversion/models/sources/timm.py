@@ -13,7 +13,7 @@ from nversion.core import UserError
 from nversion.core.randomness import forked_randomness
 from nversion.core.registry import did_you_mean
 from nversion.models.arguments import NumClasses, building, refuse_settings, split_num_classes
-from nversion.models.base import MODEL_SOURCES, Loaded, ModelSource
+from nversion.models.base import MODEL_SOURCES, LibrarySource, Loaded
 from nversion.models.card import Lineage
 from nversion.models.downloads import downloading
 from nversion.models.families import guess_training
@@ -23,10 +23,8 @@ from nversion.models.published import lineage_of_timm
 
 
 @MODEL_SOURCES.register("timm")
-class TimmSource(ModelSource):
+class TimmSource(LibrarySource):
     """Architectures of timm."""
-
-    named_in_files = True
 
     def load(
         self,
@@ -96,27 +94,6 @@ class TimmSource(ModelSource):
             training_guessed=pretrained,
             lineage=lineage_of_timm(built, tag) if pretrained else Lineage(built, seed=seed),
             notes=(note,) if note else (),
-        )
-
-    def build(
-        self,
-        *,
-        reference: str,
-        name: str | None,
-        base: Path,
-        num_classes: NumClasses | None,
-        args: dict[str, Any],
-        seed: int,
-    ) -> Loaded:
-        """The architecture with random weights."""
-        return self.load(
-            reference=reference,
-            name=name,
-            base=base,
-            pretrained=False,
-            num_classes=num_classes,
-            args=args,
-            seed=seed,
         )
 
     def published(self) -> Iterable[tuple[str, Mapping[str, Lineage]]]:

@@ -12,7 +12,7 @@ from nversion.core import UserError
 from nversion.core.randomness import forked_randomness
 from nversion.core.registry import did_you_mean
 from nversion.models.arguments import NumClasses, building, refuse_settings, split_num_classes
-from nversion.models.base import MODEL_SOURCES, Loaded, ModelSource
+from nversion.models.base import MODEL_SOURCES, LibrarySource, Loaded
 from nversion.models.card import Lineage
 from nversion.models.downloads import downloading
 from nversion.models.names import did_you_mean_model
@@ -21,10 +21,8 @@ from nversion.models.published import lineage_of_torchvision
 
 
 @MODEL_SOURCES.register("torchvision")
-class TorchvisionSource(ModelSource):
+class TorchvisionSource(LibrarySource):
     """Classifiers of torchvision."""
-
-    named_in_files = True
 
     def load(
         self,
@@ -101,27 +99,6 @@ class TorchvisionSource(ModelSource):
             lineage=lineage_of_torchvision(reference, chosen.name)
             if pretrained
             else Lineage(reference, seed=seed),
-        )
-
-    def build(
-        self,
-        *,
-        reference: str,
-        name: str | None,
-        base: Path,
-        num_classes: NumClasses | None,
-        args: dict[str, Any],
-        seed: int,
-    ) -> Loaded:
-        """The architecture with random weights."""
-        return self.load(
-            reference=reference,
-            name=name,
-            base=base,
-            pretrained=False,
-            num_classes=num_classes,
-            args=args,
-            seed=seed,
         )
 
     def published(self) -> Iterable[tuple[str, Mapping[str, Lineage]]]:

@@ -39,6 +39,12 @@ from .nsga import Evolution, Vector, non_dominated
 from .spec import SearchTable
 
 TABLE = "search.parquet"
+WITHOUT_EFFECT = {
+    "evaluations": "a longer search goes on where a shorter one ended",
+    "ref_acc": "another reference chooses again among the same candidates",
+    "acc_delta": "another tolerance chooses again among the same candidates",
+}
+"""Settings of `[search]` on which no answer of a subnet and no candidate depends, and why."""
 _BARREN = 100  # generations in a row that break the constraint, after which a search ends
 _PARTS = {
     "supernet": "another supernet",
@@ -199,6 +205,18 @@ def _choose(
     return max(range(len(found)), key=lambda i: (found[i].macs, found[i].accuracy)), "largest"
 
 
+def identity_of(
+    supernet: SupernetFile, table: SearchTable, evaluator: SubnetEvaluator, recalibration: Recalibration
+) -> dict[str, Any]:
+    """What the candidates of a search depend on; what differs in it is another search."""
+    return {
+        "supernet": supernet.fingerprint,
+        "images": evaluator.fingerprint,
+        "recalibration": recalibration.fingerprint,
+        "search": table.model_dump(mode="json", exclude=set(WITHOUT_EFFECT)),
+    }
+
+
 def _claim(
     folder: Path,
     supernet: SupernetFile,
@@ -212,13 +230,7 @@ def _claim(
     Raises:
         UserError: it belongs to another.
     """
-    parts = {
-        "supernet": supernet.fingerprint,
-        "images": evaluator.fingerprint,
-        "recalibration": recalibration.fingerprint,
-        # What may change: a longer search goes on, and another reference chooses again.
-        "search": table.model_dump(mode="json", exclude={"evaluations", "ref_acc", "acc_delta"}),
-    }
+    parts = identity_of(supernet, table, evaluator, recalibration)
     path = folder / "search.json"
     known = read_record(path, set_aside)
     if known is None:
