@@ -32,6 +32,7 @@ _PACKAGES = (
     "ensembles",
     "evaluation",
     "losses",
+    "metrics",
     "models",
     "predictions",
     "reliability",

@@ -32,11 +32,12 @@ rng = np.random.default_rng(0)
 labels = rng.integers(0, 4, 20)
 print(nv.Predictions.from_arrays(rng.normal(size=(3, 20, 4)), labels))
 images = rng.integers(0, 256, (20, 8, 8, 3), np.uint8)
+print(nv.metrics.kappa(rng.normal(size=(3, 20, 4)), labels))
 print(nv.corrupt(images, "fog", severity=3).shape)
 net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4))
 print(nv.predict({"a": net}, (images, labels), {"lines": 2}))
-for name in ("core", "ensembles", "diversity", "reliability", "losses", "corruptions", "models", "data",
-             "attribution", "predictions", "supernet", "training"):
+for name in ("core", "ensembles", "diversity", "reliability", "losses", "metrics", "corruptions", "models",
+             "data", "attribution", "predictions", "supernet", "training"):
     getattr(nv, name)
 """
 
@@ -59,13 +60,14 @@ def test_every_extra_of_the_project_is_explained():
 def test_a_plain_install_computes():
     found = without_extras(PLAIN)
     assert found.returncode == 0, found.stderr
-    assert len(found.stdout.splitlines()) == 3
+    assert len(found.stdout.splitlines()) == 4
 
 
 @pytest.mark.parametrize(
     ("code", "extra"),
     [
         ("import nversion as nv; nv.evaluate", "evaluate"),
+        ("import nversion as nv; nv.metrics.Kappa", "metrics"),
         ("import nversion as nv; nv.models.load_classifier({'source': 'timm:resnet18'})", "models"),
         ("import nversion as nv; nv.models.load_classifier({'source': 'torchvision:resnet18'})", "models"),
         ("import nversion as nv; nv.data.open_dataset({'source': 'digits'})", "study"),
