@@ -273,7 +273,7 @@ def share_cell(
 
     >>> share_cell(0.123, 0.1, 0.15).small, share_cell(0.123, 0.1, 0.15, spread=True).small
     ('10.0–15.0', '10.0 … 15.0')
-    >>> share_cell(-0.123, -0.1, 0.15).small
+    >>> share_cell(0.123, -0.1, 0.15).small
     '−10.0 to 15.0'
     """
     if value is None or is_undefined(value):

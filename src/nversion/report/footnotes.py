@@ -8,10 +8,10 @@ from collections.abc import Iterable
 KINDS = {
     r"fewer than \d+ models( of .+)?: the interval .+": (
         "Where a methodology has fewer than 3 models an interval covers other images, but not other models "
-        "made the same way."
+        "of the methodology."
     ),
     r"(no|[\d.e+]+) failures?( on average)? in \d+ images; .+": (
-        "Where fewer than 5 images failed an interval is joined to Clopper and Pearson’s."
+        "Where fewer than 5 images failed an interval is the union with Clopper and Pearson’s."
     ),
     r"estimated at .+ and shown as .+": (
         "A correlation estimated beyond ±1 is shown as ±1: a variance of difficulty is hardly above 0."
@@ -33,11 +33,11 @@ def footnotes(notes: Iterable[str | None]) -> list[str]:
     >>> len(footnotes([f"fewer than 3 models of {name}: the interval is of images" for name in "ab"]))
     1
     >>> footnotes(["as it is", None, ""])
-    ['Noted: as it is.']
+    ['Note: as it is.']
     """
     parts = dict.fromkeys(part for note in notes for part in parts_of(note or ""))
     said = dict.fromkeys(
-        next((text for kind, text in KINDS.items() if re.fullmatch(kind, part)), f"Noted: {part}.")
+        next((text for kind, text in KINDS.items() if re.fullmatch(kind, part)), f"Note: {part}.")
         for part in parts
     )
     return [text for text in said if text]

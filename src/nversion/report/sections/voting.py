@@ -71,7 +71,7 @@ def voting(study: Study) -> Blocks:
         blocks += [
             Words(
                 "In a system that can stop safely a withheld answer costs availability, and a wrong answer "
-                "that the voter returns costs safety. Diversity is to turn the second into the first."
+                "that the voter returns costs safety. Diversity can turn the second into the first."
             ),
             Drawing("voter_outcomes"),
             *tables(vote_tables(study), "Of: "),
