@@ -83,7 +83,8 @@ class Inputs:
 
 
 def evaluate(
-    predictions: Predictions,
+    predictions: Any,
+    labels: Any = None,
     *,
     sizes: Sequence[int] | None = None,
     consensus: Sequence[str] | None = None,
@@ -102,7 +103,9 @@ def evaluate(
     Everything is computed from the predictions; no model runs and no file is written.
 
     Args:
-        predictions: of at least two models; see `Predictions.from_arrays` and `nversion.predict`.
+        predictions: `Predictions` of at least two models, as `nversion.predict` gives them; or logits as
+            `Predictions.from_arrays` takes them.
+        labels: class indices (N,) with logits.
         sizes: numbers of members. None: 3, or 2 where there are two models.
         consensus: names of rules by which ensembles decide. None: all five of `nversion.ensembles.CONSENSUS`
             that a study uses by default.
@@ -125,6 +128,14 @@ def evaluate(
     >>> result.ensembles.filter(size=3, consensus="average").height
     4
     """
+    if not isinstance(predictions, Predictions):
+        predictions = Predictions.from_arrays(predictions, labels)
+    elif labels is not None:
+        raise UserError(
+            expected="no labels with Predictions, which have theirs",
+            found="both",
+            next_step="leave the labels out",
+        )
     if len(predictions.models) < 2:
         raise UserError(
             expected="predictions of at least two models",
