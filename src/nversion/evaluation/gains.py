@@ -89,9 +89,14 @@ def power_table(comparisons: pl.DataFrame) -> Iterator[dict[str, object]]:
         comparisons: rows of the table of that name.
     """
     keys = ["size", "consensus", "condition"]
-    apart = (pl.col("only_ensemble") + pl.col("only_member")) / pl.col("n")
-    found = comparisons.group_by(keys, maintain_order=True).agg(
-        pl.col("n").first(), pl.col("num_compared").first(), apart.median().alias("discordant")
+    # By NumPy: polars multiplies by the inverse where a column is a literal, and the last digit differs.
+    apart = (comparisons["only_ensemble"] + comparisons["only_member"]).to_numpy() / comparisons[
+        "n"
+    ].to_numpy()
+    found = (
+        comparisons.with_columns(discordant=pl.Series(apart))
+        .group_by(keys, maintain_order=True)
+        .agg(pl.col("n").first(), pl.col("num_compared").first(), pl.col("discordant").median())
     )
     for row in found.iter_rows(named=True):
         discordant = torch.tensor(row["discordant"], dtype=torch.float64)

@@ -147,7 +147,4 @@ def _frame(rows: Rows, schema: Schema) -> pl.DataFrame:
     columns, types = list(schema), pl.Schema(schema)
     if not parts or not isinstance(parts[0], pl.DataFrame):
         return pl.DataFrame(parts, schema=types)
-    frames = [part.select(columns).cast(types) for part in parts if isinstance(part, pl.DataFrame)]
-    # Behind an empty frame literals become columns of values: polars divides by a literal with the rounding
-    # of a product with its inverse.
-    return pl.concat([pl.DataFrame(schema=types), *frames])
+    return pl.concat([part.select(columns).cast(types) for part in parts if isinstance(part, pl.DataFrame)])
