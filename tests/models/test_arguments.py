@@ -34,7 +34,7 @@ def load(source, **spec):
         (
             "timm:resnet18",
             {"pretrained": True},
-            "found 'pretrained', which is a setting; write `pretrained` beside",
+            "found 'pretrained', which is a setting; write `pretrained` next to",
         ),
         ("timm:resnet18", {"checkpoint_path": "w.pth"}, "found 'checkpoint_path', which is a setting"),
         (
@@ -66,7 +66,7 @@ def test_classes_may_stand_in_args_or_beside_them_but_not_differ():
     assert load(SMALL, args={"num_classes": 3}).card.label_space.num_classes == 3
     assert load(SMALL, args={"num_classes": 3}, num_classes=3).card.label_space.num_classes == 3
     with pytest.raises(
-        UserError, match=r"one number of classes of .*, found num_classes = 4 in `args` beside `num_cl"
+        UserError, match=r"one number of classes of .*, found num_classes = 4 in `args` next to `num_cl"
     ):
         load(SMALL, args={"num_classes": 4}, num_classes=3)
 

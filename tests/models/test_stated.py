@@ -76,7 +76,7 @@ def test_the_sentence_says_how_to_name_the_code(tmp_path):
     with pytest.raises(
         UserError,
         match=r"found 'python:nets.py:build'; a file may not choose code that runs: if you trust that code, "
-        r'name it beside the source of the model: arch = "python:nets.py:build", args = { width = 3 }',
+        r'name it next to the source of the model: arch = "python:nets.py:build", args = { width = 3 }',
     ):
         load_classifier({"source": f"file:{path}"})
 
@@ -85,7 +85,7 @@ def test_a_function_of_the_users_gets_no_arguments_from_a_file(tmp_path):
     (tmp_path / "nets.py").write_text(CODE)
     path = write(tmp_path / "w.safetensors", STATED | {"arch": "python:nets.py:build", "args": {"width": 3}})
     spec = {"source": f"file:{path}", "arch": "python:nets.py:build"}
-    with pytest.raises(UserError, match=r"expected `args` beside arch = .*, found none; .*{ width = 3 }"):
+    with pytest.raises(UserError, match=r"expected `args` next to arch = .*, found none; .*{ width = 3 }"):
         load_classifier(spec, tmp_path)
     assert not (tmp_path / "ran").exists()
     assert load_classifier(spec | {"args": {}}, tmp_path).card.label_space.num_classes == 3

@@ -345,7 +345,7 @@ def test_an_extracted_subnet_finds_the_user_s_own_architecture(tmp_path, monkeyp
     save_subnet(tmp_path / "extracted.safetensors", read, "largest")
     monkeypatch.chdir("/")
     extracted = {"source": f"file:{tmp_path}/extracted.safetensors"}
-    with pytest.raises(UserError, match=rf'name it beside .*: arch = "python:{tmp_path}/nets.py:net"'):
+    with pytest.raises(UserError, match=rf'name it next to .*: arch = "python:{tmp_path}/nets.py:net"'):
         load_classifier(extracted)
     found = load_classifier(extracted | {"arch": f"python:{tmp_path}/nets.py:net"})
     images = torch.rand(2, 3, 32, 32)

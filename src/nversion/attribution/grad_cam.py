@@ -185,7 +185,7 @@ def _is_passed_by_all(layer: str, classifier: Classifier) -> bool:
 def _as_maps(values: Tensor, classifier: Classifier) -> Tensor | None:
     """Values as (N, C, h, w) with h = w > 1; None where they do not lie on a square.
 
-    Images are square and so are their maps: (N, h, h, C) is told from (N, C, h, h) by that.
+    Images are square and so are their maps: (N, h, h, C) is distinguished from (N, C, h, h) by that.
     """
     if values.ndim == 4:
         _, first, second, third = values.shape

@@ -36,7 +36,7 @@ def gram(
 
     Maps are float32, everything after them is float64: float32 products of maps whose scales differ by
     100 left the pairs of flat members with five digits, and float64 costs the same within the noise
-    beside the passes that make the maps. Peak memory is `budget_bytes`, whatever the size of the maps,
+    compared with the passes that make the maps. Peak memory is `budget_bytes`, whatever the size of the maps,
     which are read in slices and never stacked.
 
     Args:

@@ -84,7 +84,7 @@ class Method:
         return self.function(classifier, images_N3HW, targets_N, absolute=absolute, **settings)
 
     def describe(self, classifiers: Sequence[Classifier]) -> dict[str, Any]:
-        """What the maps depend on beside the name, as plain data for manifests; often nothing.
+        """What the maps depend on besides the name, as plain data for manifests; often nothing.
 
         Raises:
             UserError: the method cannot explain one of the classifiers.
@@ -143,7 +143,7 @@ def find_differentiable_method(name: str) -> Method:
 
 
 def described_by(facts: Callable[[Sequence[Classifier]], dict[str, Any]]) -> Callable[[F], F]:
-    """Decorator: what a record of the method's maps must hold beside its name, as plain data."""
+    """Decorator: what a record of the method's maps must hold besides its name, as plain data."""
 
     def mark(function: F) -> F:
         function.describe = facts  # type: ignore[attr-defined]

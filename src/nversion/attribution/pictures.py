@@ -22,7 +22,7 @@ def masked(
     `mask = clip((s − q_dark) / (q_bright − q_dark), 0, 1)`, where s is the magnitude of the map summed
     over channels and smoothed by a Gaussian, and q its quantiles over the pixels. A raw gradient is
     speckle; the defaults (4 pixels at 224) are chosen by eye so that the object a model looks at can be
-    recognised and two models can be told apart. The rule is for looking only: no metric uses it.
+    recognised and two models can be distinguished. The rule is for looking only: no metric uses it.
 
     Args:
         image_3HW: uint8.
@@ -44,7 +44,7 @@ def masked(
     strength_HW = map_3HW.detach().abs().sum(dim=0).double().cpu().numpy()
     smooth_HW = gaussian_filter(strength_HW, smoothing * image_3HW.shape[1], mode="nearest")
     low, high = np.quantile(smooth_HW, [dark, bright])
-    # Where both quantiles coincide no pixel is told from another, and 0/0 has no brightness.
+    # Where both quantiles coincide no pixel differs from another, and 0/0 has no brightness.
     mask_HW = np.clip((smooth_HW - low) / (high - low), 0, 1) if high > low else np.zeros_like(smooth_HW)
     return (image_3HW.cpu() * torch.from_numpy(mask_HW)).round().to(torch.uint8)
 

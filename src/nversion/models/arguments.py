@@ -1,4 +1,4 @@
-"""The `args` of an architecture: slips in them are told in one sentence, before and while it is built."""
+"""The `args` of an architecture, checked before and while it is built."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def split_num_classes(
             if num_classes is None
             else f"one number of classes of {what}",
             found=f"num_classes = {shown(inner)}"
-            + ("" if num_classes is None else f" in `args` beside `num_classes = {num_classes}`"),
+            + ("" if num_classes is None else f" in `args` next to `num_classes = {num_classes}`"),
             next_step="correct it, or leave it out",
         )
     return inner, rest
@@ -50,7 +50,7 @@ def refuse_settings(args: Iterable[str], settings: Iterable[str], what: str) -> 
             raise UserError(
                 expected=f"arguments of the architecture of {what} in `args`",
                 found=f"{key!r}, which is a setting",
-                next_step=f"write `{key}` beside `args`, not in it",
+                next_step=f"write `{key}` next to `args`, not in it",
             )
 
 

@@ -97,7 +97,7 @@ def _replaced(kind: type) -> dict[str, object]:
 
 
 def _extra_state(module: nn.Module) -> dict[str, object]:
-    """What a module's own `state_dict` holds beside parameters and buffers, such as packed weights."""
+    """What a module's own `state_dict` holds besides parameters and buffers, such as packed weights."""
     kind = type(module)
     state: dict[str, object] = {}
     if kind.get_extra_state is not nn.Module.get_extra_state:

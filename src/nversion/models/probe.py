@@ -27,7 +27,7 @@ _CONTAINERS = (list, dict, set, bytearray)
 
 @dataclass(frozen=True)
 class Probed:
-    """What one image tells about a module.
+    """What a module does with one image.
 
     Attributes:
         macs: multiply-accumulate operations for it; half of the FLOPs that torch counts: matrix products,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 def load_state(module: nn.Module, state: Mapping[str, Any]) -> None:
     """`module.load_state_dict(state)` for a plain mapping, taken to be of the module's own version.
 
-    torch keeps versions of layers beside the names of a state_dict, where files and copies lose them;
+    torch keeps versions of layers next to the names of a state_dict, where files and copies lose them;
     torchvision's MNASNet refuses weights without.
     """
     versioned: Any = OrderedDict(state)

@@ -154,14 +154,14 @@ def check_architecture(stated: Stated, path: Path) -> None:
         raise UserError(
             expected=f"an architecture of timm, torchvision or nversion in the description inside {path}",
             found=shown(stated.arch),
-            next_step="a file may not choose code that runs: if you trust that code, name it beside the "
+            next_step="a file may not choose code that runs: if you trust that code, name it next to the "
             f"source of the model: {settings_of(stated)}",
         )
     if wrong:
         raise UserError(
             expected=f"arguments that a weights file may give {stated.arch!r}",
             found=f"{shown(wrong[0])} in {path}",
-            next_step=f"if you trust it, write them beside the source of the model: {settings_of(stated)}",
+            next_step=f"if you trust it, write them next to the source of the model: {settings_of(stated)}",
         )
 
 
@@ -224,7 +224,7 @@ def at_most(values: int, tensors: int, what: str) -> Iterator[None]:
             raise UserError(
                 expected=f"an architecture of the size of the weights in {what}",
                 found="a larger one in the file's own description",
-                next_step="name `arch`, `num_classes` and `args` beside the source of the model",
+                next_step="name `arch`, `num_classes` and `args` next to the source of the model",
             )
 
     handles = [

@@ -188,9 +188,9 @@ def _args_for(arch: str, args: Mapping[str, Any] | None, stated: Stated, path: P
         return args or {}
     if not source_of(arch)[0].named_in_files:
         raise UserError(
-            expected=f"`args` beside arch = {arch!r}: a file gives a function of yours no arguments",
+            expected=f"`args` next to arch = {arch!r}: a file gives a function of yours no arguments",
             found=f"none; {path} was saved with args = {shown(toml_value(stated.args), 300)[1:-1]}",
-            next_step="write them beside `arch`, or `args = {}` for none",
+            next_step="write them next to `arch`, or `args = {}` for none",
         )
     if arch != stated.arch:
         return {}

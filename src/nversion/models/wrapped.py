@@ -1,7 +1,7 @@
 """The weights in a checkpoint as other scripts write them: inside entries, under prefixes, averaged or not.
 
 A checkpoint is looked through for tensors whose names, after some prefix ("module.", "_orig_mod.model."), are
-those of the network, all of them and in its shapes. What fits is taken and told; of several the user chooses.
+those of the network, all of them and in its shapes. What fits is taken; of several the user chooses.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Candidate:
         entry: keys that lead to them, joined by dots; empty: the checkpoint itself.
         prefix: of their names.
         state: the tensors without it.
-        others: names beside them under other prefixes.
+        others: further names under other prefixes.
         hint: the end of the note.
     """
 
@@ -277,7 +277,7 @@ def _chosen(fitting: list[Candidate], path: Path, wanted: str | None) -> Candida
         raise UserError(
             expected=f"one set of weights of the network in {path}",
             found=f"{len(choice)}: {_listed([one.name for one in choice], 8)}",
-            next_step=f"choose one beside the source: `weights = {choice[0].name!r}`".replace("'", '"'),
+            next_step=f"choose one next to the source: `weights = {choice[0].name!r}`".replace("'", '"'),
         )
     return choice[0]
 

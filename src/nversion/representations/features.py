@@ -17,7 +17,7 @@ from .layers import watching
 def layer_grams(classifier: Classifier, images_N3HW: Tensor, layers: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The Gram matrix of each layer's features on one batch, and the logits of the same run.
 
-    A sample's features are all values of its row, every position of every channel or token. Memory beside
+    A sample's features are all values of its row, every position of every channel or token. Memory besides
     the network's own: one layer's features and 8·L·N² bytes.
 
     Args:

@@ -60,7 +60,7 @@ def layers_of(classifier: Classifier, patterns: Sequence[str] = ()) -> list[str]
     if not found:
         raise UserError(
             expected=f"layers of {classifier.name!r} before its logits",
-            found="none that stage or block could be told from",
+            found="none from which stage or block follow",
             next_step="name modules by patterns, or leave the model out",
         )
     return found
@@ -117,7 +117,7 @@ def _first_tensor(output: Any) -> Tensor | None:
 
 @dataclass(frozen=True)
 class _Ran:
-    """What one run of a layer tells: the shape of an image's features, and whether they are the logits."""
+    """What one run of a layer shows: the shape of an image's features, and whether they are the logits."""
 
     shape: tuple[int, ...]
     is_logits: bool

@@ -152,7 +152,7 @@ def subnets_folder(path: Path) -> Path:
 def save_statistics(
     supernet: Path, fingerprint_: str, name: str, subnet: Subnet, statistics: Statistics
 ) -> Path:
-    """Write a subnet's statistics beside its supernet, under a name that a model source may use.
+    """Write a subnet's statistics next to its supernet, under a name that a model source may use.
 
     Args:
         supernet: the supernet's file.

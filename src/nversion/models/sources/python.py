@@ -138,7 +138,7 @@ class PythonSource(ModelSource):
         return f"{resolve(Path(where), base).resolve()}:{function}" if where.endswith(".py") else reference
 
     def code(self, reference: str, args: Mapping[str, Any], base: Path) -> str:
-        """The fingerprint of the file of FUNCTION and of what it imports from beside it."""
+        """The fingerprint of the file of FUNCTION and of what it imports from its folder."""
         return self.load(reference=reference, name=None, base=base, args=dict(args)).code
 
 

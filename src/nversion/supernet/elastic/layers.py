@@ -1,6 +1,6 @@
 """Layers that run with the first channels of their weights; the names of the weights stay as they were.
 
-A layer reads how many channels it gets from its input, and is told how many to give. Where both are all of
+A layer reads how many channels it gets from its input, and is set to how many to give. Where both are all of
 them it does what it did before, to the byte.
 """
 

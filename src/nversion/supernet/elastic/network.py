@@ -101,7 +101,7 @@ class ElasticNetwork(nn.Module):
         """Make a subnet the active one; only layers whose number of channels changes are touched.
 
         Args:
-            subnet: of the space; others give wrong shapes: `space.check` tells.
+            subnet: of the space; others give wrong shapes; see `space.check`.
             statistics: of its batch norms.
         """
         old = self._subnet

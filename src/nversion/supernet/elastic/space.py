@@ -1,7 +1,7 @@
 """Which subnetworks a supernet has: choices of depth, width and expansion, and their notation.
 
-A subnet is told by whole numbers, not by ratios, so that equal subnets have equal names whatever rounding a
-space was made with.
+A subnet is described by whole numbers, not by ratios, so that equal subnets have equal names whatever the
+rounding of the space that they come from.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def read_bootstrapnas(path: Path) -> dict[str, Any]:
     numbers, comments after # or //, without the outer braces, with commas before a closing bracket.
     Rules and defaults are NNCF's. Refused is what our supernets do not have; three things differ:
 
-    * Keys beside "bootstrapNAS" are not read: a specification has its own model, data and optimizer.
+    * Keys other than "bootstrapNAS" are not read: a specification has its own model, data and optimizer.
     * `bn_adapt` changes nothing: every subnet's batch norms are recalibrated before it is evaluated, in
       training and search alike, with one number of samples (NNCF's search has a default of its own, 2000).
     * A stage that trains "width" trains our "width" and "expansion", both of which NNCF calls width. Choices

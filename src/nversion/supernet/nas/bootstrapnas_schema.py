@@ -162,7 +162,7 @@ class BootstrapNas(Table):
 
 
 class Configuration(Table):
-    """A whole file; other keys beside these describe the model, data and optimizer of a program of NNCF."""
+    """A whole file; other keys describe the model, data and optimizer of a program of NNCF."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -132,7 +132,7 @@ class Answers:
             raise UserError(
                 expected=f"finite logits from the subnet {subnet}",
                 found="nan or inf",
-                next_step="train the supernet anew with a lower learning rate",
+                next_step="train the supernet again with a lower learning rate",
             )
         tensors = {"right": self.right_of(logits_DNC)}
         if self._with_logits:

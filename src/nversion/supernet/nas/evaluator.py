@@ -48,7 +48,7 @@ class Recalibration:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of everything that the statistics of a subnet depend on, beside its supernet."""
+        """Of everything but its supernet that the statistics of a subnet depend on."""
         return fingerprint([self.pixels_NCHW.cpu().numpy(), self.batch_size])
 
     def statistics(

@@ -48,7 +48,7 @@ def search_supernet(
     """Search the supernet of a specification on its [data.selection], or else validation, images.
 
     `folder/search-SIZE/` gets `search.parquet` and `models.toml`; the subnets on the front are recalibrated
-    and named "search-SIZE-0", "search-SIZE-1", … beside the supernet.
+    and named "search-SIZE-0", "search-SIZE-1", … next to the supernet.
 
     Args:
         spec: whose `[search]` says what is looked for.
@@ -102,7 +102,7 @@ def recalibrated(spec: SupernetSpec, folder: Path, wanted: str, *, base: Path = 
     supernet = _trained(spec, folder, base)
     known = known_subnets(supernet)
     if wanted in known or "=" not in wanted:
-        statistics_of(supernet, wanted)  # an unknown name is told
+        statistics_of(supernet, wanted)  # refuses an unknown name
         return wanted
     subnet = supernet.network.space.parse(wanted)
     if subnet not in known.values():

@@ -1,4 +1,4 @@
-"""NSGA-II over vectors of choices, through pymoo: asked for new vectors, told what they are worth."""
+"""NSGA-II over vectors of choices, by pymoo, with an ask-and-tell interface."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DRAWS = 1000  # random vectors tried for each new one that is wanted
 
 
 class Evolution:
-    """A population that learns from what it is told; it never asks for the same candidate twice.
+    """A population that evolves by the values that `tell` gives it; it never asks for a candidate twice.
 
     Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", 2002; crossover and
     mutation as pymoo recommends for whole numbers. What breaks a constraint ranks behind everything that

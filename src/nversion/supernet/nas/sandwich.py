@@ -24,7 +24,7 @@ from nversion.training.recipe import MapsTable
 class Sandwich(Members):
     """The subnets of a step as the members of a joint training; they share their weights.
 
-    Member 0 is the largest subnet, 1 the smallest of the stage's space, the others are drawn anew in every
+    Member 0 is the largest subnet, 1 the smallest of the stage's space, the others are drawn in every
     step from their dropout seeds (Yu & Huang 2019). In eval mode there is the largest alone.
 
     Args:

@@ -110,7 +110,7 @@ def train_supernet(
         finished = check_same(folder, spec, data, base, moved)
         shrinking = Shrinking(spec, folder, base, data, moved, on_progress)
         if not finished:
-            if not any(folder.glob("*.pt")):  # what fails is told before images are trained on
+            if not any(folder.glob("*.pt")):  # fail before images are trained on
                 from .plan import rehearse_supernet
 
                 rehearse_supernet(spec, data, base)

@@ -30,7 +30,7 @@ class SupernetTable(Table):
     architecture: str | None = None  # as cards name it; None: as its source does
     seed: int = 0
     importance: Importance = "readers"  # by which channels are sorted where a stage reorganises
-    random_subnets: int = Field(2, ge=0)  # of each step, beside the largest and the smallest
+    random_subnets: int = Field(2, ge=0)  # of each step, besides the largest and the smallest
     distillation: float = Field(1.0, ge=0, le=1)  # weight of the teacher's answers in a subnet's loss
     temperature: float = Field(1.0, gt=0)
     teacher: Literal["largest", "start"] = "largest"  # start: the weights that the training started from

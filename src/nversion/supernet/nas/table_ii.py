@@ -54,7 +54,7 @@ TABLE_II: dict[str, dict[str, Sequence[float]]] = {
 
 
 def named_in_table_ii(space: Space, name: str) -> Subnet:
-    """The subnet of a space that Table ii, or we beside it, give this name.
+    """The subnet of a space that Table ii, or this module, gives this name.
 
     Raises:
         UserError: an unknown name, or a value outside the space.
