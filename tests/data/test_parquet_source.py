@@ -99,5 +99,5 @@ def test_a_row_without_a_label_is_told(tmp_path):
 
 def test_a_file_that_is_no_parquet_is_told(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"hello")
-    with pytest.raises(UserError, match=r"a parquet file in .*x.parquet, found .*; write it anew"):
+    with pytest.raises(UserError, match=r"a parquet file in .*x.parquet, found .*; write it again"):
         open_dataset(settings(tmp_path / "x.parquet"))

@@ -13,7 +13,7 @@ def usable_cores(quota: Path = _QUOTA) -> int:
     """The cores that the system lets this process run on, within a container's share of time.
 
     Args:
-        quota: the file that tells that share (cgroup v2); elsewhere there is none.
+        quota: the file that holds this share (cgroup v2); other systems have none.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:

@@ -26,7 +26,7 @@ def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
     Args:
         path: of the file.
         flush: wait until the content is on the disk, so that it outlives a loss of power, too. Where
-            a later record tells that the file is whole, waiting for every single one may be left out.
+            a later record says that the file is whole, waiting for every single one may be left out.
 
     Raises:
         UserError: `path` is a folder, a device or a pipe.

@@ -1,4 +1,4 @@
-"""Failures of the machine rather than of the input: full disks, limits, permissions, as one sentence each."""
+"""Errors of the machine (full disk, limits, permissions) as UserErrors."""
 
 from __future__ import annotations
 

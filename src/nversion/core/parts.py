@@ -238,7 +238,7 @@ class PartedArray:
         raise UserError(
             expected=f"the part that this run wrote or accepted in {path}",
             found=found,
-            next_step="run again: that part alone is computed anew; see what else writes to the folder",
+            next_step="run again: only that part is computed again; see what else writes to the folder",
         )
 
     def _find_parts(self) -> None:

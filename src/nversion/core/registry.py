@@ -1,4 +1,4 @@
-"""Names to things: one decorator to register, one sentence when a name is unknown."""
+"""Registries: a decorator files classes and functions by name; unknown names get a suggestion."""
 
 from __future__ import annotations
 

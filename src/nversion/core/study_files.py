@@ -158,7 +158,7 @@ def table_path(folder: Path, name: str) -> Path:
 
 def write_table(folder: Path, name: str, frame: pl.DataFrame, facts: Mapping[str, str]) -> str:
     """Write a table, whole, with `facts` in the file's metadata; returns the digest for the manifest."""
-    buffer = io.BytesIO()  # polars tells a full disk in its own words, write_bytes in ours
+    buffer = io.BytesIO()  # write_bytes reports a full disk as a UserError, polars does not
     frame.write_parquet(buffer, metadata=dict(facts))
     write_bytes(table_path(folder, name), buffer.getvalue())
     return fingerprint_bytes(buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Files of TOML or JSON tables: read, checked as a whole, every fault told with its place."""
+"""Read files of TOML or JSON tables and check them as a whole; errors name the place of each fault."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class FileKind:
         try:
             return table.model_validate(content)
         except ValidationError as error:
-            # A table that is missing may be there under a name with a slip, which then says more.
+            # A missing table may be there under a misspelt name; that error then says more.
             first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
             place = ".".join(map(_key, first["loc"]))
             if first["type"] == "extra_forbidden":
@@ -145,7 +145,9 @@ def _unreadable(language: str, path: Path, error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
     reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error).partition(";")[0]
-    return UserError(expected=language, found=f"{path}: {reason}", next_step="correct that line and run again")
+    return UserError(
+        expected=language, found=f"{path}: {reason}", next_step="correct that line and run again"
+    )
 
 
 def _plain(content: Any, path: Path) -> Any:

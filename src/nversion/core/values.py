@@ -26,7 +26,7 @@ _OF_VALUES = (
 
 
 class Walk:
-    """One walk over what a value holds; what it meets twice is told by the place where it came first."""
+    """One walk over what a value holds; an object met twice is identified by its first place."""
 
     def __init__(self) -> None:
         self._places: dict[int, int] = {}

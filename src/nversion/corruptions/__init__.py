@@ -1,4 +1,4 @@
-"""Image corruptions: one interface, a module for each family, pixels of image and parameters alone."""
+"""Image corruptions: pixels depend on the image, the severity and the drawn parameters alone."""
 
 from . import kinds
 from .base import CORRUPTIONS, Corruption, Parameter, corrupt, create

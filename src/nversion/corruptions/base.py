@@ -1,4 +1,4 @@
-"""What a corruption is: a name, a severity, drawn parameters, and pixels that depend on nothing else."""
+"""The base class of corruptions and their registry."""
 
 from __future__ import annotations
 

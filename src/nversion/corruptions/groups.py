@@ -1,4 +1,4 @@
-"""Which published set a corruption comes from, for lists and sheets."""
+"""Groups of corruptions by the published set they come from."""
 
 from __future__ import annotations
 

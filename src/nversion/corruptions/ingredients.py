@@ -1,4 +1,4 @@
-"""What a corruption reads beside the image: part of what its images are."""
+"""Fingerprints of the files that a corruption reads in addition to the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .pixels.frost_textures import FOLDER, texture_fingerprint
 
 
 def ingredients(name: str) -> str:
-    """The fingerprint of what the corruption reads beside the image; "" where that is nothing.
+    """The fingerprint of what the corruption reads in addition to the image; "" if nothing.
 
     Of frost it is that of its pictures, which the environment may exchange. A corruption of another
     package may offer one as a static method `ingredients`.

@@ -1,4 +1,4 @@
-"""A drawn picture to look at corruptions on: colours, gradients, texture, letters, hard and soft edges."""
+"""A generated picture to show corruptions on: colours, gradients, texture, letters, hard and soft edges."""
 
 from __future__ import annotations
 

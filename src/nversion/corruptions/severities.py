@@ -1,4 +1,4 @@
-"""Severities in use: the levels of the published benchmarks and the paper's four strengths.
+"""Tables of severities: the levels of the published benchmarks and the paper's four strengths.
 
 The scale is the one of `Corruption.severity`. `LEVELS_…` hold the ten levels of the 30 candidates from which
 Mintun et al. (2021) drew CIFAR-10-C̄ (32 pixels) and ImageNet-C̄ (224 pixels); `RELEASED_…` the five levels of

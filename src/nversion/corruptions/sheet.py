@@ -24,7 +24,7 @@ def contact_sheet(
 ) -> Image:
     """Draw the image, and a row for each (corruption, severities) with a tile for each severity.
 
-    The first column is the image itself, under the corruption's name; the others tell their severity. The
+    The first column is the image itself, under the corruption's name; the others name their severity. The
     parameters of a tile come from `generator("contact sheet", name, severity, seed)`: a tile does not
     depend on its neighbours.
 

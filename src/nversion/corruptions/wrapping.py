@@ -45,7 +45,7 @@ class Wrapped(Corruption):
     def __post_init__(self) -> None:
         super().__post_init__()
         with _seeded(0):
-            self._transform()  # what cannot be made is told now, not in the middle of a run
+            self._transform()  # what cannot be made fails now, not in the middle of a run
 
     @classmethod
     def ingredients(cls) -> str:
@@ -114,7 +114,7 @@ def wrap(
     wraps one of each.
 
     Args:
-        transform_factory: makes the transform of a severity, anew for each image: it should be quick.
+        transform_factory: makes the transform of a severity, once for each image: it should be quick.
             Import the library inside it, and nothing is imported unless it is used. A transform of
             albumentations gets `image=`, an H×W×3 uint8 array, and gives a mapping with `image`; any other
             gets a 3×H×W uint8 tensor and gives one. Set its own probability (`p`) to 1.

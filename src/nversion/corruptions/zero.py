@@ -1,4 +1,4 @@
-"""Whether the scale of a corruption begins with the image as it is."""
+"""Which corruptions leave the image unchanged at severity 0."""
 
 from __future__ import annotations
 

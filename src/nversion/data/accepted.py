@@ -1,4 +1,4 @@
-"""Further labels that count as right: a file that says of which samples more than one class is true."""
+"""Further labels that count as right: read from a file, and applied to predicted classes."""
 
 from __future__ import annotations
 

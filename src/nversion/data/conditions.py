@@ -105,7 +105,7 @@ class Condition:
 
         A corruption that nversion does not define is known by its code, too: an edited plug-in is
         another condition (see `code_fingerprint` for what counts as its code). So are other pictures
-        that a corruption reads beside the image.
+        that a corruption reads in addition to the image.
         """
         found = {"corruption": self.corruption, "severity": self.severity, "seed": self.seed}
         if self.corruption is None:

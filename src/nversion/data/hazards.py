@@ -1,4 +1,4 @@
-"""Hazard files: which classes form a group, and what taking one class for another costs."""
+"""Read hazard files: groups of classes, and the cost of each confusion."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _members_of_toml(path: Path) -> Iterator[tuple[str, str, str]]:
 def read_costs(path: Path, label_space: LabelSpace, groups: ClassGroups | None = None) -> NDArray[np.float64]:
     """What it costs when an image of class i is taken for class j, (C, C); 0 on the diagonal.
 
-    A CSV file in one of three forms, told by its first line:
+    A CSV file in one of three forms, recognised by its first line:
 
     - `label,taken,cost`: single pairs of classes by name or 0-based index; every other mistake costs 1.
     - `group_a,group_b,cost`: an image of a class of group_a taken for a class of group_b; every other

@@ -1,4 +1,4 @@
-"""What a loss is: named terms of a batch of all members' logits, whose sum is minimised."""
+"""The base class of losses: named terms of a batch of all members' logits, whose sum is minimised."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Loss(ABC):
     formulas know nothing of each other.
 
     Attributes:
-        needs: what the loop has to make beside the logits.
+        needs: what the loop has to compute in addition to the logits.
     """
 
     needs: ClassVar[frozenset[Needs]] = frozenset()

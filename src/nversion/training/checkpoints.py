@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a stage needs to go on to the same weights, whole or not at all."""
+"""Write and read checkpoints, from which a stage resumes to the same weights."""
 
 from __future__ import annotations
 

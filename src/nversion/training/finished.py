@@ -1,4 +1,4 @@
-"""What a seed's folder holds of finished members: a sealed summary, and files that match it."""
+"""Read and write the summary of finished members in a seed's folder, and check their files against it."""
 
 from __future__ import annotations
 

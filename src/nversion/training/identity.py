@@ -1,4 +1,4 @@
-"""What the weights of a training depend on: settings, code of others, starting weights, teachers and data."""
+"""The identity of a training: a digest of everything its weights depend on."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class StageRun:
         checkpoint: the file.
         fingerprint: of recipe, seed and data, which the checkpoint must share.
         set_aside: names of damaged files that were moved away are added to it.
-        record: rows are added to it; `on_record` is told at the end of each epoch, on the first device only.
+        record: rows are added to it; `on_record` is called after each epoch, on the first device only.
     """
 
     fabric: Any
@@ -184,7 +184,7 @@ def _resume(run: StageRun, optimizer: Any) -> _State:
 def _save(run: StageRun, optimizer: Any, state: _State) -> None:
     members = copied_state(run.members)
     if not all(value.isfinite().all() for value in members.values() if value.is_floating_point()):
-        return  # the terms were finite and the weights no longer are: the next check of the terms tells
+        return  # the terms were finite and the weights no longer are: the next check of the terms reports it
     state.good = members
     if run.fabric.is_global_zero:
         save_checkpoint(

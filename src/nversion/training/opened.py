@@ -1,4 +1,4 @@
-"""The data sets of a recipe, opened and checked against each other."""
+"""Open the data sets of a recipe and check that they fit each other."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A training before it runs: everything of a recipe is built, and takes one step on two images.
+"""Check a training before it runs: build everything that a recipe names and take one step on two images.
 
-So a slip that a reader of tables cannot see (an unknown loss, optimizer, schedule, strategy or pattern;
-networks that do not fit the classes, the loss or one another) is told before any time is spent.
+So a mistake that the checks of tables cannot find (an unknown loss, optimizer, schedule, strategy or pattern;
+networks that do not fit the classes, the loss or one another) is reported before any time is spent.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def rehearse(
     given = None if teacher is None else teacher(images)
     context = Context(recipe, data.train.labels_N, num_classes, recipe.train.seeds[0], Facts())
     for stage in _stages(context):
-        with told(f"a training step of {', '.join(facts[i].name for i in stage.members)}"):
+        with failures_reported(f"a training step of {', '.join(facts[i].name for i in stage.members)}"):
             own = Members(
                 [modules[i] for i in stage.members],
                 [facts[i].preprocessing for i in stage.members],
@@ -114,7 +114,7 @@ def rehearse(
             torch.autograd.backward(total(terms))
     if recipe.pretraining is not None:
         networks = [build_members(recipe, num_classes, recipe.pretraining.seed, base) for _ in range(2)]
-        with told("a step of the pretraining"):
+        with failures_reported("a step of the pretraining"):
             rehearse_pretraining(recipe.pretraining, networks, images)
     return members
 
@@ -132,8 +132,8 @@ def _stages(context: Context) -> Iterator[Stage]:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """What fails in code that nversion does not know becomes a sentence."""
+def failures_reported(what: str) -> Iterator[None]:
+    """Turn an error of code from outside nversion into a UserError."""
     try:
         with forked_randomness(0):
             yield

@@ -1,4 +1,4 @@
-"""What a training run is: a TOML file, checked once and as a whole before anything runs."""
+"""The tables of a recipe: a TOML file that is checked as a whole before anything runs."""
 
 from __future__ import annotations
 

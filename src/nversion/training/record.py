@@ -1,4 +1,4 @@
-"""The diary of a training: one row for each value, written as parquet, kept in checkpoints."""
+"""The metrics of a training: one row for each value, written as parquet and kept in checkpoints."""
 
 from __future__ import annotations
 

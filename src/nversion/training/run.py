@@ -1,4 +1,4 @@
-"""A recipe from its file to finished members on disk, seed after seed; what is finished is kept."""
+"""Train the members of a recipe, one seed after the other; finished seeds are kept."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _train(
     set_aside: list[str],
 ) -> TrainedEnsemble:
     if not images:
-        if not any(place.glob("*.pt")):  # what fails is told before images are decoded
+        if not any(place.glob("*.pt")):  # failures are reported before images are decoded
             rehearse(recipe, data, base, teachers)
         images["train"], images["validation"] = _opened(recipe, data, fabric.device)
     training, validation = images["train"], images["validation"]

@@ -1,4 +1,4 @@
-"""The diary as scalars for TensorBoard: a folder of events for each stage."""
+"""Write the metrics of a training as TensorBoard scalars, a folder of events for each stage."""
 
 from __future__ import annotations
 

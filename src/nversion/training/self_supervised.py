@@ -44,7 +44,7 @@ class Backbone:
     """A network's weights without its classifier's.
 
     Attributes:
-        name: as lineages tell it; backbones of one name have the same bytes.
+        name: as written in lineages; backbones of one name have the same bytes.
         state: by the network's own names.
     """
 

@@ -31,7 +31,9 @@ PASS_BITS, BETWEEN_BITS, COEFFICIENT_BITS, WEIGHT_BITS = 24, 16, 14, 27
 # number below.
 LENIENCE = 2.0**-10
 
-KEPT_PIXELS = 65_536  # up to this size a table is kept: 7 to 15 MB at 224×224; beyond it is made anew
+KEPT_PIXELS = (
+    65_536  # up to this size a table is kept: 7 to 15 MB at 224×224; beyond it is computed each time
+)
 KEPT_BYTES = 128 << 20  # of all tables
 OUTPUTS_PER_PART = 8192  # of 337 weights each: 45 MB while a part is made
 
@@ -84,7 +86,7 @@ def _turn(images_n3HW: Tensor, amount: float, out_n3HW: Tensor) -> None:
     device = images_n3HW.device
     pixels_HWp = _coefficients(images_n3HW.view(-1, height, width))
     stride = pixels_HWp.shape[2]
-    # The four flipped images beside each other: products with a sparse matrix like more columns.
+    # The four flipped images side by side: products with a sparse matrix like more columns.
     flipped_HWq = torch.cat([_flipped(pixels_HWp, flips) for flips in FLIPS], dim=2)
     bytes_Pp = scratch("bytes", (height * width, stride), torch.uint8, device)
     parts = (_KEPT.parts if height * width <= KEPT_PIXELS else _parts)(height, width, amount, device)

@@ -20,7 +20,7 @@ from nversion.corruptions.pixels.seeded import legacy_random
 Power = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """The amplitude at a squared frequency, in cycles per shorter side."""
 
-KEPT_PIXELS = 1 << 18  # spectra of larger images are made anew each time: 16 bytes a pixel
+KEPT_PIXELS = 1 << 18  # spectra of larger images are computed each time: 16 bytes a pixel
 TURN = 4096  # parts of the circle whose sine and cosine are looked up
 
 

@@ -111,14 +111,14 @@ def whole(weight_OK: NDArray[np.float64], total: int = ONE) -> NDArray[np.int64]
 def first_precision(device: torch.device) -> torch.dtype:
     """Of a first pass over bytes: float32 where products of matrices are exact in it.
 
-    They are not where PyTorch was told that fewer bits will do; on GPUs float64 needs no such trust.
+    They are not where PyTorch is set to use fewer bits; on GPUs float64 needs no such trust.
     """
     exact = device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
     return torch.float32 if exact else torch.float64
 
 
 def side_by_side(planes_pHW: Tensor, dtype: torch.dtype) -> Tensor:
-    """The planes beside each other, (H, p, W): rows and columns are both filtered by few products."""
+    """The planes side by side, (H, p, W): rows and columns are both filtered by few products."""
     num_planes, height, width = planes_pHW.shape
     planes_HpW = scratch("side by side", (height, num_planes, width), dtype, planes_pHW.device)
     return planes_HpW.copy_(planes_pHW.transpose(0, 1))

@@ -38,7 +38,7 @@ def open_imagenet(
 
     - A folder for each class, called by its wnid (n01440764/ILSVRC2012_val_00000293.JPEG). A class's label is
       the place of its wnid in the sorted list of all 1000, whatever folders are there.
-    - All files in one folder, as the archive unpacks, with labels beside them: the devkit's
+    - All files in one folder, as the archive unpacks, with labels in the same folder: the devkit's
       ILSVRC2012_validation_ground_truth.txt and meta.mat, or Kaggle's LOC_val_solution.csv.
 
     Args:

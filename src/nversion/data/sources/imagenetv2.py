@@ -43,7 +43,7 @@ def open_imagenetv2(
     Args:
         path: the folder of the class folders.
         base: the folder from which `path` starts.
-        variant: which of the three; told by the folder's name if None.
+        variant: which of the three; inferred from the folder's name if None.
         name: of the data set; "imagenetv2-VARIANT" if None.
         partial: take an incomplete copy.
 

@@ -110,7 +110,7 @@ def open_parquet(
 
 
 def _together(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    """Labels of all files; of one type they keep it, so that those beyond int64 are told as they are."""
+    """Labels of all files; of one type they keep it, so that those beyond int64 are reported as they are."""
     return (
         np.concatenate(parts)
         if len({part.dtype for part in parts}) == 1
@@ -142,7 +142,7 @@ def _read(file: Path, image_column: str, label_column: str) -> tuple[pl.Series, 
         raise
     except (Exception, pl.exceptions.PanicException) as error:  # Rust's code panics at some damaged bytes
         raise UserError(
-            expected=f"a parquet file in {file}", found=reason_of(error), next_step="write it anew"
+            expected=f"a parquet file in {file}", found=reason_of(error), next_step="write it again"
         ) from error
     images, labels = frame[image_column], _single(frame[label_column])
     kind = images.dtype

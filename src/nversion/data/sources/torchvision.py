@@ -152,7 +152,7 @@ def _files_of(wrapped: Any) -> list[str] | None:
     """Paths of the image files, from the attribute that the library's class keeps them in; None: arrays.
 
     Raises:
-        UserError: it opens files that none of these attributes tells.
+        UserError: it opens files that none of these attributes names.
     """
     for attribute in ("_image_files", "_images", "_samples", "samples", "imgs", "data"):
         found = getattr(wrapped, attribute, None)

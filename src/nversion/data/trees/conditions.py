@@ -36,7 +36,7 @@ class StoredCondition(Condition):
     Attributes:
         images: the images themselves.
         row_of: the row of each sample of the data set.
-        identity: what tells these images from others.
+        identity: what distinguishes these images from others.
     """
 
     _: KW_ONLY

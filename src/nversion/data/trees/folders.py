@@ -80,7 +80,7 @@ def folders_in(tree: Path, dataset: Dataset) -> dict[str, dict[float, Callable[[
 def align(folder: Path, dataset: Dataset) -> tuple[str, ...]:
     """The file under `folder` of each sample: the one of its class folder and name.
 
-    Where all samples lie in one folder, or in none, the name alone tells the file.
+    Where all samples lie in one folder, or in none, the name alone identifies the file.
 
     Raises:
         UserError: files are missing, or a name fits several.

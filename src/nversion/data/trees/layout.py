@@ -46,7 +46,7 @@ def check_layout(layout: str) -> None:
 def severity_folder(corruption: str, severity: float) -> str:
     """The folder of a severity: a whole level as ImageNet-C has it, two decimals as ImageNet-C̄ has it.
 
-    A severity that two decimals do not tell keeps all its digits.
+    A severity that two decimals do not represent keeps all its digits.
 
     >>> severity_folder("fog", 3.0), severity_folder("lines", 1.6), severity_folder("lines", 1.625)
     ('3', '1.60', '1.625')

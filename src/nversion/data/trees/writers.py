@@ -193,7 +193,7 @@ class Writer(ABC):
 
     @abstractmethod
     def matches(self, condition: Condition, start: int, stop: int, record: Any) -> bool:
-        """Whether what is on disk is what the record tells."""
+        """Whether the files on disk match the record."""
 
     @abstractmethod
     def disk_bytes(self, images_nHW3: NDArray[np.uint8]) -> float:

@@ -35,7 +35,7 @@ Counter = Callable[[], None]
 
 @dataclass(frozen=True)
 class TreePlan:
-    """Numbers that are told before anything is written.
+    """Numbers that are reported before anything is written.
 
     Attributes:
         images_total, images_missing: images under conditions; `chunks_missing`: pieces they are written in.
@@ -207,7 +207,7 @@ def _in_processes(
 ) -> None:
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     count, stop = context.Value("q", 0), context.Event()
-    told = 0
+    reported = 0
     with ProcessPoolExecutor(workers, context, _start_worker, (tree, count, stop)) as pool:
         try:
             pending = {pool.submit(_write_in_worker, *span, lacking) for span, lacking in missing.items()}
@@ -216,9 +216,9 @@ def _in_processes(
                 for future in finished:
                     future.result()
                 done = count.value
-                for _ in range(done - told):
+                for _ in range(done - reported):
                     on_step()
-                told = done
+                reported = done
         except BrokenProcessPool as error:
             raise UserError(
                 expected=f"{workers} worker processes to the end",

@@ -15,7 +15,7 @@ from nversion.supernet.elastic import ElasticNetwork
 from nversion.training import TrainingData
 from nversion.training.augment import augmented
 from nversion.training.members import seed_of
-from nversion.training.plan import check_settings, told
+from nversion.training.plan import check_settings, failures_reported
 
 from .evaluator import conditions_of
 from .sandwich import Sandwich, SandwichLoss
@@ -54,7 +54,7 @@ def rehearse_supernet(
     labels = torch.tensor(data.train.labels_N[:2])
     rehearsed, _, _ = build_supernet(spec, data, base)  # whose statistics change
     for number, stage in enumerate(spec.stages):
-        with told(f"a step of stage {number + 1}"):
+        with failures_reported(f"a step of stage {number + 1}"):
             if stage.reorganise:
                 rehearsed.reorganise(spec.supernet.importance)
             space = rehearsed.space.limited(
