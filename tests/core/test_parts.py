@@ -128,7 +128,7 @@ def test_a_part_that_is_gone_before_the_join_stops_the_run(tmp_path):
     parted = array(tmp_path)
     fill(parted)
     part(tmp_path, 2).unlink()
-    with pytest.raises(UserError, match="found no such file; run again: that part alone is computed anew"):
+    with pytest.raises(UserError, match="found no such file; run again: only that part is computed again"):
         parted.finish()
     assert array(tmp_path).missing() == [2]
 
