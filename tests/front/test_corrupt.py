@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 import nversion
 from nversion.core import UserError
-from nversion.corruptions import CORRUPTIONS, corrupt, create
+from nversion.corruptions import CORRUPTIONS, corrupt, create, wrap
 from nversion.data import Condition
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
@@ -111,6 +111,16 @@ def test_every_corruption_is_callable_and_travels_to_a_worker(name):
     corruption = create(name, CORRUPTIONS[name].levels[2])
     again = pickle.loads(pickle.dumps(corruption))
     assert np.array_equal(again(IMAGES[0]), corruption(IMAGES[0]))
+
+
+def test_a_wrapped_transform_is_callable_and_travels_to_a_worker():
+    wrap(lambda severity: v2.GaussianBlur(5, sigma=severity), name="front_blur", low=0.1, high=5)
+    try:
+        blur = create("front_blur", 2.0)
+        again = pickle.loads(pickle.dumps(blur))
+        assert again == blur and np.array_equal(again(IMAGES), blur(IMAGES))
+    finally:
+        CORRUPTIONS._entries.pop("front_blur")
 
 
 @pytest.mark.parametrize(

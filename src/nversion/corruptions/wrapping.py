@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -46,6 +47,10 @@ class Wrapped(Corruption):
         super().__post_init__()
         with _seeded(0):
             self._transform()  # what cannot be made fails now, not in the middle of a run
+
+    def __reduce__(self) -> tuple[Callable[..., Corruption], tuple[str, str, float]]:
+        # No module holds the class under its name: a worker finds it in the registry.
+        return _found_again, (type(self).__module__, self.name, self.severity)
 
     @classmethod
     def ingredients(cls) -> str:
@@ -156,6 +161,12 @@ def wrap(
         },
     )
     return CORRUPTIONS.register(name)(made)
+
+
+def _found_again(module: str, name: str, severity: float) -> Corruption:
+    if name not in CORRUPTIONS:
+        import_module(module)  # which wraps it
+    return CORRUPTIONS[name](severity)
 
 
 def _applied(transform: Callable[..., Any], image_3HW: Tensor, seed: int) -> Any:
