@@ -31,7 +31,10 @@ def metric_pages() -> list[Generated]:
     """An overview, and a page for every metric."""
     overview = Generated("metrics/index.md", _overview(), "Overview", SECTION)
     pages = [Generated(f"metrics/{one.name}.md", _page(one), one.label, SECTION) for one in _shown()]
-    return [overview, *pages]
+    others = [
+        Generated(f"metrics/{name}.md", page, title, SECTION) for name, title, page in _functions_alone()
+    ]
+    return [overview, *pages, *others]
 
 
 def metric_pictures() -> list[Generated]:
@@ -87,7 +90,8 @@ def _overview() -> str:
     lines = [
         "# Metrics",
         "",
-        "Every study and `nversion.evaluate` compute these metrics for all ensembles, with standard errors.",
+        "Every metric is a function of `nversion.metrics`, and a class with torchmetrics' protocol.",
+        "Every study and `nversion.evaluate` compute them for all ensembles, with standard errors.",
         "Bounds are those of three members. An undefined value is nan, never 0. Where they mislead: [gotchas]"
         "(../gotchas.md#diversity).",
         "",
@@ -99,10 +103,13 @@ def _overview() -> str:
         lines.append(
             f"| [{one.label}]({one.name}.md) | {one.of} | `{formula}` | {_bounds(one)} | {_direction(one)} |"
         )
+    lines += [f"| [{title}]({name}.md) | arrays | | | |" for name, title, _ in _functions_alone()]
     return "\n".join([*lines, ""])
 
 
 def _page(metric: Metric) -> str:
+    function = getattr(metric.function, "__name__", metric.name)
+    class_name = nv.metrics.class_name(function)
     documented = (inspect.getdoc(metric.function) or "").partition("\n\nArgs:")[0].partition(">>>")[0].strip()
     return f"""# {metric.label}
 
@@ -133,8 +140,45 @@ import nversion as nv
 rng = np.random.default_rng(0)
 labels = rng.integers(0, 3, 200)
 logits = rng.normal(size=(3, 200, 3)) + 2 * np.eye(3)[labels]  # models, samples, classes
-predictions = nv.Predictions.from_arrays(logits, labels)
-result = nv.evaluate(predictions, sizes=[3], consensus=["average"], diversity=["{metric.name}"])
-result.diversity.select("ensemble", "metric", "value", "stderr")
+nv.metrics.{function}(logits, labels=labels)
+```
+
+In a training loop, with batches:
+
+```python
+metric = nv.metrics.{class_name}(num_models=3)
+for batch in np.split(np.arange(200), 4):
+    metric.update(logits[:, batch], labels[batch])
+metric.compute()
 ```
 """
+
+
+def _functions_alone() -> list[tuple[str, str, str]]:
+    """Functions of `nversion.metrics` on other arrays than predictions: name, title, page."""
+    examples = {
+        "attribution_diversity": (
+            "Attribution diversity",
+            "maps = np.random.default_rng(0).normal(size=(3, 8, 3, 16, 16))  # models, samples, C, H, W\n"
+            'nv.metrics.attribution_diversity(maps), nv.metrics.attribution_diversity(maps, normalise="l2")',
+        ),
+        "cka": (
+            "CKA",
+            "features = np.random.default_rng(0).normal(size=(2, 64, 10))  # of two layers, 64 samples\n"
+            "nv.metrics.cka(features[0], features[1]), nv.metrics.cka(features[0], 3 * features[0])",
+        ),
+        "mcnemar_p_value": (
+            "McNemar's exact test",
+            "nv.metrics.mcnemar_p_value(10, 3)  # samples that only the one, only the other model gets right",
+        ),
+    }
+    return [
+        (
+            name,
+            title,
+            f"# {title}\n\n::: nversion.metrics.functions.{name}\n\n## Example\n\n"
+            "```python\nimport numpy as np\n\n"
+            f"import nversion as nv\n\n{code}\n```\n",
+        )
+        for name, (title, code) in examples.items()
+    ]
