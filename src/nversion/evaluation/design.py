@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
-import torch
 from torch import Tensor
 
 from nversion.ensembles import Ensembles
@@ -111,8 +110,8 @@ def predicted_failures_table(
     for size in result.sizes:
         family = size.ensembles
         predictions: list[tuple[str, str, dict[str, PredictedFailures]]] = []
-        if result.num_samples >= 4:
-            first_half_N = torch.from_numpy(~halves(dataset, result.num_samples, seed=0))
+        if len(result.answers.blocks_N.unique()) >= 4:
+            first_half_N = ~halves(dataset, result.answers.blocks_N, seed=0)
             predictions.append(("half of the images", "", predict_from_half(right_MN, first_half_N, family)))
         predictions += [
             ("other models", grouping, predict_from_other_models(right_MN, family, methodologies))

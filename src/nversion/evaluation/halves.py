@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
@@ -28,65 +26,65 @@ CRITERIA: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each of X contenders is right under one condition, in each block B of each half H.
+    """How often each of X contenders is right under one condition, in each block of images.
 
     Attributes:
-        credits_HBX: `CREDITS` for each right answer.
-        count_HB: images.
+        credits_BX: `CREDITS` for each right answer.
+        count_B: images.
+        held_out_B: bool, the blocks that are held out; the others choose.
     """
 
     dataset: str
-    credits_HBX: Tensor
-    count_HB: Tensor
+    credits_BX: Tensor
+    count_B: Tensor
+    held_out_B: Tensor
+
+    def blocks(self, half: int) -> Tensor:
+        """Mask of the blocks of a half, an index into `HALVES`."""
+        return self.held_out_B if half else ~self.held_out_B
 
     def top1_X(self, half: int) -> Tensor:
         """Accuracies on one half."""
-        top1_X: Tensor = self.credits_HBX[half].sum(0) / (self.count_HB[half].sum() * CREDITS)
+        blocks = self.blocks(half)
+        top1_X: Tensor = self.credits_BX[blocks].sum(0) / (self.count_B[blocks].sum() * CREDITS)
         return top1_X
 
     def of(self, contender: int) -> Counts:
         """One contender alone."""
-        # A copy: what it is cut from is to be let go.
-        return replace(self, credits_HBX=self.credits_HBX[..., contender : contender + 1].clone())
+        return replace(self, credits_BX=self.credits_BX[:, contender : contender + 1])
 
     def mean_of(self, contenders: slice | Tensor) -> Counts:
         """The mean over several contenders."""
-        return replace(self, credits_HBX=self.credits_HBX[..., contenders].mean(-1, keepdim=True))
+        return replace(self, credits_BX=self.credits_BX[:, contenders].mean(-1, keepdim=True))
 
 
-def halves(dataset: str, num_samples: int, seed: int) -> NDArray[np.bool_]:
-    """Which samples are held out: a seeded half of each data set, the same under all its conditions.
+def held_out_blocks(dataset: str, count_B: Tensor, seed: int) -> Tensor:
+    """Which blocks of images are held out: a seeded half of those with images, the same under all conditions.
+
+    Blocks are random sets of images of nearly equal size, and so are these halves.
 
     Raises:
-        UserError: fewer than four images, too few for an interval on each half.
+        UserError: fewer than four blocks have images, too few for an interval on each half.
 
-    >>> int(halves("val", 9, seed=0).sum())
+    >>> int(held_out_blocks("val", torch.ones(9), seed=0).sum())
     5
     """
-    if num_samples < 4:
+    occupied = torch.nonzero(count_B).squeeze(1)
+    if len(occupied) < 4:
         raise UserError(
-            expected=f"at least 4 images of {dataset!r}, two for each half",
-            found=str(num_samples),
-            next_step="add images and run the study again",
+            expected=f"at least 4 blocks of images of {dataset!r}, two for each half",
+            found=str(len(occupied)),
+            next_step="add images, or set num_blocks = 4 or more under [ensembles], and run the study again",
         )
-    order_N = generator("halves for selection", dataset, num_samples, seed).permutation(num_samples)
-    return np.asarray(order_N >= num_samples // 2)
+    order = generator("halves for selection", dataset, len(occupied), seed).permutation(len(occupied))
+    held_out_B = torch.zeros(len(count_B), dtype=torch.bool)
+    held_out_B[occupied[torch.from_numpy(order[len(occupied) // 2 :])]] = True
+    return held_out_B
 
 
-def count_right(
-    view: ConditionPredictions,
-    dataset: str,
-    families: Sequence[Ensembles],
-    consensus: str,
-    held_out_N: NDArray[np.bool_],
-) -> Counts:
-    """Right answers of all models, then of all ensembles, sizes one after another, in one pass."""
-    num_blocks = view.num_blocks
-    # The halves' blocks stand one after another.
-    apart = replace(view, blocks_N=view.blocks_N + num_blocks * held_out_N)
-    credits_BX = credits_in_blocks(apart, families, consensus, 2 * num_blocks)
-    count_B = torch.from_numpy(np.bincount(apart.blocks_N, minlength=2 * num_blocks)).double()
-    return Counts(dataset, credits_BX.view(2, num_blocks, -1), count_B.view(2, num_blocks))
+def halves(dataset: str, blocks_N: Tensor, seed: int) -> Tensor:
+    """Which samples are held out (N,): those of the blocks that `held_out_blocks` draws."""
+    return held_out_blocks(dataset, blocks_N.bincount(), seed)[blocks_N]
 
 
 def credits_in_blocks(
@@ -126,11 +124,13 @@ def jackknife_interval(
     full = statistic(full_TX)
     variance, degrees = 0.0, math.inf
     for dataset in dict.fromkeys(row[0].dataset for row in counts):
-        count_B = next(row[0].count_HB[half] for row in counts if row[0].dataset == dataset)
+        first = next(row[0] for row in counts if row[0].dataset == dataset)
+        blocks = first.blocks(half)
+        count_B = first.count_B[blocks]
         without_TXB = full_TX[:, :, None].repeat(1, 1, len(count_B))
         for t, row in enumerate(counts):
             if row[0].dataset == dataset:
-                credits_XB = torch.cat([c.credits_HBX[half] for c in row], dim=1).T
+                credits_XB = torch.cat([c.credits_BX[blocks] for c in row], dim=1).T
                 left_B = (count_B.sum() - count_B) * CREDITS
                 without_TXB[t] = (credits_XB.sum(1, keepdim=True) - credits_XB) / left_B
         variance += float(block_jackknife_stderr(full, statistic(without_TXB), count_B)) ** 2
@@ -158,10 +158,11 @@ def criterion_numbers(
     if is_one and (criterion == "worst" or len(own) == 1):
         worst = min(own, key=lambda c: float(c.top1_X(half)))
         counted = [worst]
-        right, trials = float(worst.credits_HBX[half].sum()) / CREDITS, float(worst.count_HB[half].sum())
+        blocks = worst.blocks(half)
+        right, trials = float(worst.credits_BX[blocks].sum()) / CREDITS, float(worst.count_B[blocks].sum())
         interval = proportion_interval(right, trials)
     return {
-        "n": sum(int(n) for n in {c.dataset: c.count_HB[half].sum() for c in counted}.values()),
+        "n": sum(int(n) for n in {c.dataset: c.count_B[c.blocks(half)].sum() for c in counted}.values()),
         "top1": value,
         "top1_low": max(0.0, interval.low),
         "top1_high": min(1.0, interval.high),

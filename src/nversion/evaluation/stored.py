@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nversion.data import Condition
 from nversion.ensembles import Ensembles
@@ -25,6 +26,8 @@ class StoredStudy:
         params_M, macs_M: of each model, in the order of the predictions.
         predictions: by the name of the condition; samples of one data set are the same under all.
         architectures, trainings: of each model; "" where unknown, empty where nothing is known.
+        credits: by consensus rule and condition, where they are at hand, the credits of all models, then of
+            all ensembles, in each block of images (B, X); see `nversion.ensembles.CREDITS`.
     """
 
     name: str
@@ -37,6 +40,7 @@ class StoredStudy:
     predictions: Mapping[str, ConditionPredictions]
     architectures: tuple[str, ...] = ()
     trainings: tuple[str, ...] = ()
+    credits: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
     def ensembles(self) -> list[Ensembles]:
         """The study's ensembles, one family for each of its sizes."""

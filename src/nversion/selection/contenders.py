@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -15,7 +15,7 @@ from torch import Tensor
 from nversion.core import UserError, did_you_mean
 from nversion.core.reporter import Reporter
 from nversion.ensembles import CONSENSUS, Ensembles
-from nversion.evaluation.halves import CRITERIA, HALVES, Counts, count_right, halves
+from nversion.evaluation.halves import CRITERIA, HALVES, Counts, credits_in_blocks, held_out_blocks
 from nversion.evaluation.settings import ensembles_of
 from nversion.evaluation.stored import StoredStudy
 
@@ -80,8 +80,8 @@ class Pool:
         parts: names of the seen and of the unseen conditions.
         members: the models of each; the single models come first.
         singles, ensembles: indices of the single models and of the ensembles that may be chosen.
-        top1: accuracies on each half (H, X), by condition.
-        averages: the mean over those of each size that may be chosen, by condition.
+        counts: right answers of all of them, by condition.
+        of_size: indices of those of each size that may be chosen.
         splits: what further halves of the images say; None where there are too few blocks, or none is asked.
     """
 
@@ -91,14 +91,22 @@ class Pool:
     members: list[list[int]]
     singles: NDArray[np.int64]
     ensembles: NDArray[np.int64]
-    top1: Mapping[str, Tensor]
-    averages: Mapping[str, Mapping[int, Counts]]
+    counts: Mapping[str, Counts]
+    of_size: Mapping[int, Tensor]
     splits: SplitSums | None
 
     @cached_property
     def candidates(self) -> NDArray[np.int64]:
         """All that may be chosen, single models first."""
         return np.concatenate([self.singles, self.ensembles])
+
+    @cached_property
+    def top1(self) -> dict[str, Tensor]:
+        """Accuracies on each half (H, X), by condition."""
+        return {
+            name: torch.stack([counts.top1_X(half) for half in range(len(HALVES))])
+            for name, counts in self.counts.items()
+        }
 
     @cached_property
     def params_X(self) -> NDArray[np.int64]:
@@ -132,65 +140,49 @@ class Pool:
 
     def average(self, size: int) -> Contender:
         """The mean over all candidates of a size."""
-        counts = {name: of_size[size] for name, of_size in self.averages.items()}
+        counts = {name: of_all.mean_of(self.of_size[size]) for name, of_all in self.counts.items()}
         return Contender(None, size, self.request.consensus, None, None, counts, is_one=False)
 
-    def contenders(self, picked: Sequence[int], reporter: Reporter) -> dict[int, Contender]:
-        """Those picked, with their right answers in every block of images: a second pass over the logits."""
-        by_size: dict[int, list[int]] = {}
-        for x in dict.fromkeys(picked):
-            by_size.setdefault(len(self.members[x]), []).append(x)
-        singles = by_size.pop(1, [])
-        num_models = len(self.study.model_names)
-        families = [
-            Ensembles.of([self.members[x] for x in of_size], num_models) for of_size in by_size.values()
-        ]
-        # Single models come first in the counts, ensembles in the order of the families.
-        places = {x: self.members[x][0] for x in singles}
-        places |= {x: num_models + i for i, x in enumerate(chain.from_iterable(by_size.values()))}
-        counts = dict(_counts(self.study, self.request, families, reporter))
-        return {
-            x: Contender(
-                [self.study.model_names[i] for i in self.members[x]],
-                len(self.members[x]),
-                self.request.consensus if len(self.members[x]) > 1 else None,
-                int(self.params_X[x]),
-                int(self.macs_X[x]),
-                {name: of_condition.of(place) for name, of_condition in counts.items()},
-            )
-            for x, place in places.items()
-        }
+    def contender(self, x: int) -> Contender:
+        """One of them, with its right answers in every block of images."""
+        return Contender(
+            [self.study.model_names[i] for i in self.members[x]],
+            len(self.members[x]),
+            self.request.consensus if len(self.members[x]) > 1 else None,
+            int(self.params_X[x]),
+            int(self.macs_X[x]),
+            {name: counts.of(x) for name, counts in self.counts.items()},
+        )
 
 
 def make_pool(
     study: StoredStudy, request: Request, parts: Mapping[str, tuple[str, ...]], reporter: Reporter
 ) -> Pool:
-    """Evaluate all that may be chosen or stand beside it.
+    """All that may be chosen or stands beside it, with its right answers under every condition.
 
-    Memory: a chunk of logits; for every ensemble 16 bytes a block of images, 16 a condition, 16 a split.
+    Nothing is evaluated where the study holds the credits of its ensembles by the rule asked for.
+
+    Memory: a chunk of logits; for every ensemble 8 bytes a block of images and condition, 16 a split.
 
     Raises:
-        UserError: see `candidates` and `halves`.
+        UserError: see `candidates` and `held_out_blocks`.
     """
     families = candidates(study, request)
     controls = homogeneous_ensembles(study, request, families)
     singles = np.arange(len(study.model_names))[:, None]
     within = np.flatnonzero(within_budget(study, singles, request))
     first = len(singles)
-    of_size: dict[int, slice | Tensor] = {1: torch.from_numpy(within)}
+    of_size = {1: torch.from_numpy(within)}
     for family in families:
-        of_size[family.size] = slice(first, first + len(family))
+        of_size[family.size] = torch.arange(first, first + len(family))
         first += len(family)
-    top1, averages = {}, {}
+    counts = _counts(study, request, families, controls, reporter)
     splits = SplitSums(request.splits) if request.splits else None
-    for name, counts in _counts(study, request, [*families, *controls], reporter):
-        top1[name] = torch.stack([counts.top1_X(half) for half in range(len(HALVES))])
-        averages[name] = {size: counts.mean_of(where) for size, where in of_size.items()}
-        if splits is not None:
-            if not can_split(counts):
-                splits = None
-            elif name in parts["seen"]:
-                splits.add(counts)
+    if not all(map(can_split, counts.values())):
+        splits = None
+    elif splits is not None:
+        for name in parts["seen"]:
+            splits.add(counts[name])
     ensembles = [row for family in [*families, *controls] for row in family.members_EK.tolist()]
     return Pool(
         study,
@@ -199,21 +191,50 @@ def make_pool(
         singles.tolist() + ensembles,
         within,
         np.arange(len(singles), first),
-        top1,
-        averages,
+        counts,
+        of_size,
         splits,
     )
 
 
 def _counts(
-    study: StoredStudy, request: Request, families: Sequence[Ensembles], reporter: Reporter
-) -> Iterator[tuple[str, Counts]]:
+    study: StoredStudy,
+    request: Request,
+    families: Sequence[Ensembles],
+    controls: Sequence[Ensembles],
+    reporter: Reporter,
+) -> dict[str, Counts]:
+    """Right answers of all models, then of all ensembles, under every condition.
+
+    Raises:
+        UserError: see `held_out_blocks`.
+    """
+    held = study.credits.get(request.consensus, {})
+    columns = _columns(study, families) if held else torch.empty(0)
+    wanted = controls if held else [*families, *controls]
+    num_models = len(study.model_names)
+    found = {}
     reporter.start("Ensembles", len(study.conditions))
     for condition in study.conditions:
         view = study.predictions[condition.name]
-        held_out_N = halves(condition.dataset, len(view), request.seed)
-        yield condition.name, count_right(view, condition.dataset, families, request.consensus, held_out_N)
+        parts_BX = [held[condition.name][:, columns]] if held else []
+        if wanted:
+            made_BX = credits_in_blocks(view, wanted, request.consensus, view.num_blocks)
+            parts_BX.append(made_BX[:, num_models:] if held else made_BX)
+        count_B = torch.from_numpy(view.blocks_N).bincount().double()
+        held_out_B = held_out_blocks(condition.dataset, count_B, request.seed)
+        found[condition.name] = Counts(condition.dataset, torch.cat(parts_BX, 1), count_B, held_out_B)
         reporter.advance()
+    return found
+
+
+def _columns(study: StoredStudy, families: Sequence[Ensembles]) -> Tensor:
+    """Where all models and the ensembles of some families stand among the study's credits."""
+    num_models = len(study.model_names)
+    known = chain.from_iterable(family.members_EK.tolist() for family in study.ensembles())
+    places = {tuple(row): num_models + i for i, row in enumerate(known)}
+    rows = chain.from_iterable(family.members_EK.tolist() for family in families)
+    return torch.tensor([*range(num_models), *(places[tuple(row)] for row in rows)])
 
 
 def candidates(study: StoredStudy, request: Request) -> list[Ensembles]:

@@ -58,7 +58,7 @@ def rival_table(
     rows: list[dict[str, Any]] = []
     for condition in conditions:
         view = predictions[condition.name]
-        held_out_N = torch.from_numpy(halves(condition.dataset, len(view), seed))
+        held_out_N = halves(condition.dataset, torch.from_numpy(view.blocks_N), seed)
         members = [view.model_names.index(name) for name in ensemble]
         confidence_N, wrong_N, agreeing_N, agreed_wrong_N = (
             values_N[held_out_N] for values_N in _answers(view, members, view.model_names.index(model))

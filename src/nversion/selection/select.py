@@ -49,7 +49,7 @@ from nversion.core.members import ensemble_name
 from nversion.core.reporter import Reporter
 from nversion.data import Condition
 from nversion.data.patterns import matching
-from nversion.evaluation.halves import CRITERIA, HALVES, criterion_numbers, halves, jackknife_interval
+from nversion.evaluation.halves import CRITERIA, HALVES, criterion_numbers, jackknife_interval
 from nversion.evaluation.registry import FLOAT, INT, TEXT, TEXTS, table
 from nversion.evaluation.stored import StoredStudy
 
@@ -141,14 +141,8 @@ def can_hold_out(study: StoredStudy, request: Request) -> bool:
     """Whether there are conditions, images and blocks enough on both sides; see `write_selection`."""
     if len(study.conditions) < 2 or (not request.unseen and not all(_split_by_default(study.conditions))):
         return False
-    for condition in study.conditions:
-        view = study.predictions[condition.name]
-        if len(view) < FEWEST_IMAGES:
-            return False
-        held_out_N = halves(condition.dataset, len(view), request.seed)
-        if min(len(set(view.blocks_N[held_out_N == half].tolist())) for half in (True, False)) < 2:
-            return False
-    return True
+    views = [study.predictions[condition.name] for condition in study.conditions]
+    return all(len(view) >= FEWEST_IMAGES and len(set(view.blocks_N.tolist())) >= 4 for view in views)
 
 
 def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selection:
@@ -173,7 +167,7 @@ def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selec
     front = among[on_front].tolist()
     of_splits = [] if pool.splits is None else _best_of_splits(pool, pool.splits)
     everyone = [*picked.values(), *hindsight.values(), *front, *itertools.chain(*of_splits)]
-    contenders = pool.contenders(everyone, reporter)
+    contenders = {x: pool.contender(x) for x in dict.fromkeys(everyone)}
 
     roles = {role: contenders[x] for role, x in picked.items()} | {"average_ensemble": pool.average(size)}
     rows: list[dict[str, Any]] = []

@@ -63,7 +63,7 @@ def choosing_halves(counts: Counts, num_splits: int) -> Tensor:
 
     The same under all conditions of the data set.
     """
-    count_B = counts.count_HB.sum(0)
+    count_B = counts.count_B
     occupied = tuple(torch.nonzero(count_B).squeeze(1).tolist())
     return _halves(counts.dataset, occupied, len(count_B), num_splits)
 
@@ -79,13 +79,13 @@ def _halves(dataset: str, occupied: tuple[int, ...], num_blocks: int, num_splits
 
 def top1_of_splits(counts: Counts, blocks_SB: Tensor) -> Tensor:
     """Accuracies of all contenders on some blocks, (S, X)."""
-    credits_BX, count_B = counts.credits_HBX.sum(0), counts.count_HB.sum(0).double()
+    credits_BX, count_B = counts.credits_BX, counts.count_B.double()
     return (blocks_SB @ credits_BX) / (blocks_SB @ (count_B * CREDITS)).unsqueeze(1)
 
 
 def can_split(counts: Counts) -> bool:
     """Whether the data set has blocks enough."""
-    return int((counts.count_HB.sum(0) > 0).sum()) >= FEWEST_BLOCKS
+    return int((counts.count_B > 0).sum()) >= FEWEST_BLOCKS
 
 
 def best_of_splits(
