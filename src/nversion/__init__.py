@@ -22,6 +22,7 @@ _HOMES = {
     "corrupt": "corruptions",
     "evaluate": "evaluation",
     "predict": "predictions",
+    "select": "selection",
 }
 _PACKAGES = (
     "attribution",

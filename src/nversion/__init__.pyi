@@ -23,6 +23,7 @@ from .core import UserError
 from .corruptions import corrupt
 from .evaluation import evaluate
 from .predictions import Predictions, predict
+from .selection import select
 
 __version__: str
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "reliability",
     "report",
     "representations",
+    "select",
     "selection",
     "severity_search",
     "study",

@@ -48,7 +48,7 @@ def seen(strengths, side=32, clean=True, seed=0):
         for name, of in images.items()
     }
     count_B = torch.from_numpy(np.bincount(blocks_N)).double()
-    return RightAnswers("d", side, conditions(strengths, clean), right, count_B), images
+    return RightAnswers("d", side, conditions(strengths, clean), "average", right, count_B), images
 
 
 def value(frame, **where):

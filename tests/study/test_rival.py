@@ -41,7 +41,7 @@ def table(logits_MNC):
 
 def on_held_out(logits_MNC):
     logits_MNC, labels_N = logits_MNC
-    held_out_N = halves("d", N, SEED)
+    held_out_N = halves("d", torch.arange(N) % 5, SEED).numpy()
     return logits_MNC[:, held_out_N].astype(float), labels_N[held_out_N]
 
 

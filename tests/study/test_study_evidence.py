@@ -368,7 +368,7 @@ def test_covariance_is_joint_failure_less_what_different_images_would_give(rich)
 def test_failures_predicted_from_half_of_the_images_are_observed_on_the_other(study):
     rows = study.rows("predicted_failures", predicted_from="half of the images")
     assert len(rows) == 2 * 2 * (6 + 4)  # systems, conditions, ensembles
-    other_N = halves("d", len(study.labels_N), seed=0)
+    other_N = halves("d", torch.from_numpy(study.blocks_N), seed=0).numpy()
     for row in rows:
         fails_KN = ~study.right_MN(row["condition"])[study.members(row)]
         needed = row["size"] if row["system"] == "all_fail" else row["size"] // 2 + 1

@@ -167,7 +167,7 @@ def evaluate_inputs(
     """The tables of an evaluation.
 
     Memory: the results of two conditions, this one's and its data set's clean one; how often all ensembles
-    are right in each block of images under every condition of a data set, by one rule; and the tables.
+    are right in each block of images under every condition, by one rule; and the tables.
 
     Args:
         on_condition: called with the result of each condition.
@@ -178,6 +178,7 @@ def evaluate_inputs(
     rule = "average" if "average" in inputs.asked.consensus else inputs.asked.consensus[0]
     study.values["contenders"] = Contenders.of(families, names, rule, inputs.named)
     parts: dict[str, dict[str, Any]] = {}
+    answers: dict[str, RightAnswers] = {}
     datasets = list(dict.fromkeys(condition.dataset for condition in inputs.conditions))
     for name in datasets:
         conditions = [condition for condition in inputs.conditions if condition.dataset == name]
@@ -219,11 +220,13 @@ def evaluate_inputs(
                 parts.setdefault(table, {})[condition.name] = frame
             credits[condition.name] = right_answers(result, rule)
             on_condition(result)
-        data.values["answers"] = RightAnswers(name, inputs.side, conditions, credits, result.models.count_B)
+        answers[name] = data.values["answers"] = RightAnswers(
+            name, inputs.side, conditions, rule, credits, result.models.count_B
+        )
         for table, frame in data.tables().items():
             parts.setdefault(table, {})[name] = frame
     order = [*(condition.name for condition in inputs.conditions), *datasets]
-    return Result(study.tables() | _in_order(parts, order), inputs)
+    return Result(study.tables() | _in_order(parts, order), inputs, answers)
 
 
 def _in_order(

@@ -9,13 +9,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
+from torch import Tensor
 
 from nversion.core.fingerprint import fingerprint
 from nversion.core.study_files import write_manifest, write_table
 
+from .stored import StoredStudy
+
 if TYPE_CHECKING:
     from .evaluate import Inputs
+    from .studied import RightAnswers
 
 _BEST = 5  # ensembles that a summary lists
 _WIDTH = 30  # characters of the longest bar
@@ -31,11 +36,15 @@ class Result:
         tables: the frames by name. A table that the predictions have no rows for is not there, as
             `robustness` where there is no corruption.
         inputs: what was evaluated.
+        answers: by data set, how often every model and ensemble is right in each block of images.
     """
 
-    def __init__(self, tables: Mapping[str, pl.DataFrame], inputs: Inputs) -> None:
+    def __init__(
+        self, tables: Mapping[str, pl.DataFrame], inputs: Inputs, answers: Mapping[str, RightAnswers]
+    ) -> None:
         self.tables = dict(tables)
         self.inputs = inputs
+        self.answers = dict(answers)
 
     def __getattr__(self, name: str) -> pl.DataFrame:
         tables = self.__dict__.get("tables", {})
@@ -63,6 +72,33 @@ class Result:
             .sort("top1", descending=True, maintain_order=True)
             .unique("ensemble", keep="first", maintain_order=True)
             .head(count)
+        )
+
+    def stored(self, name: str = "evaluation", identity: str = "") -> StoredStudy:
+        """What choosing among the ensembles needs, with their right answers.
+
+        Args:
+            name, identity: of the study that was evaluated.
+        """
+        cards = self.inputs.cards
+        costs = [(card.num_parameters, card.macs) for card in cards]
+        known = all(None not in pair for pair in costs)
+        credits: dict[str, dict[str, Tensor]] = {}
+        for of_data in self.answers.values():
+            credits.setdefault(of_data.consensus, {}).update(of_data.credits)
+        return StoredStudy(
+            name,
+            identity,
+            self.inputs.asked,
+            tuple(self.inputs.conditions),
+            tuple(card.name for card in cards),
+            np.array([params if known else 0 for params, _ in costs]),
+            np.array([macs if known else 0 for _, macs in costs]),
+            self.inputs.predictions,
+            tuple(card.architecture for card in cards),
+            tuple(card.training for card in cards),
+            credits,
+            known,
         )
 
     def report(self, path: str | Path) -> Path:

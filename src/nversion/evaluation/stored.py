@@ -23,7 +23,7 @@ class StoredStudy:
     Attributes:
         asked: its table of ensembles: sizes, sample, blocks.
         conditions: in the order of the study.
-        params_M, macs_M: of each model, in the order of the predictions.
+        params_M, macs_M: of each model, in the order of the predictions; zeros where `has_costs` is False.
         predictions: by the name of the condition; samples of one data set are the same under all.
         architectures, trainings: of each model; "" where unknown, empty where nothing is known.
         credits: by consensus rule and condition, where they are at hand, the credits of all models, then of
@@ -41,6 +41,7 @@ class StoredStudy:
     architectures: tuple[str, ...] = ()
     trainings: tuple[str, ...] = ()
     credits: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    has_costs: bool = True
 
     def ensembles(self) -> list[Ensembles]:
         """The study's ensembles, one family for each of its sizes."""

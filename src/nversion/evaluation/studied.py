@@ -95,6 +95,7 @@ class RightAnswers:
 
     Attributes:
         side: pixels of the canonical images.
+        consensus: how the ensembles decide.
         credits: by condition, (B, X) in each block of images; `CREDITS` for each right answer.
         count_B: images of each block.
     """
@@ -102,6 +103,7 @@ class RightAnswers:
     dataset: str
     side: int
     conditions: Sequence[Condition]
+    consensus: str
     credits: Mapping[str, Tensor]
     count_B: Tensor
 

@@ -58,7 +58,7 @@ class Contender:
     Attributes:
         members: names; None for the mean of many.
         consensus: None for a single model.
-        params, macs: of all members together; None for the mean of many.
+        params, macs: of all members together; None for the mean of many, and where they are unknown.
         counts: by condition.
         is_one: the counts are of right answers, not means over ensembles.
     """
@@ -149,8 +149,8 @@ class Pool:
             [self.study.model_names[i] for i in self.members[x]],
             len(self.members[x]),
             self.request.consensus if len(self.members[x]) > 1 else None,
-            int(self.params_X[x]),
-            int(self.macs_X[x]),
+            int(self.params_X[x]) if self.study.has_costs else None,
+            int(self.macs_X[x]) if self.study.has_costs else None,
             {name: counts.of(x) for name, counts in self.counts.items()},
         )
 
@@ -309,7 +309,17 @@ def homogeneous_ensembles(
 
 
 def within_budget(study: StoredStudy, members_EK: NDArray[np.int64], request: Request) -> NDArray[np.bool_]:
-    """Which ensembles keep to the budget, members added up."""
+    """Which ensembles keep to the budget, members added up.
+
+    Raises:
+        UserError: there is a budget, and the costs of the models are unknown.
+    """
+    if not study.has_costs and (request.max_params, request.max_macs) != (None, None):
+        raise UserError(
+            expected="models of known parameters and MACs for max_params or max_macs",
+            found="logits of models that are unknown",
+            next_step="leave the budget out, or evaluate what `nversion.predict` gives: it counts both",
+        )
     within_E = np.ones(len(members_EK), bool)
     for of_model_M, limit in ((study.params_M, request.max_params), (study.macs_M, request.max_macs)):
         if limit is not None:

@@ -46,9 +46,10 @@ import polars as pl
 
 from nversion.core import UserError
 from nversion.core.members import ensemble_name
-from nversion.core.reporter import Reporter
+from nversion.core.reporter import Reporter, Silent
 from nversion.data import Condition
 from nversion.data.patterns import matching
+from nversion.evaluation import Result
 from nversion.evaluation.halves import CRITERIA, HALVES, criterion_numbers, jackknife_interval
 from nversion.evaluation.registry import FLOAT, INT, TEXT, TEXTS, table
 from nversion.evaluation.stored import StoredStudy
@@ -113,6 +114,12 @@ class Selection:
         return {**_plain(self.facts()), "verdict": self.verdict, **rows}
 
     @property
+    def chosen(self) -> list[str]:
+        """Names of the chosen members; one of a single model."""
+        members: list[str] = self.row("chosen", "selection", "seen", self.request.criterion)["members"]
+        return members
+
+    @property
     def chosen_is_single(self) -> bool:
         """Whether a single model was chosen."""
         return bool(self.row("chosen", "selection", "seen", self.request.criterion)["size"] == 1)
@@ -126,6 +133,23 @@ class Selection:
         single = self.row("best_single_model", "selection", "seen", self.request.criterion)["ensemble"]
         return f"the ensemble {name} is chosen, over the best single model, {single}"
 
+    def summary(self) -> pl.DataFrame:
+        """The criterion of each role on each part, in the order of the parts.
+
+        Returns:
+            Columns role, ensemble, half, scope, top1, top1_low, top1_high, difference.
+        """
+        columns = ["role", "ensemble", "half", "scope", "top1", "top1_low", "top1_high", "difference"]
+        return self.table.filter(statistic=self.request.criterion).select(columns)
+
+    def __repr__(self) -> str:
+        lines = [f"Selection: {self.verdict}"]
+        for row in self.summary().filter(role="chosen").iter_rows(named=True):
+            of_part = f"{row['half'].replace('_', ' ')} half, {row['scope']} conditions"
+            interval = f"[{100 * row['top1_low']:.1f}, {100 * row['top1_high']:.1f}]"
+            lines.append(f"{of_part}: {self.request.criterion} top-1 {100 * row['top1']:.1f} % {interval}")
+        return "\n".join(lines)
+
     def row(self, role: str, half: str, scope: str, statistic: str) -> dict[str, Any]:
         """A row of the table that sums up the conditions of a part."""
         return self.table.row(
@@ -135,6 +159,58 @@ class Selection:
             & (pl.col("statistic") == statistic),
             named=True,
         )
+
+
+def select(
+    result: Result,
+    *,
+    criterion: str = "worst",
+    unseen: Sequence[str] = (),
+    size: int | None = None,
+    consensus: str = "average",
+    seed: int = 0,
+    max_params: float | None = None,
+    max_macs: float | None = None,
+    cost: str = "params",
+    splits: int = 100,
+) -> Selection:
+    """Choose an ensemble or a single model on one half of the images; evaluate the choice on the other half.
+
+    The halves are unions of the evaluation's blocks of images, the same under all conditions of a data set.
+    Of equal contenders by the criterion, the one with the better other criterion is taken, then the one with
+    fewer parameters, then the first. Nothing is evaluated again where the evaluation used the rule
+    `consensus`; otherwise the logits are read once.
+
+    Args:
+        result: of `nversion.evaluate`.
+        criterion: "worst" or "mean", of the accuracies under the conditions that choose.
+        unseen: shell patterns of conditions that have no part in the choice ("fog*"); empty: the later half
+            of the corruptions.
+        size: number of members; None: all sizes of the evaluation. Single models are always candidates.
+        consensus: the rule by which ensembles decide.
+        seed: of the halves.
+        max_params, max_macs: upper bounds of the members' sum.
+        cost: of the Pareto front, "params" or "macs".
+        splits: number of further halves on which the choice is repeated.
+
+    Returns:
+        The choice: `chosen` (names of the members), `verdict` (a sentence), `table`, `front`, `splits`.
+
+    Raises:
+        UserError: an unknown name, pattern or size, no ensemble within the budget, fewer than two conditions,
+            or fewer than four blocks of images.
+
+    >>> import nversion as nv
+    >>> rng = np.random.default_rng(0)
+    >>> labels_N = rng.integers(0, 3, 200)
+    >>> clean, fog = (s * rng.normal(size=(3, 200, 3)) + 2 * np.eye(3)[labels_N] for s in (1, 2))
+    >>> predictions = nv.Predictions.from_arrays({"clean": clean, "fog-3": fog}, labels_N)
+    >>> nv.select(nv.evaluate(predictions), unseen=["fog*"]).unseen
+    ('data/fog-3',)
+    """
+    unseen = (unseen,) if isinstance(unseen, str) else tuple(unseen)
+    request = Request(size, consensus, criterion, unseen, seed, max_params, max_macs, cost, splits)
+    return select_in(result.stored(), request, Silent())
 
 
 def can_hold_out(study: StoredStudy, request: Request) -> bool:
@@ -159,12 +235,13 @@ def select_in(study: StoredStudy, request: Request, reporter: Reporter) -> Selec
         picked["best_ensemble"] = ensemble
     if len(homogeneous := pool.homogeneous(size, like=single)):
         picked["homogeneous"] = pool.best(homogeneous, "selection", "seen")
-    picked["same_cost_model"] = int(np.abs(study.macs_M - pool.macs_X[ensemble]).argmin())
+    if study.has_costs:
+        picked["same_cost_model"] = int(np.abs(study.macs_M - pool.macs_X[ensemble]).argmin())
     hindsight = {part: pool.best(pool.candidates, *part) for part in PARTS if part[0] == "held_out"}
     among = pool.candidates
     cost_X = pool.params_X if request.cost == "params" else pool.macs_X
     on_front = pareto_front(pool.top1_TX(among, "selection", "seen"), cost_X[among], request.criterion)
-    front = among[on_front].tolist()
+    front = among[on_front].tolist() if study.has_costs else []
     of_splits = [] if pool.splits is None else _best_of_splits(pool, pool.splits)
     everyone = [*picked.values(), *hindsight.values(), *front, *itertools.chain(*of_splits)]
     contenders = {x: pool.contender(x) for x in dict.fromkeys(everyone)}

@@ -206,7 +206,7 @@ def open_study(spec: StudySpec, folder: Path, base: Path) -> OpenStudy:
         )
     for model in pool:
         _check_name("model", default_name(model))
-    check_memory(spec, len(pool), max(sum(c.dataset == name for c in conditions) for name in datasets))
+    check_memory(spec, len(pool), len(conditions))
     classifiers = [load_classifier(model, base) for model in pool]
     names = [c.name for c in classifiers]
     _check_once("model name", names)
@@ -362,14 +362,14 @@ def check_memory(spec: StudySpec, num_models: int, num_conditions: int) -> None:
     """Refuse more ensembles than the results of two conditions fit in `RESULTS_BYTES` for.
 
     Args:
-        num_conditions: of the data set that has most.
+        num_conditions: of all data sets.
 
     Raises:
         UserError: there are too many; a seeded sample is the way out.
     """
     quantities = 2 * len(spec.ensembles.consensus) + num_measures(spec) + 2
     quantities += 8 + max(spec.ensembles.sizes) ** 2  # calibration, failure counts and splits of votes
-    # Right answers in each block are held for every condition of a data set, by one rule.
+    # Right answers in each block are held for every condition, by one rule.
     bytes_an_ensemble = 8 * (2 * quantities + num_conditions) * (spec.ensembles.num_blocks + 1)
     at_most = RESULTS_BYTES // bytes_an_ensemble
     counts = num_ensembles(spec.ensembles, num_models)

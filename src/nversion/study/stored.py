@@ -20,8 +20,6 @@ from nversion.evaluation.settings import EnsemblesTable
 from nversion.evaluation.stored import StoredStudy
 from nversion.predictions import ConditionPredictions, StoredLogits, block_of_each_sample, offsets_folder
 
-from .plan import OpenStudy, study_hash
-
 
 def align(
     arrays: Mapping[tuple[str, str], StoredLogits | NDArray[Any]],
@@ -60,23 +58,6 @@ def align(
         )
         for condition in conditions
     }
-
-
-def stored_study(study: OpenStudy, predictions: Mapping[str, ConditionPredictions]) -> StoredStudy:
-    """A study that is open, as `open_stored` finds it once it is finished."""
-    cards = [classifier.card for classifier in study.classifiers]
-    return StoredStudy(
-        study.spec.study.name,
-        study_hash(study),
-        study.spec.ensembles,
-        tuple(study.conditions),
-        tuple(study.model_names),
-        np.array([card.num_parameters for card in cards]),
-        np.array([card.macs for card in cards]),
-        predictions,
-        tuple(card.architecture for card in cards),
-        tuple(card.training for card in cards),
-    )
 
 
 def open_stored(folder: Path) -> StoredStudy:

@@ -29,7 +29,6 @@ from .all_fail import ALL_MODELS, CHOSEN, NUM_PICTURES, all_fail_table
 from .choose import write_selection
 from .pictures import maps_table, models_of_different_families, samples_table
 from .plan import OpenStudy, Stores, study_hash
-from .stored import stored_study
 from .suspects import with_pictures, write_suspects_sheet
 
 TRIED_SAMPLES = 64  # evaluated once more to estimate the time of all
@@ -41,7 +40,7 @@ def write_tables(
     """Measure and write every table, the selection's, too; returns facts for the manifest.
 
     Memory: the results of two conditions, this one's and its data set's clean one; how often all ensembles
-    are right in each block of images under every condition of a data set, by one rule; and the tables.
+    are right in each block of images under every condition, by one rule; and the tables.
     """
     near_ties: dict[str, dict[str, int]] = {}
     say_work(study, predictions, reporter)
@@ -50,7 +49,8 @@ def write_tables(
         near_ties[result.condition] = _near_ties(result)
         reporter.advance()
 
-    frames = evaluate_inputs(inputs_of(study, stores, predictions), on_condition).tables
+    result = evaluate_inputs(inputs_of(study, stores, predictions), on_condition)
+    frames = result.tables
     rows_of = {name: predictions[study.conditions_of(name)[0].name].rows_N for name in study.datasets}
     num_samples = {name: len(rows_N) for name, rows_N in rows_of.items()}
     unreadable = {name: _reasons(study.datasets[name], rows_N) for name, rows_N in rows_of.items()}
@@ -67,7 +67,9 @@ def write_tables(
     digests = {name: write_table(study.folder, name, frame, facts) for name, frame in frames.items()}
     write_suspects_sheet(study.folder / "figures" / "suspects.png", frames["suspects"])
     reporter.advance()
-    selection, of_selection = write_selection(stored_study(study, predictions), study.folder, facts, reporter)
+    selection, of_selection = write_selection(
+        result.stored(study.spec.study.name, study_hash(study)), study.folder, facts, reporter
+    )
     if selection is None:
         reporter.say("No ensemble was chosen: there are too few images or conditions to hold some out")
     digests |= of_selection | _write_after_selection(study, predictions, selection, reporter)

@@ -30,6 +30,12 @@ SEEN = ("val/clean", "val/plasma_noise-1", "val/checkerboard_cutout-1")
 NUM_SAMPLES, NUM_MODELS, NUM_CLASSES = 90, 5, 4
 
 
+def held_out(num_samples=NUM_SAMPLES, seed=0):
+    """Mask of the held-out images of `study_of`, bool (N,)."""
+    blocks_N = block_of_each_sample([str(i) for i in range(num_samples)], 10)
+    return halves("val", torch.from_numpy(blocks_N), seed).numpy()
+
+
 def study_of(
     logits,
     labels_N,
@@ -108,7 +114,7 @@ def test_models_that_are_sure_where_the_other_fails_are_found(logits, labels_N):
 @pytest.mark.parametrize("criterion", ["worst", "mean"])
 def test_choice_and_every_number_equal_brute_force(logits, labels_N, criterion):
     selection = select_in(study_of(logits, labels_N), Request(criterion=criterion, seed=3), Silent())
-    held_out_N = halves("val", NUM_SAMPLES, seed=3)
+    held_out_N = held_out(seed=3)
     kept = {"selection": ~held_out_N, "held_out": held_out_N}
     parts = {"seen": SEEN, "unseen": [c.name for c in CONDITIONS if c.name not in SEEN]}
     reduce = {"worst": np.min, "mean": np.mean}
@@ -145,7 +151,7 @@ def test_choice_and_every_number_equal_brute_force(logits, labels_N, criterion):
 
 
 def test_held_out_images_and_unseen_conditions_have_no_say(logits, labels_N):
-    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    held_out_N = held_out()
     before = select_in(study_of(logits, labels_N), Request(), Silent())
     rng = np.random.default_rng(5)
     for name, logits_MNC in logits.items():
@@ -157,7 +163,7 @@ def test_held_out_images_and_unseen_conditions_have_no_say(logits, labels_N):
 
 
 def test_selection_images_have_a_say(logits, labels_N):
-    chosen_on_N = np.flatnonzero(~halves("val", NUM_SAMPLES, seed=0))
+    chosen_on_N = np.flatnonzero(~held_out())
     for pair in ([0, 4], [1, 2]):
         for name in SEEN:
             wrong_NC = 20 * np.eye(NUM_CLASSES)[(labels_N[chosen_on_N] + 1) % NUM_CLASSES]
@@ -177,10 +183,11 @@ def test_a_seed_is_a_choice_and_another_seed_another_half(logits, labels_N):
 
 
 def test_halves_are_halves_and_do_not_depend_on_the_condition():
-    held_out_N = halves("val", 101, seed=0)
-    assert held_out_N.sum() == 51
-    assert (halves("val", 101, seed=0) == held_out_N).all()
-    assert (halves("train", 101, seed=0) != held_out_N).any()
+    blocks_N = torch.arange(101) % 10
+    held_out_N = halves("val", blocks_N, seed=0)
+    assert held_out_N.sum() in (50, 51) and len(blocks_N[held_out_N].unique()) == 5
+    assert (halves("val", blocks_N, seed=0) == held_out_N).all()
+    assert (halves("train", blocks_N, seed=0) != held_out_N).any()
 
 
 def test_members_and_single_models_keep_to_the_budget(logits, labels_N):
@@ -213,7 +220,12 @@ def test_the_paired_interval_of_single_images_is_that_of_the_mean_difference():
     rng = np.random.default_rng(2)
     right_XN = rng.random((2, 40)) < np.array([[0.8], [0.6]])
     counts = [
-        Counts("val", torch.tensor(right_XN[x]).double().view(1, 40, 1) * CREDITS, torch.ones(1, 40))
+        Counts(
+            "val",
+            torch.tensor(right_XN[x]).double().view(40, 1) * CREDITS,
+            torch.ones(40),
+            torch.zeros(40).bool(),
+        )
         for x in (0, 1)
     ]
     value, (low, high) = jackknife_interval(lambda x: x.mean(0)[0] - x.mean(0)[1], [counts], 0)
@@ -225,7 +237,7 @@ def test_the_paired_interval_of_single_images_is_that_of_the_mean_difference():
 
 def test_contenders_that_no_image_tells_apart_have_no_interval():
     right_BX = torch.full((10, 1), float(CREDITS), dtype=torch.float64)
-    same = Counts("d", torch.stack([right_BX, right_BX]), torch.full((2, 10), 3.0, dtype=torch.float64))
+    same = Counts("d", right_BX, torch.full((10,), 3.0, dtype=torch.float64), torch.arange(10) < 5)
     value, (low, high) = jackknife_interval(lambda x: x.mean(0)[0] - x.mean(0)[1], [[same, same]], 0)
     assert value == 0.0
     assert np.isnan([low, high]).all()
@@ -233,7 +245,7 @@ def test_contenders_that_no_image_tells_apart_have_no_interval():
 
 def test_variances_of_two_data_sets_add():
     right = torch.tensor([1.0, 0, 1, 1, 0, 1, 1, 1]).double() * CREDITS
-    rows = [[Counts(name, right.view(1, 8, 1), torch.ones(1, 8))] for name in ("a", "b")]
+    rows = [[Counts(name, right.view(8, 1), torch.ones(8), torch.zeros(8).bool())] for name in ("a", "b")]
     _, one = jackknife_interval(lambda x: x.mean(0)[0], rows[:1], 0)
     _, both = jackknife_interval(lambda x: x.mean(0)[0], rows, 0)
     assert both.high - both.low == pytest.approx((one.high - one.low) / np.sqrt(2))
@@ -302,7 +314,7 @@ def test_one_condition_leaves_none_to_hold_out():
 
 def test_three_images_are_too_few(logits, labels_N):
     few = {name: logits_MNC[:, :3] for name, logits_MNC in logits.items()}
-    with pytest.raises(UserError, match="at least 4 images of 'val', two for each half, found 3"):
+    with pytest.raises(UserError, match="at least 4 blocks of images of 'val', two for each half, found 3"):
         select_in(study_of(few, labels_N[:3]), Request(), Silent())
 
 
@@ -318,7 +330,7 @@ def test_a_run_chooses_only_where_both_sides_have_enough(logits, labels_N):
     assert enough(8) and not enough(7)
     assert enough(8, CONDITIONS[:2]) and not enough(8, CONDITIONS[:1])
     assert not enough(8, CONDITIONS[1:2]) and not enough(20, (CONDITIONS[0], Condition("far")))
-    assert not enough(8, blocks=halves("val", 8, seed=0).astype(int))
+    assert not enough(8, blocks=np.arange(8) % 3) and enough(8, blocks=np.arange(8) % 4)
 
 
 def test_two_data_sets_are_halved_each_and_counted_together(logits, labels_N):
@@ -403,7 +415,7 @@ def worst(logits, labels_N, members, keep_N, conditions):
 
 def test_the_front_is_that_of_brute_force_and_told_by_the_other_half(logits, labels_N):
     front = select_in(study_of(logits, labels_N), Request(), Silent()).front
-    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    held_out_N = held_out()
     params = (50, 10, 40, 20, 30)
     every = [m for size in (1, 2, 3) for m in itertools.combinations(range(NUM_MODELS), size)]
     cost = {m: sum(params[i] for i in m) for m in every}
@@ -443,7 +455,7 @@ def test_the_chosen_ensemble_is_on_the_front_unless_a_cheaper_one_is_as_good(log
 
 def test_held_out_images_have_no_say_in_the_front(logits, labels_N):
     before = select_in(study_of(logits, labels_N), Request(), Silent()).front
-    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    held_out_N = held_out()
     for name, logits_MNC in logits.items():
         logits_MNC[:, held_out_N if name in SEEN else slice(None)] *= -1
     after = select_in(study_of(logits, labels_N), Request(), Silent()).front
@@ -486,7 +498,7 @@ def test_one_architectures_seeds_stand_beside_the_choice(logits, labels_N):
     row = selection.row("homogeneous", "held_out", "unseen", "worst")
     assert row["members"] == ["b", "d"]
     assert row["difference"] is None
-    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    held_out_N = held_out()
     unseen = [c.name for c in CONDITIONS if c.name not in SEEN]
     assert row["top1"] == pytest.approx(worst(logits, labels_N, [1, 3], held_out_N, unseen))
 
@@ -495,7 +507,7 @@ def test_of_the_seeds_the_best_on_the_choosing_half_are_taken(logits, labels_N):
     for logits_MNC in logits.values():  # a is the best; with c or e
         logits_MNC[0, np.arange(NUM_SAMPLES), labels_N] += 3
     selection = select_in(study_of(logits, labels_N, sizes=[2], **KINDS), Request(), Silent())
-    keep_N = ~halves("val", NUM_SAMPLES, seed=0)
+    keep_N = ~held_out()
     best = max(([0, 2], [0, 4], [2, 4]), key=lambda m: worst(logits, labels_N, m, keep_N, SEEN))
     row = selection.row("homogeneous", "selection", "seen", "worst")
     assert row["members"] == ["abcde"[i] for i in best]
@@ -548,7 +560,7 @@ def test_the_model_of_the_same_cost_has_the_nearest_macs(logits, labels_N):
     assert best_ensemble(selection) == "b + d"
     row = selection.row("same_cost_model", "held_out", "unseen", "worst")
     assert (row["ensemble"], row["size"], row["consensus"], row["macs"]) == ("e", 1, None, 210)
-    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    held_out_N = held_out()
     unseen = [c.name for c in CONDITIONS if c.name not in SEEN]
     assert row["top1"] == pytest.approx(worst(logits, labels_N, [4], held_out_N, unseen))
 
@@ -556,7 +568,7 @@ def test_the_model_of_the_same_cost_has_the_nearest_macs(logits, labels_N):
 def test_further_accepted_labels_are_right_for_models_and_ensembles(logits, labels_N):
     accepted = {i: ((int(labels_N[i]) + 1) % NUM_CLASSES,) for i in range(0, NUM_SAMPLES, 3)}
     selection = select_in(study_of(logits, labels_N, accepted=accepted), Request(), Silent())
-    held_out_N = halves("val", NUM_SAMPLES, seed=0)
+    held_out_N = held_out()
     for row in selection.table.filter(half="held_out", condition="val/lines-1").iter_rows(named=True):
         if row["members"]:
             members = ["abcde".index(name) for name in row["members"]]
