@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from . import attribution, corruptions, ensembles, failures, representations, supernets, training
+from . import attribution, corruptions, ensembles, failures, representations, supernets, tables, training
 from .timing import Row
 
 
@@ -53,7 +53,9 @@ def main() -> None:
         "representations",
         "training",
         "supernets",
+        "tables",
     )
+    parser.add_argument("--before", type=Path, help="another checkout of this repository, for `tables`")
     parser.add_argument("--only", choices=names)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -65,6 +67,7 @@ def main() -> None:
         "representations": lambda: representations.run(given.torch_cka),
         "training": training.run,
         "supernets": supernets.run,
+        "tables": lambda: tables.run(given.before),
     }
     for name, run in parts.items():
         if given.only in (None, name):

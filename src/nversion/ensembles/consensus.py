@@ -53,8 +53,8 @@ class PerClassRule:
 
     `scores_NC = finish(combine(member_values(logits_KNC)))`. What the rule promises:
     `combine` works on every class alone, and the score of a class does not fall when any member's
-    value of that class rises. So the members' maxima over a set of classes, combined, bound the scores
-    of all classes in the set, and classes that cannot win need not be computed.
+    value of that class rises; the order of the members has no part in it. So the largest values of a class,
+    combined, bound its score under every ensemble, and classes that cannot win need not be computed.
 
     Attributes:
         member_values: of each member's logits alone, over the last axis.
