@@ -25,7 +25,7 @@ from .sealed import move_aside, read_record, write_record
 MANIFEST = "manifest.json"
 SELECTION_LOG = "selection-log.jsonl"
 """A sealed line for every selection that was made in the folder; lines are only ever added."""
-FORMAT = 2
+FORMAT = 3
 """Of the manifest and the tables; raised where one of them changes."""
 Read = TypeVar("Read")
 
@@ -39,7 +39,7 @@ class _Manifest(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    format: Literal[2]
+    format: Literal[3]
     study: str
     study_hash: str
     settings: dict[str, Any]
