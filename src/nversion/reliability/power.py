@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from scipy import special
@@ -76,6 +77,7 @@ def smallest_gain(
     return torch.where(enough_E & ~discordant_E.isnan(), high_E, math.nan)
 
 
+@cache  # `smallest_gain` asks for the same ones in each halving
 def _quantiles(power: float, confidence: float) -> tuple[float, float]:
     for name, value in (("power", power), ("confidence", confidence)):
         if not 0 < value < 1:
