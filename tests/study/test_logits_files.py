@@ -8,7 +8,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from nversion.core import UserError
+from nversion.selection import Request
 from nversion.study import parse_spec, run_study
+from nversion.study.choose import select
+from nversion.study.stored import open_stored
 
 CONDITIONS = ("clean", "lines-1")
 
@@ -64,6 +67,18 @@ def test_tables_are_those_of_the_model_that_ran(small, source, tmp_path, suffix)
         assert found.drop(costs).equals(expected.drop(costs)), table
     assert plan.batches_missing == plan.batches_total
     assert run(small, folder, file, tmp_path / "out").batches_missing == 0
+
+
+def test_unknown_costs_are_empty_and_no_choice_considers_them(small, source, tmp_path):
+    folder, logits, ids, labels = source
+    run(small, folder, write(tmp_path / "a.npz", logits, ids, labels), tmp_path / "out")
+    models = pl.read_parquet(tmp_path / "out/tables/models.parquet")
+    assert models.filter(model="a").select("params", "macs").null_count().row(0) == (2, 2)
+    assert not open_stored(tmp_path / "out").has_costs
+    selection = pl.read_parquet(tmp_path / "out/tables/selection.parquet")
+    assert selection["params"].is_null().all() and "same_cost_model" not in set(selection["role"])
+    with pytest.raises(UserError, match="models of known parameters and MACs"):
+        select(tmp_path / "out", Request(max_params=5))
 
 
 def test_another_file_is_another_model(small, source, tmp_path):

@@ -143,6 +143,9 @@ def _print(selection: Selection, reporter: ConsoleReporter) -> None:
         f"The best ensemble in hindsight has {_points(selection.regret_seen)} points more under seen "
         f"conditions, {_points(selection.regret_unseen)} under unseen ones"
     )
+    if selection.front.is_empty():
+        reporter.say("No Pareto front: parameters and MACs of some models are unknown")
+        return
     unit = {"params": "parameters", "macs": "MACs"}[request.cost]
     reporter.say(
         f"\nPareto front on the selection half: {selection.front['is_single'].sum()} single models "

@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 from torch import Tensor
 
@@ -81,24 +80,20 @@ class Result:
             name, identity: of the study that was evaluated.
         """
         cards = self.inputs.cards
-        costs = [(card.num_parameters, card.macs) for card in cards]
-        known = all(None not in pair for pair in costs)
         credits: dict[str, dict[str, Tensor]] = {}
         for of_data in self.answers.values():
             credits.setdefault(of_data.consensus, {}).update(of_data.credits)
         return StoredStudy(
-            name,
-            identity,
-            self.inputs.asked,
-            tuple(self.inputs.conditions),
-            tuple(card.name for card in cards),
-            np.array([params if known else 0 for params, _ in costs]),
-            np.array([macs if known else 0 for _, macs in costs]),
-            self.inputs.predictions,
-            tuple(card.architecture for card in cards),
-            tuple(card.training for card in cards),
-            credits,
-            known,
+            name=name,
+            hash=identity,
+            asked=self.inputs.asked,
+            conditions=tuple(self.inputs.conditions),
+            model_names=tuple(card.name for card in cards),
+            predictions=self.inputs.predictions,
+            architectures=tuple(card.architecture for card in cards),
+            trainings=tuple(card.training for card in cards),
+            credits=credits,
+            **StoredStudy.costs([card.num_parameters for card in cards], [card.macs for card in cards]),
         )
 
     def report(self, path: str | Path) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,15 @@ class StoredStudy:
     trainings: tuple[str, ...] = ()
     credits: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     has_costs: bool = True
+
+    @staticmethod
+    def costs(params: Sequence[int | None], macs: Sequence[int | None]) -> dict[str, Any]:
+        """The fields `params_M`, `macs_M` and `has_costs`: unknown as a whole where some are."""
+        known = None not in params and None not in macs
+        of_models = {"params_M": params, "macs_M": macs}
+        return {"has_costs": known} | {
+            k: np.array(v if known else [0] * len(v)) for k, v in of_models.items()
+        }
 
     def ensembles(self) -> list[Ensembles]:
         """The study's ensembles, one family for each of its sizes."""

@@ -129,8 +129,9 @@ def make_classifier(
             probabilities unasked, or their number is not that of the label space.
     """
     guard: tuple[float, ...] = ()
+    macs = num_parameters = None
     if isinstance(module, LogitsFile):
-        identity, macs, num_outputs = fingerprint([module.digest, outputs]), 0, module.num_classes
+        identity, num_outputs = fingerprint([module.digest, outputs]), module.num_classes
     else:
         check_initialised(module, f"the classifier {name!r}")
         as_float32(evaluating(module))
@@ -138,6 +139,7 @@ def make_classifier(
         identity = fingerprint_of(module, preprocessing, code, outputs)
         probed = probe(module, preprocessing, name)
         notes = (*notes, *check_outputs(module, preprocessing, probed, outputs, name))
+        num_parameters = sum(parameter.numel() for parameter in module.parameters())
         macs, num_outputs, guard = probed.macs, probed.outputs_1C.shape[1], guard_of(probed.outputs_1C)
     if label_space is None:
         if num_outputs != KNOWN_LABEL_SPACES[IMAGENET]:
@@ -154,7 +156,7 @@ def make_classifier(
         name=name,
         family=family,
         training=training,
-        num_parameters=sum(parameter.numel() for parameter in module.parameters()),
+        num_parameters=num_parameters,
         macs=macs,
         label_space=space,
         source=source,

@@ -81,11 +81,10 @@ def open_stored(folder: Path) -> StoredStudy:
 
 
 def _read(files: StudyFiles, name: str) -> pl.DataFrame:
-    """A table, in the types that this version writes, with a value in every whole number but a count."""
+    """A table in the types that this version writes; whole numbers that are always known have a value."""
     frame, schema = files.read(name), TABLES[name].schema
-    whole = [
-        column for column, kind in schema.items() if kind == pl.Int64 and not column.startswith("changed")
-    ]
+    may_lack = ("params", "macs", "changed_top1")
+    whole = [column for column, kind in schema.items() if kind == pl.Int64 and column not in may_lack]
     if dict(frame.schema) == dict(pl.Schema(schema)):
         lacking = [column for column in whole if frame[column].null_count()]
         found = f"no value of {', '.join(lacking)} in some row"
@@ -128,16 +127,15 @@ def _opened(
         accepted = {row: tuple(labels) for row, labels in enumerate(samples["accepted"].to_list()) if labels}
         predictions |= align(arrays, of_dataset, names, ids, labels_N, asked.num_blocks, accepted)
     return StoredStudy(
-        manifest["study"],
-        manifest["study_hash"],
-        asked,
-        conditions,
-        names,
-        np.array([cards[name]["params"] for name in names]),
-        np.array([cards[name]["macs"] for name in names]),
-        predictions,
-        tuple(cards[name]["architecture"] for name in names),
-        tuple(cards[name]["training"] for name in names),
+        name=manifest["study"],
+        hash=manifest["study_hash"],
+        asked=asked,
+        conditions=conditions,
+        model_names=names,
+        predictions=predictions,
+        architectures=tuple(cards[name]["architecture"] for name in names),
+        trainings=tuple(cards[name]["training"] for name in names),
+        **StoredStudy.costs(*([cards[name][cost] for name in names] for cost in ("params", "macs"))),
     )
 
 

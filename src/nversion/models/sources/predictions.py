@@ -29,7 +29,7 @@ class PredictionsSource(ModelSource):
         """
         path = resolve(Path(reference), base)
         unused = Preprocessing(1, (0.0,) * 3, (1.0,) * 3)
-        note = f"logits are read from {path.name}; its parameters and MACs are not known and count as 0"
+        note = f"logits are read from {path.name}; its parameters and MACs are unknown"
         return Loaded(LogitsFile(path), unused, self.default_name(reference), notes=(note,))
 
     def default_name(self, reference: str) -> str:
