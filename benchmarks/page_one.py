@@ -160,10 +160,9 @@ class Stored:
 
     @cached_property
     def held_out(self) -> Array:
-        n = self.num_images
-        return np.asarray(
-            generator("halves for selection", self.dataset, n, self.choice["seed"]).permutation(n) >= n // 2
-        )
+        n = len(np.unique(self.blocks))
+        order = generator("halves for selection", self.dataset, n, self.choice["seed"]).permutation(n)
+        return np.isin(self.blocks, order[n // 2 :])
 
     @property
     def dataset(self) -> str:

@@ -81,7 +81,7 @@ def test_a_manifest_of_another_version_is_named(folder: Path) -> None:
     content = json.loads((folder / "manifest.json").read_text())
     content = {key: value for key, value in content.items() if key != "seal"}
     write_record(folder / "manifest.json", content | {"format": 1})
-    with pytest.raises(UserError, match=r"a manifest of format 2 in .*, found format: Input should be 2"):
+    with pytest.raises(UserError, match=r"a manifest of format 3 in .*, found format: Input should be 3"):
         read_study(folder)
 
 

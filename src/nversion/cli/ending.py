@@ -66,7 +66,7 @@ def _fail(error: Exception) -> int:
     if isinstance(error, UserError):
         reason: UserError | None = error
     elif isinstance(error, ImportError):
-        reason = missing(error)
+        reason = missing(error) or machine_error(error)
     elif isinstance(error, OSError) and error.filename is None and (full := _flush("\n")) is not None:
         return _refuse_output(full)
     elif isinstance(error, FileNotFoundError) and error.filename is None:

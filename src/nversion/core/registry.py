@@ -75,7 +75,7 @@ class Registry(Mapping[str, T]):
             raise UserError(
                 expected=f"a known {self.kind}",
                 found=repr(name),
-                next_step=did_you_mean(name, list(self._entries)),
+                next_step=did_you_mean(str(name), list(self._entries)),
             )
         return self._entries[name]
 

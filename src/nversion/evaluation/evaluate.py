@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nversion.core import LabelSpace, UserError
+from nversion.core.reasons import reason_of
 from nversion.core.tables import FileKind
 from nversion.data import ClassGroups, Condition
 from nversion.diversity import Metric
@@ -94,8 +95,8 @@ def evaluate(
     shannon_species: Literal["members", "classes", "observed"] = "members",
     draw_seed: int | None = None,
     side: int = 224,
-    class_groups: ClassGroups | None = None,
-    cost_CC: Tensor | None = None,
+    class_groups: ClassGroups | Mapping[str, Sequence[int]] | None = None,
+    cost_CC: Tensor | NDArray[np.float64] | Sequence[Sequence[float]] | None = None,
     **reliability: Any,
 ) -> Result:
     """Evaluate all ensembles of several models: accuracy, diversity, calibration, joint failures, and more.
@@ -114,7 +115,7 @@ def evaluate(
         shannon_species: the maximum that Shannon equitability is relative to.
         draw_seed: settle tied votes by a draw; None: count the expected accuracy.
         side: pixels per side of the images; tells published sets of corruptions apart.
-        class_groups: groups of classes among which the worst is sought.
+        class_groups: groups of classes among which the worst is sought: by name, indices of classes.
         cost_CC: the cost of taking one class (row) for another (column).
         reliability: fields of `ReliabilityTable`: group_by, margin, suspect_share, suspect_agreement.
 
@@ -155,8 +156,8 @@ def evaluate(
         _SETTINGS.checked(EnsemblesTable, asked, "evaluate()"),
         _SETTINGS.checked(ReliabilityTable, reliability, "evaluate()"),
         side,
-        class_groups,
-        cost_CC,
+        None if class_groups is None else _groups(class_groups, predictions.num_classes),
+        None if cost_CC is None else _costs(cost_CC, predictions.num_classes),
     )
     return evaluate_inputs(inputs)
 
@@ -235,6 +236,45 @@ def _in_order(
     return {
         table: pl.concat(frames[name] for name in order if name in frames) for table, frames in parts.items()
     }
+
+
+def _costs(cost_CC: Any, num_classes: int) -> Tensor:
+    """A matrix of costs as float64."""
+    try:
+        found_CC = torch.as_tensor(np.asarray(cost_CC), dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            expected=f"costs of shape ({num_classes}, {num_classes})",
+            found=reason_of(error),
+            next_step="pass numbers: a row for each class, a column for each class taken",
+        ) from error
+    if found_CC.shape != (num_classes, num_classes) or not found_CC.isfinite().all():
+        raise UserError(
+            expected=f"finite costs of shape ({num_classes}, {num_classes})",
+            found=f"shape {tuple(found_CC.shape)}"
+            + ("" if found_CC.isfinite().all() else " with nan or inf"),
+            next_step="pass a row for each class, a column for each class taken",
+        )
+    return found_CC
+
+
+def _groups(groups: ClassGroups | Mapping[str, Sequence[int]], num_classes: int) -> ClassGroups:
+    """Groups of classes, each class in at most one."""
+    if isinstance(groups, ClassGroups):
+        return groups
+    group_C, names = np.full(num_classes, -1, np.int64), list(groups)
+    for index, classes in enumerate(groups.values()):
+        for label in classes:
+            known = isinstance(label, int | np.integer) and 0 <= label < num_classes
+            if not known or group_C[label] >= 0:
+                raise UserError(
+                    expected=f"indices of classes from 0 to {num_classes - 1}, each in one group",
+                    found=f"{label!r} in {names[index]!r}"
+                    + (f" and in {names[group_C[label]]!r}" if known else ""),
+                    next_step="correct class_groups",
+                )
+            group_C[label] = index
+    return ClassGroups(tuple(names), group_C)
 
 
 def _list(values: Any) -> Any:

@@ -137,7 +137,10 @@ class Result:
         ensembles, models = self.tables["ensembles"], len(self.inputs.cards)
         counts = ensembles.unique("ensemble").group_by("size", maintain_order=True).len().sort("size")
         of_sizes = ", ".join(f"{count} of {size} members" for size, count in counts.iter_rows())
-        return f"{models} models under {len(self.inputs.conditions)} conditions; ensembles: {of_sizes}"
+        conditions = (
+            "1 condition" if len(self.inputs.conditions) == 1 else f"{len(self.inputs.conditions)} conditions"
+        )
+        return f"{models} models under {conditions}; ensembles: {of_sizes}"
 
     def _rows(self) -> list[tuple[str, ...]]:
         return [

@@ -63,7 +63,7 @@ class Predictions(Mapping[str, ConditionPredictions]):
     def from_arrays(
         cls,
         logits: Any,
-        labels: Any,
+        labels: Any = None,
         models: Sequence[str] | None = None,
         *,
         dataset: str = "data",
@@ -108,6 +108,12 @@ class Predictions(Mapping[str, ConditionPredictions]):
         labels_N = as_labels(labels)
         names, of_conditions = _by_condition(logits, models, len(labels_N))
         conditions = [_condition(dataset, name) for name in of_conditions]
+        if len({condition.name for condition in conditions}) < len(conditions):
+            raise UserError(
+                expected="each condition once",
+                found=", ".join(map(repr, of_conditions)),
+                next_step=f"take one of them out: names begin with {dataset + '/'!r} either way",
+            )
         num_classes = of_conditions[next(iter(of_conditions))][0].shape[1]
         labels_N = as_labels(labels_N, num_classes=num_classes)
         ids = sample_names(sample_ids, len(labels_N), dataset)

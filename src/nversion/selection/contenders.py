@@ -340,6 +340,10 @@ def choose(top1_TX: Tensor, criterion: str, params_X: NDArray[np.int64]) -> int:
 
 def check_names(request: Request) -> None:
     """Raise a UserError where a request names an unknown rule, criterion or cost."""
+    if isinstance(request.splits, bool) or not isinstance(request.splits, int) or request.splits < 0:
+        raise UserError(
+            expected="a number of splits of at least 0", found=repr(request.splits), next_step="100 is usual"
+        )
     for kind, name, known in (
         ("consensus rule", request.consensus, list(CONSENSUS)),
         ("criterion", request.criterion, list(CRITERIA)),

@@ -208,8 +208,18 @@ def select(
     >>> nv.select(nv.evaluate(predictions), unseen=["fog*"]).unseen
     ('data/fog-3',)
     """
-    unseen = (unseen,) if isinstance(unseen, str) else tuple(unseen)
-    request = Request(size, consensus, criterion, unseen, seed, max_params, max_macs, cost, splits)
+    if not isinstance(result, Result):
+        raise UserError(
+            expected="the result of nversion.evaluate",
+            found=type(result).__name__,
+            next_step="evaluate predictions first: select(evaluate(predictions))",
+        )
+    unseen = (unseen,) if isinstance(unseen, str) else unseen
+    if not isinstance(unseen, Sequence) or not all(isinstance(pattern, str) for pattern in unseen):
+        raise UserError(
+            expected="patterns of conditions as `unseen`", found=repr(unseen), next_step='pass ["fog*"]'
+        )
+    request = Request(size, consensus, criterion, tuple(unseen), seed, max_params, max_macs, cost, splits)
     return select_in(result.stored(), request, Silent())
 
 

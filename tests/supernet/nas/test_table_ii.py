@@ -14,7 +14,7 @@ from nversion.core import UserError
 from nversion.supernet.elastic import Elasticity, ElasticNetwork, Space, Subnet
 from nversion.supernet.nas.table_ii import TABLE_II, from_table_ii
 
-DOCS = Path(__file__).parents[2] / "docs" / "table-ii.md"
+DOCS = Path(__file__).parents[3] / "docs" / "table-ii.md"
 
 # All products of Table ii's widths and expansions (0.2 is 0.8 of ResNet50's own).
 EXACT = Elasticity(
